@@ -1,0 +1,203 @@
+"""The contract: energies are (N,), gradients do not mix rows, flags come back, conditions follow the row rule."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ebm_course.core import (
+    Batch,
+    Conditioned,
+    can_select,
+    check_finite,
+    check_generator,
+    check_tokens,
+    energies_of,
+    energy_grad,
+    frozen,
+    select,
+)
+
+
+def quadratic(x: Tensor) -> Tensor:
+    return x.square().sum(-1) / 2
+
+
+def test_energies_of_a_quadratic_are_half_the_squared_lengths() -> None:
+    assert energies_of(quadratic, torch.tensor([[3.0, 4.0], [0.0, 2.0]])).tolist() == [12.5, 2.0]
+
+
+@pytest.mark.parametrize(
+    "energy, got, hint",
+    [
+        (lambda x: quadratic(x)[:, None], r"\(5, 1\)", r"Use e\.squeeze\(-1\)"),
+        (lambda x: quadratic(x).sum(), r"\(\)", "Sum over the state's axes"),
+        (lambda x: quadratic(x)[:4], r"\(4,\)", "keep the rows"),
+    ],
+)
+def test_an_energy_of_another_shape_is_refused(energy, got: str, hint: str) -> None:
+    with pytest.raises(ValueError, match=rf"\(5, 2\).*expected \(5,\), got {got}\. .*{hint}"):
+        energies_of(energy, torch.zeros(5, 2))
+
+
+def test_energy_grad_of_a_quadratic_is_the_state_and_leaves_it_alone() -> None:
+    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    before = x.clone()
+    e, grad = energy_grad(quadratic, x)
+    assert torch.equal(grad, x)
+    assert torch.equal(x, before)
+    assert not x.requires_grad
+    assert not e.requires_grad
+    assert not grad.requires_grad
+
+
+def test_energy_grad_works_inside_no_grad() -> None:
+    x = torch.ones(2, 3)
+    with torch.no_grad():
+        assert torch.equal(energy_grad(quadratic, x)[1], x)
+
+
+def test_energy_grad_of_a_row_depends_on_no_other_row() -> None:
+    net = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1), nn.Flatten(0))
+    x = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    together = energy_grad(net, x)[1]
+    one_by_one = torch.cat([energy_grad(net, row[None])[1] for row in x])
+    torch.testing.assert_close(together, one_by_one)
+
+
+def test_energy_grad_with_a_graph_differentiates_a_penalty_in_the_parameters() -> None:
+    weight = torch.tensor(3.0, requires_grad=True)
+    _, grad = energy_grad(lambda x: weight * quadratic(x), torch.tensor([[2.0]]), create_graph=True)
+    grad.square().sum().backward()  # d/dw (w x)^2 = 2 w x^2 = 24
+    assert weight.grad is not None
+    assert weight.grad.item() == 24.0
+
+
+def test_tokens_have_no_gradient() -> None:
+    with pytest.raises(TypeError, match=r"torch\.int64.*one-hot rows \(N, L, V\)"):
+        energy_grad(quadratic, torch.zeros(2, 3, dtype=torch.int64))
+
+
+def mixed_net() -> nn.Module:
+    """A net whose flags differ from part to part: a dropout in eval mode, a parameter already without gradient."""
+    net = nn.Sequential(nn.Linear(2, 2), nn.Dropout(), nn.Linear(2, 1))
+    net[1].eval()
+    net[0].bias.requires_grad_(False)
+    return net
+
+
+def flags(net: nn.Module) -> tuple[list[bool], list[bool]]:
+    return [m.training for m in net.modules()], [p.requires_grad for p in net.parameters()]
+
+
+def test_frozen_is_eval_without_gradients_inside_and_restores_mixed_flags() -> None:
+    net = mixed_net()
+    before = flags(net)
+    assert before == ([True, True, False, True], [True, False, True, True])
+    with frozen(net):
+        assert flags(net) == ([False] * 4, [False] * 4)
+    assert flags(net) == before
+
+
+def test_frozen_restores_after_an_error() -> None:
+    net = mixed_net()
+    before = flags(net)
+    with pytest.raises(KeyError), frozen(net):
+        raise KeyError
+    assert flags(net) == before
+
+
+def test_frozen_reaches_the_module_behind_a_condition() -> None:
+    net = nn.Bilinear(2, 2, 1)
+    before = flags(net)
+    for energy in (Conditioned(net, torch.zeros(1, 2)), Conditioned(lambda x, y: x, torch.zeros(1, 2), module=net)):
+        with frozen(energy):
+            assert flags(net) == ([False], [False, False])
+        assert flags(net) == before
+
+
+def test_frozen_leaves_a_plain_function_alone() -> None:
+    with frozen(quadratic):
+        assert energies_of(quadratic, torch.zeros(1, 2)).tolist() == [0.0]
+
+
+def test_frozen_keeps_gradients_in_the_state() -> None:
+    net = nn.Sequential(nn.Linear(2, 1), nn.Flatten(0))
+    with frozen(net):
+        assert energy_grad(net, torch.zeros(3, 2))[1].shape == (3, 2)
+
+
+def pair(x: Tensor, y: Tensor) -> Tensor:
+    return 10 * x[:, 0] + y[:, 0]
+
+
+def test_a_conditional_energy_gives_row_m_the_condition_of_chain_m_over_k() -> None:
+    energy = Conditioned(pair, torch.tensor([[1.0], [2.0]]))
+    y = torch.arange(6.0)[:, None]
+    assert energy(y).tolist() == [10, 11, 12, 23, 24, 25]
+    assert energy(y[:2]).tolist() == [10, 21]
+
+
+def test_a_conditional_energy_takes_several_conditions() -> None:
+    energy = Conditioned(lambda a, b, y: a + 10 * b + 100 * y, torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0]))
+    assert energy(torch.tensor([0.0, 1.0, 0.0, 1.0])).tolist() == [31, 131, 42, 142]
+
+
+@pytest.mark.parametrize("n, rows", [(2, 3), (0, 2)])
+def test_rows_that_are_no_multiple_of_the_conditions_are_refused(n: int, rows: int) -> None:
+    with pytest.raises(ValueError, match=rf"its {n} conditions.*got {rows} rows\. Pass a multiple of {n}"):
+        Conditioned(pair, torch.zeros(n, 1))(torch.zeros(rows, 1))
+
+
+@pytest.mark.parametrize("index", [torch.tensor([2, 0]), torch.tensor([True, False, True])])
+def test_select_keeps_the_conditions_of_the_chains_that_stay(index: Tensor) -> None:
+    energy = Conditioned(pair, torch.tensor([[1.0], [2.0], [3.0]]), module=nn.Identity())
+    x, y = torch.tensor([[1.0], [2.0], [3.0]])[index], torch.zeros(2, 1)
+    kept = select(energy, index)
+    assert kept(y).tolist() == pair(x, y).tolist()
+    assert kept.module is energy.module  # type: ignore[attr-defined]
+
+
+def test_chains_may_leave_modules_and_conditional_energies_but_not_plain_functions() -> None:
+    net = nn.Identity()
+    assert select(net, torch.tensor([0])) is net
+    assert can_select(net)
+    assert can_select(Conditioned(pair, torch.zeros(1, 1)))
+    assert not can_select(quadratic)
+
+
+def test_a_batch_is_sliced_and_moved_with_all_its_parts() -> None:
+    batch = Batch(torch.arange(4), y=torch.arange(4) * 10)
+    part = batch[torch.tensor([3, 1])]
+    assert part.y is not None
+    assert (part.x.tolist(), part.y.tolist(), part.mask, len(part)) == ([3, 1], [30, 10], None, 2)
+    assert batch.to("meta").x.device.type == "meta"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        batch.x = part.x  # type: ignore[misc]
+
+
+def test_a_generator_on_another_device_is_refused() -> None:
+    generator = torch.Generator()
+    check_generator(generator, torch.zeros(1))
+    check_generator(None, torch.zeros(1))
+    with pytest.raises(ValueError, match=r"lives on cpu, the states on meta.*torch\.Generator\(device='meta'\)"):
+        check_generator(generator, torch.zeros(1, device="meta"))
+
+
+def test_tokens_out_of_the_vocabulary_are_refused() -> None:
+    check_tokens(torch.tensor([[0, 4]]), 5)
+    check_tokens(torch.empty(0, 3, dtype=torch.int64), 5)
+    for bad in ([[0, 5]], [[-1, 4]]):
+        with pytest.raises(ValueError, match=r"expected 0 to 4, got .*encode"):
+            check_tokens(torch.tensor(bad), 5)
+    with pytest.raises(TypeError, match=r"torch\.int32: use x\.long"):
+        check_tokens(torch.zeros(1, 2, dtype=torch.int32), 5)
+
+
+def test_a_value_that_is_not_finite_is_refused_by_name_and_count() -> None:
+    check_finite("energy", torch.zeros(3), "")
+    with pytest.raises(FloatingPointError, match=r"energy is not finite in 2 of 3 entries\. Take smaller steps\."):
+        check_finite("energy", torch.tensor([0.0, torch.nan, -torch.inf]), "Take smaller steps.")
