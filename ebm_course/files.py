@@ -1,0 +1,235 @@
+"""Files that come from outside the program, each known by its SHA-256: data sets and checkpoints.
+
+A data set is read from the folder named by ``EBM_COURSE_DATA`` or downloaded once by pooch. A checkpoint is a
+safetensors file with a JSON note in its header: it holds numbers and text, never code. Every file is written beside
+its place and moved there when complete, so that no reader meets half of one. It knows no task and no net.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pooch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor, nn
+
+from ebm_course.runtime import data_folder
+
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
+"""Where the checkpoints that come with the course lie, beside their list ``SHA256SUMS``."""
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A published file: its place ``folder/name`` among the data sets, its public address and its SHA-256."""
+
+    name: str
+    url: str
+    sha256: str
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: the operating system's cache folder for this course."""
+    return Path(pooch.os_cache("ebm_course"))
+
+
+def fetch(file: DataFile, *, cache: Path | None = None) -> Path:
+    """The path of a data file, from the local folder if it is there, else downloaded once.
+
+    Args:
+        file: what to find; its SHA-256 is checked wherever it comes from.
+        cache: where downloads are kept; by default :func:`cache_folder`.
+
+    Raises:
+        ValueError: the local file or the download has another SHA-256; a download cut short has one.
+        ConnectionError: the file is not there and cannot be downloaded.
+        FileNotFoundError: ``EBM_COURSE_DATA`` names no folder.
+    """
+    local = data_folder()
+    if local is not None and (local / file.name).is_file():
+        return check_sha256(local / file.name, file.sha256, f"Fetch it again from {file.url}.")
+    path = (cache or cache_folder()) / file.name
+    pooch.get_logger().setLevel("WARNING")  # its messages name machine paths, which would be stored in notebooks
+    try:
+        # Downloads to a temporary name, checks the hash, then moves.
+        pooch.retrieve(file.url, f"sha256:{file.sha256}", fname=path.name, path=path.parent)
+    except OSError as error:
+        raise ConnectionError(
+            f"{file.name} could not be downloaded from {file.url} ({type(error).__name__}): expected a network "
+            f"connection. Try again, or name a folder that holds {file.name} in EBM_COURSE_DATA."
+        ) from error
+    except ValueError as error:
+        raise ValueError(
+            f"the download of {file.name} from {file.url} is cut short or another file: {error} Nothing was kept: "
+            f"try again, or name a folder that holds {file.name} in EBM_COURSE_DATA."
+        ) from error
+    return path
+
+
+def check_sha256(path: Path, expected: str, remedy: str) -> Path:
+    """The path, refused where the file's SHA-256 is another."""
+    found = sha256_of(path)
+    if found != expected.lower():
+        raise ValueError(f"{path} has SHA-256 {found}, expected {expected}: it is cut short or another file. {remedy}")
+    return path
+
+
+def read_sums(path: Path) -> dict[str, str]:
+    """File name -> SHA-256 of a ``SHA256SUMS`` file as ``sha256sum`` writes it; empty where there is none."""
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return {name.lstrip("*"): digest for digest, name in (line.split(maxsplit=1) for line in lines if line.strip())}
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a whole file or nothing: beside its place first, then moved there.
+
+    Args:
+        path: where to write; its folder is made where it is missing.
+        content: the bytes of the file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes a file that nobody else can read
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], note: Any) -> None:
+    """Write named tensors and a JSON note as one safetensors file, atomically.
+
+    Args:
+        path: where to write.
+        tensors: name -> tensor on any device; copied, so tensors may share memory.
+        note: anything JSON can hold.
+    """
+    copies = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in tensors.items()}
+    write_atomically(path, to_bytes(copies, metadata={"note": json.dumps(note)}))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
+    """The tensors, on the CPU, and the note of a file made by :func:`write_tensors`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is truncated or of another format.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            return tensors, json.loads((file.metadata() or {}).get("note", "{}"))
+    except (SafetensorError, json.JSONDecodeError) as error:
+        size = path.stat().st_size
+        raise ValueError(
+            f"{path} ({size} bytes) is truncated or no safetensors file ({error}): expected one written whole. "
+            f"Delete it and make or fetch it again."
+        ) from error
+
+
+def save_checkpoint(path: Path | str, source: nn.Module | Mapping[str, Tensor], *, meta: Mapping[str, Any]) -> str:
+    """Write a module's weights and a note on where they come from, atomically.
+
+    Args:
+        path: where to write; ends in ``.safetensors``. In the course's own folder, and wherever ``SHA256SUMS`` lies
+            beside it, its line there is renewed.
+        source: a module, or its ``state_dict``; not changed.
+        meta: a JSON dictionary: configuration, seed, command, scores.
+
+    Returns:
+        The file's SHA-256.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"a checkpoint's name ends in .safetensors: got {path.name!r}.")
+    write_tensors(path, source.state_dict() if isinstance(source, nn.Module) else source, dict(meta))
+    digest, sums = sha256_of(path), path.with_name("SHA256SUMS")
+    if sums.is_file() or path.parent.resolve() == CHECKPOINTS.resolve():
+        lines = sorted((read_sums(sums) | {path.name: digest}).items())
+        write_atomically(sums, "".join(f"{value}  {name}\n" for name, value in lines).encode())
+    return digest
+
+
+def load_checkpoint(
+    path: Path | str, module: nn.Module | None = None, *, sha256: str | None = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a checkpoint, and put its weights into ``module`` where one is given.
+
+    Args:
+        path: a file made by :func:`save_checkpoint`.
+        module: takes the weights; unchanged where anything does not fit.
+        sha256: the file's hash, checked before it is read.
+
+    Returns:
+        ``(state, meta)``: the weights by name, on the CPU, and the note.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is truncated, has another hash, or other names or shapes than the module.
+    """
+    path = Path(path)
+    if sha256 is not None and path.is_file():
+        check_sha256(path, sha256, "Delete it and make or fetch it again.")
+    state, meta = read_tensors(path)
+    if module is not None:
+        _check_fit(path, state, module.state_dict())
+        module.load_state_dict(state)
+    return state, meta
+
+
+def shipped_checkpoint(name: str, *, folder: Path | None = None) -> Path:
+    """The path of a checkpoint that comes with the course, its SHA-256 checked.
+
+    Args:
+        name: the file's name without ``.safetensors``.
+        folder: where it lies with its list ``SHA256SUMS``; by default the course's own folder.
+
+    Raises:
+        ValueError: the file's hash is not the one in ``SHA256SUMS``.
+        FileNotFoundError: no such checkpoint is listed there, or its file is missing.
+    """
+    folder = folder or CHECKPOINTS
+    sums, path = read_sums(folder / "SHA256SUMS"), folder / f"{name}.safetensors"
+    if path.name not in sums or not path.is_file():
+        known = ", ".join(sorted(Path(listed).stem for listed in sums)) or "none"
+        raise FileNotFoundError(
+            f"no checkpoint {name!r} comes with the course: there are {known}. "
+            f"Name one of them, or train it with python -m ebm_course train."
+        )
+    return check_sha256(path, sums[path.name], "Install the course again, or train it anew.")
+
+
+def _check_fit(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    faults = [f"{name} is missing" for name in expected if name not in found]
+    faults += [f"{name} is unexpected" for name in found if name not in expected]
+    for name in (name for name in expected if name in found):
+        shapes = tuple(found[name].shape), tuple(expected[name].shape)
+        if shapes[0] != shapes[1]:
+            faults.append(f"{name} has shape {shapes[0]}, expected {shapes[1]}")
+    if faults:
+        more = f" (and {len(faults) - 4} more)" if len(faults) > 4 else ""
+        raise ValueError(
+            f"{path} does not fit the module: {'; '.join(faults[:4])}{more}. "
+            f"Build the module with the configuration in the checkpoint's note."
+        )

@@ -1,0 +1,56 @@
+"""Endless shuffled minibatches that remember nothing: batch i is a function of the seed and of i alone.
+
+So a run that was killed and started again sees the same rows in the same order. It knows no task, no model and no
+optimiser.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import torch
+from torch import Tensor
+
+from ebm_course.core import Batch
+
+
+class Batches:
+    """Minibatch i of endlessly many; each epoch is a fresh shuffle of all rows.
+
+    Args:
+        data: the rows to draw from, on the device where training happens; not changed.
+        batch_size: rows of a minibatch, 1 or larger.
+        seed: names the order; the same seed gives the same minibatches on every machine.
+        drop_last: leave out the rows that do not fill the last minibatch of an epoch; each epoch leaves out others.
+            Otherwise that minibatch is smaller.
+
+    Raises:
+        ValueError: the batch size is below 1, or no minibatch can be made of so few rows.
+    """
+
+    def __init__(self, data: Batch, batch_size: int, *, seed: int, drop_last: bool = True):
+        n = len(data)
+        if batch_size < 1 or n < (batch_size if drop_last else 1):
+            raise ValueError(
+                f"{n} rows make no minibatch of {batch_size}: expected 1 <= batch_size <= {n}. "
+                f"Use a smaller batch_size, or drop_last=False where there are few rows."
+            )
+        self.data, self.batch_size, self.seed = data, batch_size, seed
+        self.steps_per_epoch = n // batch_size if drop_last else -(-n // batch_size)
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+
+    def __getitem__(self, i: int) -> Batch:
+        """Minibatch ``i``, 0 or larger: a part of epoch ``i // steps_per_epoch``."""
+        if i < 0:
+            raise IndexError(f"minibatches are counted from 0 without end, so there is no last one: got {i}.")
+        epoch, part = divmod(i, self.steps_per_epoch)
+        start = part * self.batch_size
+        return self.data[self._permutation(epoch)[start : start + self.batch_size]]
+
+    def _permutation(self, epoch: int) -> Tensor:
+        if epoch != self._epoch:
+            # Torch's CPU generator reads 32 bits of a seed: a checksum spreads both numbers over them.
+            mixed = zlib.crc32(f"{self.seed}/{epoch}".encode())
+            order = torch.randperm(len(self.data), generator=torch.Generator().manual_seed(mixed))
+            self._epoch, self._order = epoch, order.to(self.data.x.device)
+        return self._order

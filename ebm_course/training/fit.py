@@ -1,0 +1,190 @@
+"""The one training loop: it calls a step, averages what the step logs, validates, stops early and resumes.
+
+It knows neither energies nor negatives nor losses: all of that is in the step it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sized
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from tqdm.auto import tqdm
+
+from ebm_course.core import Batch, Step
+from ebm_course.training.log import IntervalLog, check_number
+from ebm_course.training.resume import (
+    Progress,
+    check_states,
+    load_run,
+    load_states,
+    module_states,
+    save_run,
+    undisturbed,
+)
+
+
+class Indexed(Protocol):
+    """Minibatches by number."""
+
+    def __getitem__(self, i: int, /) -> Batch: ...
+
+
+Validate = Callable[[], Mapping[str, float]]
+
+
+def fit(
+    step: Step,
+    batches: Indexed | Callable[[int], Batch],
+    *,
+    n_steps: int,
+    generator: torch.Generator,
+    validate: Validate | None = None,
+    validate_every: int = 0,
+    patience: int | None = None,
+    keep: Mapping[str, Any] | None = None,
+    keep_best: bool = False,
+    folder: Path | str | None = None,
+    save_every: int = 0,
+    progress: bool = True,
+    log_every: int = 1,
+) -> list[dict[str, float]]:
+    """Call ``step(batches[i], generator)`` for i = 0 .. n_steps - 1 and return what it logged.
+
+    Args:
+        step: one update; changes parameters, returns name -> scalar tensor on the device.
+        batches: anything with ``batches[i]``, or a function of i. What has a length is gone through again and again.
+        n_steps: number of updates, 0 or larger.
+        generator: the random stream handed to every step; moved on.
+        validate: returns name -> number, the FIRST of which is to be minimised. It chooses eval mode itself. The
+            modes of kept modules, ``generator`` and torch's global streams are put back after it.
+        validate_every: updates between validations; there is one after the last update as well. 0: only that one.
+        patience: stop after so many validations in a row without a new minimum, 1 or larger. None: never.
+        keep: name -> what changes in training and has ``state_dict`` and ``load_state_dict`` (modules, optimisers,
+            schedulers, replay buffers) or is a torch generator. Saved, resumed, and checked to be finite.
+        keep_best: at the end give the modules in ``keep`` the weights of their best validation, not the last ones.
+        folder: where the state is saved. A run killed at any moment and started again with the same arguments goes
+            on from there and, on a CPU, ends with the same weights bit for bit; a finished run returns at once.
+            With a larger ``n_steps`` it goes on from the last weights.
+        save_every: updates between saves; 0: only at the end.
+        progress: show a bar; the variable ``TQDM_DISABLE`` turns all bars off.
+        log_every: updates in a row's average. Values are read from the device once a row.
+
+    Returns:
+        One row for every ``log_every`` updates, every validation and the end: ``"step"``, the number of updates done,
+        the values averaged since the last row, and ``"valid_..."`` where the row ends in a validation.
+
+    Raises:
+        FloatingPointError: a logged value or a kept tensor is not finite; names it, the step and a remedy. Nothing
+            is repaired and nothing of it is saved.
+        ValueError: the arguments contradict one another, or ``folder`` holds another run.
+    """
+    kept, home = dict(keep or {}), None if folder is None else Path(folder)
+    _check_numbers(n_steps=n_steps, validate_every=validate_every, save_every=save_every, log_every=log_every)
+    _check_batches(batches)
+    _check_validation(validate, validate_every, patience, kept if keep_best else None)
+    _check_folder(home, save_every, kept)
+    run = _start(home, kept, generator, n_steps)
+    log, saved = IntervalLog(run.interval), run.step
+    with tqdm(total=n_steps, initial=run.step, leave=False, **({} if progress else {"disable": True})) as bar:
+        while run.step < n_steps and (patience is None or run.waited < patience):
+            values = step(_batch(batches, run.step), generator)
+            run.step += 1
+            log.add(run.step, values)
+            validating = validate is not None and _due(run.step, validate_every, n_steps)
+            if validating or _due(run.step, log_every, n_steps):
+                run.rows.append({"step": run.step, **log.average()})
+                if validate is not None and validating:
+                    run.rows[-1] |= _validated(validate, run, kept, generator, keep_best)
+                _show(bar, run.rows[-1])
+            if home is not None and _due(run.step, save_every, n_steps):
+                saved = _save(home, run, log, kept, generator)
+    if home is not None and saved < run.step:  # stopped early
+        _save(home, run, log, kept, generator)
+    check_states(kept, run.step)
+    if keep_best and run.best_state is not None:
+        load_states(kept, run.best_state)
+    return run.rows
+
+
+def _due(step: int, every: int, n_steps: int) -> bool:
+    return step == n_steps or (every > 0 and step % every == 0)
+
+
+def _start(home: Path | None, keep: Mapping[str, Any], generator: torch.Generator, n_steps: int) -> Progress:
+    run = Progress() if home is None else load_run(home, keep, generator)
+    if run.step > n_steps:
+        raise ValueError(f"{home} holds a run of {run.step} steps, n_steps is {n_steps}: give this run another folder.")
+    return run
+
+
+def _save(home: Path, run: Progress, log: IntervalLog, keep: Mapping[str, Any], generator: torch.Generator) -> int:
+    log.read()
+    run.interval = log.kept
+    save_run(home, run, keep, generator)
+    return run.step
+
+
+def _batch(batches: Indexed | Callable[[int], Batch], i: int) -> Batch:
+    if not hasattr(batches, "__getitem__"):
+        return batches(i)
+    return batches[i % len(batches)] if isinstance(batches, Sized) else batches[i]
+
+
+def _validated(
+    validate: Validate, run: Progress, keep: Mapping[str, Any], generator: torch.Generator, keep_best: bool
+) -> dict[str, float]:
+    """Validate and note a new minimum of the first value."""
+    with undisturbed(keep, generator):
+        values = {f"valid_{name}": float(value) for name, value in validate().items()}
+    for name, value in values.items():
+        check_number(name, value, run.step)
+    if not values:
+        raise ValueError("validate returned no values: expected name -> number, the first of them to be minimised.")
+    first = next(iter(values.values()))
+    improved = run.best is None or first < run.best
+    run.waited = 0 if improved else run.waited + 1
+    if improved:
+        run.best, run.best_state = first, module_states(keep) if keep_best else None
+    return values
+
+
+def _show(bar: tqdm, row: Mapping[str, float]) -> None:
+    values = {name: f"{value:.4g}" for name, value in row.items() if name != "step"}
+    bar.set_postfix(values, refresh=False)  # drawn by update, which draws ten times a second and not once a row
+    bar.update(int(row["step"]) - bar.n)
+
+
+def _check_numbers(**numbers: int) -> None:
+    for name, number in numbers.items():
+        least = 1 if name == "log_every" else 0
+        if number < least:
+            raise ValueError(f"{name} counts updates: expected {least} or larger, got {number}.")
+
+
+def _check_batches(batches: Any) -> None:
+    if isinstance(batches, Batch) or (isinstance(batches, Sized) and len(batches) == 0):
+        raise TypeError(
+            f"batches gives a minibatch for each number: got a {type(batches).__name__} of {len(batches)}. "
+            f"Use Batches(data, batch_size, seed=0), or [data] for all rows at every step."
+        )
+
+
+def _check_validation(
+    validate: Validate | None, every: int, patience: int | None, restored: Mapping[str, Any] | None
+) -> None:
+    if every and validate is None:
+        raise ValueError(f"validate_every={every} needs validate=... : a function that returns name -> number.")
+    if patience is not None and (patience < 1 or validate is None):
+        raise ValueError(f"patience={patience} counts validations: expected 1 or larger, and validate=... given.")
+    if restored is not None and (validate is None or not any(isinstance(x, nn.Module) for x in restored.values())):
+        raise ValueError("keep_best needs validate=... and a module in keep={'model': model}: one of them is missing.")
+
+
+def _check_folder(home: Path | None, save_every: int, keep: Mapping[str, Any]) -> None:
+    if home is None and save_every:
+        raise ValueError(f"save_every={save_every} needs a folder to save to: pass folder=...")
+    if home is not None and not keep:
+        raise ValueError("a folder resumes what keep names: pass keep={'model': model, 'optimizer': optimizer}.")

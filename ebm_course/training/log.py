@@ -1,0 +1,77 @@
+"""Averages of logged values over intervals, read from the device once an interval.
+
+It knows what a value is called and after which update it came; nothing of the update itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+REMEDY = (
+    "Lower the learning rate or the sampler's step size, or add an L2 penalty on the energies, and start again; "
+    "where a folder was given, it holds the last finite state."
+)
+
+
+class IntervalLog:
+    """Collect scalars on the device and average them over an interval.
+
+    ``kept`` holds what was read from the device since the last average: name -> values in order.
+    """
+
+    def __init__(self, kept: Mapping[str, list[float]] | None = None):
+        self.kept = {name: list(numbers) for name, numbers in (kept or {}).items()}
+        self._waiting: list[tuple[str, int, Tensor]] = []
+
+    def add(self, update: int, values: Mapping[str, Tensor]) -> None:
+        """Note the values of one update without reading them.
+
+        Args:
+            update: its number, counted from 1.
+            values: name -> scalar of shape (); copied.
+
+        Raises:
+            ValueError: a value is no scalar, or is called "step", which is the name of the update's number.
+        """
+        for name, value in values.items():
+            tensor = torch.as_tensor(value)
+            if tensor.ndim or name == "step":
+                raise ValueError(
+                    f"a step logs scalars under names other than 'step': {name!r} has shape {tuple(tensor.shape)}, "
+                    f"expected (). Log a mean, such as e.mean()."
+                )
+            self._waiting.append((name, update, tensor.detach().clone()))
+
+    def read(self) -> None:
+        """Copy what waits on the device to ``kept``, in one copy.
+
+        Raises:
+            FloatingPointError: a value is not finite; names it and its update.
+        """
+        if not self._waiting:
+            return
+        names, updates, tensors = zip(*self._waiting, strict=True)
+        self._waiting = []
+        device = max((t.device for t in tensors), key=lambda d: d.type != "cpu")
+        precision = torch.float32 if device.type == "mps" else torch.float64
+        numbers = torch.stack([t.to(device, precision, non_blocking=True) for t in tensors]).tolist()
+        for name, update, number in zip(names, updates, numbers, strict=True):
+            check_number(name, number, update)
+            self.kept.setdefault(name, []).append(number)
+
+    def average(self) -> dict[str, float]:
+        """The mean of each value since the last call, and start anew. Raises what :meth:`read` raises."""
+        self.read()
+        means = {name: math.fsum(numbers) / len(numbers) for name, numbers in self.kept.items()}
+        self.kept = {}
+        return means
+
+
+def check_number(name: str, number: float, update: int) -> None:
+    """Refuse a NaN or an infinity, naming it, the update it came after, and a remedy."""
+    if not math.isfinite(number):
+        raise FloatingPointError(f"{name} is {number} at step {update}: expected a finite number. {REMEDY}")

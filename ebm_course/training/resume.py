@@ -1,0 +1,133 @@
+"""The state of a run in one file, so that it can be killed at any moment and started again.
+
+The file holds the kept objects, the random streams, the rows logged so far and the best state seen. It knows objects
+with ``state_dict`` and ``load_state_dict`` and torch generators; not what they are for.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ebm_course.files import read_tensors, write_tensors
+from ebm_course.training.log import REMEDY
+from ebm_course.training.state import pack, unpack
+
+FILE_NAME = "fit.safetensors"
+
+
+@dataclass
+class Progress:
+    """How far a run is: updates done, rows, values of an interval not yet full, and what early stopping remembers."""
+
+    step: int = 0
+    rows: list[dict[str, float]] = field(default_factory=list)
+    interval: dict[str, list[float]] = field(default_factory=dict)
+    best: float | None = None
+    best_state: dict[str, Any] | None = None
+    waited: int = 0  # validations since the best one
+
+
+def states_of(keep: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of each object by its name."""
+    return {name: x.get_state() if isinstance(x, torch.Generator) else x.state_dict() for name, x in keep.items()}
+
+
+def module_states(keep: Mapping[str, Any]) -> dict[str, Any]:
+    """Copies of the states of the modules among the objects."""
+    return {name: copy.deepcopy(x.state_dict()) for name, x in keep.items() if isinstance(x, nn.Module)}
+
+
+def load_states(keep: Mapping[str, Any], states: Mapping[str, Any]) -> None:
+    """Put states back into the objects that carry their names; changes the objects."""
+    for name, state in states.items():
+        x = keep[name]
+        x.set_state(state) if isinstance(x, torch.Generator) else x.load_state_dict(state)
+
+
+def check_states(keep: Mapping[str, Any], step: int) -> None:
+    """Refuse states that are not finite; a module's buffer may hold infinities, as masks do.
+
+    Raises:
+        FloatingPointError: names the tensor, the update and a remedy.
+    """
+    for name, tensor, infinities in _tensors(keep):
+        bad = torch.isnan(tensor) if infinities else ~torch.isfinite(tensor)
+        if bool(bad.any()):
+            raise FloatingPointError(f"{name} is not finite after step {step}, though the logged values were. {REMEDY}")
+
+
+def save_run(folder: Path, progress: Progress, keep: Mapping[str, Any], generator: torch.Generator) -> None:
+    """Write the run's state to ``folder``, atomically; whatever is killed, a whole file remains.
+
+    Raises:
+        FloatingPointError: a tensor is not finite; the file stays as it was.
+    """
+    check_states(keep, progress.step)
+    state = {"progress": dict(vars(progress)), "keep": states_of(keep), "random": _random_state(generator)}
+    tensors, skeleton = pack(state, "run")
+    write_tensors(folder / FILE_NAME, tensors, skeleton)
+
+
+def load_run(folder: Path, keep: Mapping[str, Any], generator: torch.Generator) -> Progress:
+    """Read the run's state from ``folder`` into the objects and random streams; a new folder is a run at step 0.
+
+    Raises:
+        ValueError: the file is truncated, or is of a run with other objects or on another device.
+    """
+    path = folder / FILE_NAME
+    if not path.exists():
+        return Progress()
+    state = unpack(*read_tensors(path))
+    found, expected = (sorted(state["keep"]), state["random"]["device"]), (sorted(keep), generator.device.type)
+    if found != expected:
+        raise ValueError(
+            f"{path} holds another run: it keeps {found[0]} on {found[1]}, expected {expected[0]} on {expected[1]}. "
+            f"Give this run a folder of its own, or delete the file."
+        )
+    load_states(keep, state["keep"])
+    _set_random_state(generator, state["random"])
+    return Progress(**state["progress"])
+
+
+@contextmanager
+def undisturbed(keep: Mapping[str, Any], generator: torch.Generator) -> Iterator[None]:
+    """Afterwards the modes of the modules in ``keep`` and all random streams are as they were before."""
+    modes = [(m, m.training) for x in keep.values() if isinstance(x, nn.Module) for m in x.modules()]
+    streams = _random_state(generator)
+    try:
+        yield
+    finally:
+        _set_random_state(generator, streams)
+        for module, mode in modes:
+            module.training = mode
+
+
+def _tensors(keep: Mapping[str, Any]) -> Iterator[tuple[str, Tensor, bool]]:
+    for name, x in keep.items():
+        if isinstance(x, torch.Generator):
+            continue
+        buffers = {b for b, _ in x.named_buffers()} if isinstance(x, nn.Module) else set()
+        named = pack(x.state_dict(), "")[0]
+        yield from ((name + path.replace("'", ""), t, path.strip("/'") in buffers) for path, t in named.items())
+
+
+def _random_state(generator: torch.Generator) -> dict[str, Any]:
+    state = {"device": generator.device.type, "generator": generator.get_state(), "cpu": torch.get_rng_state()}
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def _set_random_state(generator: torch.Generator, state: Mapping[str, Any]) -> None:
+    generator.set_state(state["generator"])
+    torch.set_rng_state(state["cpu"])
+    if torch.cuda.is_available() and len(state.get("cuda", ())) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])

@@ -1,0 +1,232 @@
+"""The rules of the package that a reader of the sources would check by eye, checked by reading them with ``ast``."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "ebm_course"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+# A module may import what stands in a lower layer, and its own part.
+LAYERS = [
+    ("core", "runtime", "files"),
+    ("tasks", "energies", "samplers", "objectives", "metrics", "training", "figures"),
+    ("recipes",),
+    ("results", "widgets"),
+    ("__main__",),
+]
+LAYER = {part: i for i, layer in enumerate(LAYERS) for part in layer}
+DRAWS = {"rand", "randn", "randint", "randperm", "multinomial", "bernoulli", "normal"}
+DRAWS_IN_PLACE = {
+    "uniform_",
+    "normal_",
+    "exponential_",
+    "random_",
+    "bernoulli_",
+    "log_normal_",
+    "geometric_",
+    "cauchy_",
+}
+PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+# Methods whose meaning is the contract's or torch's, said there once.
+SAID_ONCE = {"forward", "embed", "from_embeddings", "state_dict", "load_state_dict"}
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+FORBIDDEN_WORDS = r"(?<![\w.])(/work/|/root/|/tmp/|/home/\w)|\bpypi\.org\b|\bfiles\.pythonhosted\b"
+
+
+def part_of(path: Path) -> str:
+    """The part a source belongs to: the name of its folder, or its own name at the top."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imports(tree: ast.AST, path: Path = PACKAGE / "core.py") -> Iterator[str]:
+    """Full names of all that is imported anywhere in a source, inside functions as well."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            here = ["ebm_course", *path.relative_to(PACKAGE).parts[:-1]]
+            base = here[: len(here) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def dependency_faults(tree: ast.AST, path: Path) -> list[str]:
+    part = part_of(path)
+    faults = []
+    for name in imports(tree, path):
+        if not name.startswith("ebm_course."):
+            continue
+        other = name.split(".")[1]
+        if other in LAYER and other != part and LAYER[other] >= LAYER[part] and LAYER[part] > 0:
+            faults.append(f"{part} imports {name}")
+        if other in LAYER and LAYER[part] == 0 and LAYER[other] > 0:
+            faults.append(f"{part} imports {name}")
+    if part == "figures":
+        faults += [f"figures know no torch: {name}" for name in imports(tree, path) if name.split(".")[0] == "torch"]
+    return faults
+
+
+def calls(tree: ast.AST) -> Iterator[tuple[str, str, ast.Call]]:
+    """Every call as (what the name hangs on, name, node): ``torch.randn(3)`` is ("torch", "randn", node)."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            yield ast.unparse(node.func.value), node.func.attr, node
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            yield "", node.func.id, node
+
+
+def call_faults(tree: ast.AST, path: Path) -> list[str]:
+    part, faults = part_of(path), []
+    for base, name, node in calls(tree):
+        keywords = {k.arg: k.value for k in node.keywords}
+        if base == "torch" and name == "save":
+            faults.append("torch.save writes a pickle: use files.save_checkpoint")
+        if base == "torch" and name == "load":
+            faults.append("torch.load reads a pickle: use files.load_checkpoint")
+        if "allow_pickle" in keywords:
+            faults.append("allow_pickle reads a pickle")
+        if name == "squeeze" and base and not node.args and not keywords:
+            faults.append(f"a bare {base}.squeeze() drops every axis of length 1: name the axis")
+        if part != "runtime" and (base, name) in {("torch", "manual_seed"), ("random", "seed"), ("np.random", "seed")}:
+            faults.append(f"{base}.{name}: only runtime.setup seeds a global stream")
+        if part != "energies" and "generator" not in keywords and (
+            (base == "torch" and name in DRAWS | {"rand_like", "randn_like", "randint_like"}) or name in DRAWS_IN_PLACE
+        ):  # fmt: skip
+            faults.append(f"{base}.{name} draws without generator=")
+        if part == "samplers" and name in {"item", "tolist", "cpu", "numpy"} and base:
+            faults.append(f"{base}.{name}() copies to the host inside a sampler")
+    return faults
+
+
+def other_faults(tree: ast.Module, path: Path, text: str) -> list[str]:
+    part, faults = part_of(path), []
+    faults += [f"{name} is a pickle" for name in imports(tree, path) if name.split(".")[0] in PICKLES]
+    if part != "runtime" and any(name.startswith("os.environ") for name in attributes(tree)):
+        faults.append("only runtime reads the environment")
+    if part != "runtime" and any(base == "os" and name == "getenv" for base, name, _ in calls(tree)):
+        faults.append("only runtime reads the environment")
+    faults += [f"a path or address of one machine: {m.group()}" for m in re.finditer(FORBIDDEN_WORDS, text)]
+    if len(text.splitlines()) > 250:
+        faults.append(f"{len(text.splitlines())} lines: the limit is 250, the aim 150")
+    return faults
+
+
+def attributes(tree: ast.AST) -> Iterator[str]:
+    return (ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+
+
+def docstring_faults(tree: ast.Module) -> list[str]:
+    """Modules, public functions, public classes and their public methods say what they do."""
+    faults = [] if ast.get_docstring(tree) else ["the module has no docstring"]
+    owners: list[tuple[str, ast.Module | ast.ClassDef]] = [("", tree)]
+    owners += [(node.name + ".", node) for node in tree.body if isinstance(node, ast.ClassDef) and node.name[0] != "_"]
+    for prefix, owner in owners:
+        for node in owner.body:
+            if isinstance(node, Definition) and not node.name.startswith("_") and not ast.get_docstring(node):
+                faults += [] if prefix and node.name in SAID_ONCE else [f"{prefix}{node.name} has no docstring"]
+    return faults
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_source_keeps_the_rules(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    faults = docstring_faults(tree) + other_faults(tree, path, text)
+    if path.name == "__init__.py":
+        assert [type(node) for node in tree.body] == [ast.Expr] or path.parent == PACKAGE, "import by file, not by part"
+    else:
+        assert "from __future__ import annotations" in text
+        assert part_of(path) in LAYER, f"{part_of(path)} is in no layer: {LAYERS}"
+        faults += dependency_faults(tree, path) + call_faults(tree, path)
+    assert not faults, "\n".join(faults)
+
+
+def test_the_package_holds_no_pickle() -> None:
+    kinds = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"}
+    assert [p.name for p in PACKAGE.rglob("*") if p.suffix in kinds] == []
+
+
+@pytest.mark.parametrize(
+    "place, line",
+    [
+        ("samplers/a.py", "from ebm_course.energies.potts import Potts"),
+        ("samplers/a.py", "from ..objectives import nce"),
+        ("samplers/a.py", "def f():\n    import ebm_course.recipes.likelihood"),
+        ("core.py", "from ebm_course import training"),
+        ("recipes/a.py", "from ebm_course.results.ledger import read"),
+        ("figures/a.py", "import torch"),
+        ("figures/a.py", "from torch import Tensor"),
+    ],
+)
+def test_a_forbidden_import_is_seen(place: str, line: str) -> None:
+    assert len(dependency_faults(ast.parse(line), PACKAGE / place)) == 1
+
+
+@pytest.mark.parametrize(
+    "place, line",
+    [
+        ("samplers/a.py", "from ebm_course.core import frozen"),
+        ("samplers/a.py", "from .proposals import f"),
+        ("recipes/a.py", "from ebm_course.training.fit import fit\nfrom ebm_course.recipes.b import g"),
+        ("files.py", "from ebm_course.runtime import data_folder"),
+        ("__main__.py", "from ebm_course import files, recipes, results"),
+        ("objectives/a.py", "import torch"),
+    ],
+)
+def test_a_permitted_import_is_not_a_fault(place: str, line: str) -> None:
+    assert dependency_faults(ast.parse(line), PACKAGE / place) == []
+
+
+@pytest.mark.parametrize(
+    "place, line, n",
+    [
+        ("samplers/a.py", "e.max().item()", 1),
+        ("samplers/a.py", "x.cpu()", 1),
+        ("samplers/a.py", "torch.randn(3)", 1),
+        ("samplers/a.py", "torch.randn(3, generator=g)", 0),
+        ("samplers/a.py", "torch.randn_like(x)", 1),
+        ("samplers/a.py", "x.exponential_()", 1),
+        ("samplers/a.py", "torch.empty(3).exponential_(generator=g)", 0),
+        ("energies/a.py", "torch.randn(3)", 0),
+        ("tasks/a.py", "x.squeeze()", 1),
+        ("tasks/a.py", "x.squeeze(-1)", 0),
+        ("tasks/a.py", "torch.squeeze(x)", 0),
+        ("tasks/a.py", "torch.load('a', weights_only=True)", 1),
+        ("tasks/a.py", "np.load('a', allow_pickle=True)", 1),
+        ("tasks/a.py", "torch.manual_seed(0)", 1),
+        ("tasks/a.py", "torch.Generator().manual_seed(0)", 0),
+        ("runtime.py", "torch.manual_seed(0)", 0),
+        ("metrics/a.py", "e.item()", 0),
+    ],
+)
+def test_a_forbidden_call_is_seen(place: str, line: str, n: int) -> None:
+    assert len(call_faults(ast.parse(line), PACKAGE / place)) == n
+
+
+@pytest.mark.parametrize(
+    "line, n",
+    [
+        ("import pickle", 1),
+        ("from joblib import dump", 1),
+        ("import os\nos.environ['A']", 1),
+        ("import os\nos.getenv('A')", 1),
+        ("path = '/home/me/data'", 1),
+        ("path = '/work/x'", 1),
+        ("x = 1\n" * 251, 1),
+        ("x = 'homework/rest'", 0),
+    ],
+)
+def test_a_forbidden_word_is_seen(line: str, n: int) -> None:
+    assert len(other_faults(ast.parse(line), PACKAGE / "tasks" / "a.py", line)) == n
+
+
+def test_a_missing_docstring_is_seen() -> None:
+    source = "def f(): pass\ndef _g(): pass\nclass C:\n    def forward(self): pass\n    def h(self): pass\n"
+    expected = ["the module has no docstring", "f has no docstring", "C has no docstring", "C.h has no docstring"]
+    assert docstring_faults(ast.parse(source)) == expected

@@ -1,0 +1,225 @@
+"""The command line: what it refuses, what it writes, and what the doctor sees."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import pytest
+import torch
+
+from ebm_course import __main__ as program
+from ebm_course import files, recipes
+from ebm_course.files import load_checkpoint, save_checkpoint
+
+STUB = """
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Config:
+    n_steps: int = 3
+    rate: float = 0.5
+    patience: int | None = None
+    loss: Literal["hinge", "perceptron"] = "hinge"
+    tied: bool = False
+    sizes: tuple[int, ...] = (1, 2)
+    name: str = "net"
+    head: type = nn.Linear
+
+    def __post_init__(self):
+        if self.n_steps < 0:
+            raise ValueError(f"n_steps is 0 or larger, got {self.n_steps}")
+
+
+PAPER, NOTEBOOK, SMOKE = Config(100), Config(10), Config()
+LONG_BASELINE = Config(1000)
+
+
+def train(config, run, *, folder=None, progress=True):
+    torch.manual_seed(run.seed)
+    return nn.Linear(2, 1), {"score": 0.5, "seen": [repr(config), run.seed, str(folder), progress]}
+"""
+
+
+@pytest.fixture(autouse=True)
+def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of recipes with one recipe and one helper beside it, and none of the course's own, nor its weights."""
+    monkeypatch.setattr(files, "CHECKPOINTS", tmp_path / "checkpoints")
+    folder = tmp_path / "recipes"
+    folder.mkdir()
+    (folder / "stub_recipe.py").write_text(STUB)
+    (folder / "stub_parts.py").write_text("x = 1\n")
+    (folder / "_private.py").write_text("raise RuntimeError('must not be imported')\n")
+    monkeypatch.setattr(recipes, "__path__", [str(folder)])
+    for name in ("EBM_COURSE_DATA", "EBM_COURSE_DEVICE"):
+        monkeypatch.delenv(name, raising=False)
+    return folder
+
+
+def train(*arguments: str, out: Path) -> dict:
+    assert program.main(["train", "stub_recipe", "--out", str(out), *arguments]) == 0
+    return load_checkpoint(out)[1]
+
+
+def refused(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        program.main(["train", *arguments])
+    assert stopped.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_train_writes_the_checkpoint_with_all_that_makes_it_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "stub.safetensors"
+    meta = train("--preset", "smoke", "--seed", "4", "--set", "rate=2", "--quiet", "--folder", "here", out=out)
+    assert meta["config"]["rate"] == 2.0
+    assert meta["seen"] == [meta["seen"][0], 4, "here", False]
+    assert meta["score"] == 0.5
+    assert meta["config"]["head"] == "Linear"
+    command = "python -m ebm_course train stub_recipe --preset smoke --seed 4 --set rate=2 --out stub.safetensors"
+    assert meta["command"] == command
+    assert files.sha256_of(out) in capsys.readouterr().out
+    torch.manual_seed(4)
+    load_checkpoint(out, module := torch.nn.Linear(2, 1))
+    torch.manual_seed(4)
+    assert torch.equal(module.weight, torch.nn.Linear(2, 1).weight)
+
+
+@pytest.mark.parametrize("preset, n_steps", [("paper", 100), ("notebook", 10), ("smoke", 3), ("long-baseline", 1000)])
+def test_presets_are_the_upper_case_configurations(preset: str, n_steps: int, tmp_path: Path) -> None:
+    assert train("--preset", preset, out=tmp_path / "a.safetensors")["config"]["n_steps"] == n_steps
+
+
+@pytest.mark.parametrize(
+    "change, name, value",
+    [
+        ("n_steps=7", "n_steps", 7),
+        ("rate=1e-3", "rate", 0.001),
+        ("patience=3", "patience", 3),
+        ("patience=None", "patience", None),
+        ("loss=perceptron", "loss", "perceptron"),
+        ("tied=True", "tied", True),
+        ("sizes=(4, 5)", "sizes", [4, 5]),  # a note in JSON has no tuples
+        ("name=a=b", "name", "a=b"),
+    ],
+)
+def test_a_field_is_set_to_a_value_of_its_type(change: str, name: str, value: object, tmp_path: Path) -> None:
+    assert train("--set", change, out=tmp_path / "a.safetensors")["config"][name] == value
+
+
+@pytest.mark.parametrize("change", ["n_steps=0.5", "rate=fast", "loss=square", "tied=1", "n_steps=True", "rate="])
+def test_a_value_of_another_type_is_refused(change: str, capsys: pytest.CaptureFixture[str]) -> None:
+    message = refused("stub_recipe", "--out", "a.safetensors", "--set", change, capsys=capsys)
+    assert f"--set {change}: {change.split('=')[0]} is of type" in message
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["nowhere"], "there is no recipe 'nowhere': expected one of stub_parts, stub_recipe."),
+        (["stub_parts"], "'stub_parts' holds parts of recipes and cannot be trained"),
+        (["_private"], "there is no recipe '_private'"),
+        (["stub_recipe", "--preset", "huge"], "expected one of long_baseline, notebook, paper, smoke."),
+        (["stub_recipe", "--set", "speed=1"], "there is no field 'speed', expected one of n_steps, rate, patience,"),
+        (["stub_recipe", "--set", "n_steps=-1"], "n_steps is 0 or larger, got -1"),
+    ],
+)
+def test_what_does_not_exist_is_refused_with_what_does(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refused(*arguments, "--out", "a.safetensors", capsys=capsys)
+
+
+def test_a_checkpoint_of_another_format_is_refused_before_training(
+    stub: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (stub / "stub_slow.py").write_text(STUB + "\n\ndef train(*_, **__):\n    raise AssertionError('trained')\n")
+    assert "NAME.safetensors: got 'a.pt'" in refused("stub_slow", "--out", "a.pt", capsys=capsys)
+
+
+def test_a_device_that_is_not_there_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("EBM_COURSE_DEVICE", "cuda")
+    assert "torch sees no GPU" in refused("stub_recipe", "--out", "a.safetensors", capsys=capsys)
+
+
+def doctor(capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    code = program.main(["doctor"])
+    return code, capsys.readouterr().out
+
+
+def test_the_doctor_finds_a_whole_installation(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out = doctor(capsys)
+    assert code == 0, out
+    for name in (*program.NEEDED, *program.FOR_THE_BOOK, "python", "EBM_COURSE_DATA is not set", "all that is needed"):
+        assert name in out
+
+
+def test_the_doctor_names_a_missing_package_and_a_book_of_the_wrong_version(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(name: str) -> str:
+        if name in ("pooch", "nbval"):
+            raise PackageNotFoundError(name)
+        return "2.1.0"
+
+    monkeypatch.setattr(program, "version", version)
+    code, out = doctor(capsys)
+    assert code == 1
+    assert "pooch missing  <- pip install pooch" in out
+    assert "nbval missing (needed only to build and check the book)\n" in out
+    assert 'version 2 builds nothing here: pip install "jupyter-book>=1.0.4.post1,<2"' in out
+
+
+def test_the_doctor_looks_into_the_data_folder(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    (data / "sums").mkdir(parents=True)
+    (data / "sums" / "a.txt").write_text("a")
+    (data / "SHA256SUMS").write_text(f"{'0' * 64}  sums/a.txt\n")
+    monkeypatch.setenv("EBM_COURSE_DATA", str(data))
+    code, out = doctor(capsys)
+    assert code == 0, out
+    assert "holds sums" in out
+    assert "1 of the 1 files" in out
+    (data / "sums" / "a.txt").unlink()
+    code, out = doctor(capsys)
+    assert code == 1
+    assert "missing: sums/a.txt  <- copy sums/a.txt into" in out
+
+
+@pytest.mark.parametrize("name, value", [("EBM_COURSE_DATA", "nowhere"), ("EBM_COURSE_DEVICE", "cuda")])
+def test_the_doctor_finds_wrong_settings(
+    name: str, value: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv(name, value)
+    code, out = doctor(capsys)
+    assert code == 1
+    assert ("no folder: set it to one" if value == "nowhere" else "use device='cpu'") in out
+
+
+def test_the_doctor_checks_the_shipped_checkpoints(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(files, "CHECKPOINTS", tmp_path)
+    (tmp_path / "SHA256SUMS").write_text("")
+    for name in ("whole", "short", "gone"):
+        save_checkpoint(tmp_path / f"{name}.safetensors", torch.nn.Linear(1, 1), meta={})
+    (tmp_path / "short.safetensors").write_bytes(b"")
+    (tmp_path / "gone.safetensors").rename(tmp_path / "new.safetensors")
+    code, out = doctor(capsys)
+    assert code == 1
+    assert "whole.safetensors has the right SHA-256\n" in out
+    assert "short.safetensors  <- " in out
+    assert "new.safetensors  <- list it: " in out
+    assert "no checkpoint 'gone' comes with the course" in out
