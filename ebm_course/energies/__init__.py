@@ -1,0 +1,1 @@
+"""Modules that map states to energies."""

@@ -1,0 +1,108 @@
+r"""A small transformer over tokens or relaxed tokens: features, next-token logits, and generation with a cache.
+
+Pre-normalised blocks, GELU, four times wider inside, learned positions, weights from N(0, 0.02^2). It makes no
+energy by itself: the heads in ``sequence_energies`` do. It knows no task and no loss.
+Source: Vaswani et al. (2017); sizes and initialisation as in Yin (2023), Table 1, and its baseline's notebook.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Cache = list[tuple[Tensor, Tensor]]
+"""Keys and values seen so far, one pair (N, heads, t, D / heads) a layer."""
+
+
+class Block(nn.Module):
+    """Attention and a two-layer perceptron, each added to its input; (N, L, D) to (N, L, D)."""
+
+    def __init__(self, width: int, n_heads: int, dropout: float):
+        super().__init__()
+        self.n_heads, self.dropout = n_heads, dropout
+        self.norm_attention, self.norm_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, h: Tensor, *, causal: bool, past: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple]:
+        n, length, width = h.shape
+        q, k, v = self.qkv(self.norm_attention(h)).view(n, length, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
+        if past is not None:
+            k, v = torch.cat([past[0], k], dim=2), torch.cat([past[1], v], dim=2)
+        drop = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=drop, is_causal=causal and past is None)
+        h = h + F.dropout(self.out(mixed.transpose(1, 2).reshape(n, length, width)), self.dropout, self.training)
+        inner = self.down(F.gelu(self.up(self.norm_mlp(h))))
+        return h + F.dropout(inner, self.dropout, self.training), (k, v)
+
+
+class Transformer(nn.Module):
+    """Tokens (N, L) or relaxed tokens (N, L, V) to features (N, L, D) and next-token logits (N, L, V).
+
+    Args:
+        n_values: size V of the vocabulary.
+        length: longest sequence L.
+        width: size D of an embedding; a multiple of ``n_heads``.
+        causal: whether position t sees positions 0..t only. An attribute: a net pretrained as a language model may
+            be fine-tuned with ``net.causal = False``.
+    """
+
+    def __init__(
+        self,
+        n_values: int,
+        length: int,
+        *,
+        width: int = 128,
+        n_layers: int = 2,
+        n_heads: int = 4,
+        dropout: float = 0.1,
+        causal: bool = True,
+    ):
+        super().__init__()
+        if width % n_heads:
+            raise ValueError(f"width {width} must be a multiple of n_heads {n_heads}.")
+        self.n_values, self.length, self.width, self.causal, self.dropout = n_values, length, width, causal, dropout
+        self.embedding = nn.Embedding(n_values, width)
+        self.position = nn.Parameter(torch.zeros(length, width))
+        self.blocks = nn.ModuleList(Block(width, n_heads, dropout) for _ in range(n_layers))
+        self.norm, self.to_logits = nn.LayerNorm(width), nn.Linear(width, n_values, bias=False)
+        self.apply(_initialise)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Token embeddings (N, L, D), positions not added; linear in relaxed tokens."""
+        if x.shape[1] > self.length:
+            raise ValueError(f"this net reads {self.length} tokens at most, got {x.shape[1]}: build it with length=.")
+        return self.embedding(x) if x.ndim == 2 else x.to(self.embedding.weight) @ self.embedding.weight
+
+    def features(self, embeddings: Tensor) -> Tensor:
+        """What the net knows at every position, (N, L, D), from token embeddings (N, L, D)."""
+        h = F.dropout(embeddings + self.position[: embeddings.shape[1]], self.dropout, self.training)
+        for block in self.blocks:
+            h, _ = block(h, causal=self.causal)
+        normed: Tensor = self.norm(h)
+        return normed
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Next-token logits (N, L, V): row t scores token t + 1."""
+        scores: Tensor = self.to_logits(self.features(self.embed(x)))
+        return scores
+
+    def advance(self, tokens: Tensor, state: Cache | None = None) -> tuple[Tensor, Cache]:
+        """Next-token logits (N, V) after one more token (N,) and the grown cache; start with ``state=None``."""
+        if not self.causal:
+            raise ValueError("a bidirectional net cannot generate token by token: build it with causal=True.")
+        seen = 0 if state is None else state[0][0].shape[2]
+        h, grown = self.embedding(tokens)[:, None] + self.position[seen], []
+        for k, block in enumerate(self.blocks):
+            h, pair = block(h, causal=True, past=None if state is None else state[k])
+            grown.append(pair)
+        scores: Tensor = self.to_logits(self.norm(h))[:, 0]
+        return scores, grown
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)

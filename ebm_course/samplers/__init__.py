@@ -1,0 +1,1 @@
+"""Functions that move states downhill, one algorithm a file."""

@@ -1,0 +1,83 @@
+r"""Draw sequences token by token from a language model, a whole batch at a time, with the state carried along.
+
+.. math:: x_{t+1} \sim q(\cdot \mid x_{\le t}), \qquad \log q(x) = \sum_t \log q(x_{t+1} \mid x_{\le t})
+
+The energy is a language model with ``advance(tokens, state) -> (logits, state)``: one call a token, nothing seen is
+read again. It knows no net and no vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ebm_course.core import Negatives, check_finite, check_generator, energies_of, frozen
+
+
+class LanguageModel(Protocol):
+    """An energy E(x) = -log q(x) that can also be advanced one token at a time."""
+
+    def __call__(self, x: Tensor) -> Tensor: ...
+
+    def advance(self, tokens: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Next-token logits (N, V) after one more token (N,), and the new state; ``state=None`` starts."""
+        ...
+
+
+@torch.no_grad()
+def ancestral(
+    energy: LanguageModel,
+    x0: Tensor,
+    *,
+    n_steps: int,
+    temperature: float = 1.0,
+    keep_path: bool = False,
+    generator: torch.Generator,
+) -> Negatives:
+    """x_{t+1} ~ softmax(logits_t / temperature), ``n_steps`` tokens behind each prompt.
+
+    Args:
+        energy: a language model; called in eval mode.
+        x0: prompts (N, P), int64, at least one token; not changed.
+        n_steps: tokens to add, 0 or more.
+        temperature: above 0; 1 draws from the model itself.
+        keep_path: return the growing sequences too, padded at the right with each row's last token.
+
+    Returns:
+        x (N, P + n_steps); ``log_q`` (N,): exact log-probability of what was drawn, at this temperature and given the
+        prompt; info ``energy``: E(x) of the model at temperature 1, the prompt's own tokens counted.
+
+    Raises:
+        ValueError: temperature is not positive, or the prompt is empty.
+        FloatingPointError: the model's energies are not finite.
+    """
+    check_generator(generator, x0)
+    if temperature <= 0 or x0.ndim != 2 or x0.shape[1] == 0:
+        raise ValueError(
+            f"expected prompts (N, P) of at least one token and a temperature above 0, "
+            f"got {tuple(x0.shape)} and {temperature}. For a greedy draw use a temperature of 0.01."
+        )
+    tokens, state, log_q = list(x0.unbind(dim=1)), None, x0.new_zeros(len(x0), dtype=torch.get_default_dtype())
+    with frozen(energy):
+        for token in tokens[:-1]:
+            _, state = energy.advance(token, state)
+        for _ in range(n_steps):
+            logits, state = energy.advance(tokens[-1], state)
+            log_p = (logits / temperature).log_softmax(dim=-1)  # (N, V)
+            draw = torch.multinomial(log_p.exp(), 1, generator=generator)
+            log_q = log_q + log_p.gather(1, draw)[:, 0]
+            tokens.append(draw[:, 0])
+        x = torch.stack(tokens, dim=1)
+        e = energies_of(energy, x)
+    check_finite("the language model's energy", e, "Check its weights, or train it with a lower rate.")
+    return Negatives(x, {"energy": e}, log_q, _grown(x, x0.shape[1]) if keep_path else None)
+
+
+def _grown(x: Tensor, start: int) -> Tensor:
+    """(T + 1, N, L): row t shows the first ``start + t`` tokens, the rest filled with the last of them."""
+    length = x.shape[1]
+    shown = torch.arange(start - 1, length, device=x.device)[:, None]  # last visible position
+    index = torch.minimum(torch.arange(length, device=x.device)[None], shown)  # (T + 1, L)
+    return x[:, index].transpose(0, 1)

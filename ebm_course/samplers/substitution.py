@@ -1,0 +1,154 @@
+r"""Attack an energy of tokens by substitution: change one token a step, so that the energy falls.
+
+.. math::
+    i^* &= \arg\max_i \lVert \nabla_{e_i} (-E(x)) \rVert_1 \tag{4} \\
+    C &= \{ (x_1, .., x_{i^*-1}, v, x_{i^*+1}, .., x_L) : v \in \mathbb{L}(x_{i^*}) \} \tag{5} \\
+    x' &= \arg\min_{c \in C} E(c) \tag{6}
+
+The state follows from the state alone, so a chain that stays once stays for ever: it is at a *fixed point* and leaves
+the batch, with the very same result. Whether chains freeze or toggle depends on the options, and ``info`` counts both.
+It knows no net and no task. Where proposals come from stands in ``substitution_proposals``.
+Source: Yin (2023), Eqs. 4-6. Departure: none with the defaults; every option is named below.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ebm_course.core import (
+    Energy,
+    Negatives,
+    can_select,
+    check_finite,
+    check_generator,
+    check_tokens,
+    energies_of,
+    frozen,
+    select,
+)
+from ebm_course.samplers.substitution_proposals import Proposal, by_saliency
+
+
+def substitution(
+    energy: Energy,
+    x0: Tensor,
+    *,
+    n_steps: int,
+    synonyms: Tensor,
+    free: Tensor | None = None,
+    propose: Proposal = by_saliency,
+    include_current: bool = False,
+    only_improve: bool = False,
+    position_memory: bool = False,
+    drop_fixed: bool = True,
+    keep_path: bool = False,
+    generator: torch.Generator | None = None,
+) -> Negatives:
+    """x <- argmin over candidates of E, ``n_steps`` times; all candidates of all chains in one call.
+
+    Args:
+        energy: energies of tokens (N, L); for Eq. 4 with ``embed`` and ``from_embeddings``, or of one-hot rows.
+        x0: tokens (N, L), int64; not changed.
+        synonyms: (V, K) int64: row u lists what may replace u, filled up with u itself; a row of u alone means that
+            u is never replaced.
+        free: bool (L,) or (N, L): positions that may change; by default all.
+        propose: which candidates to score: ``by_saliency`` (Eqs. 4 and 5) or ``by_gain``.
+        include_current: whether the current token is a candidate too. The paper's "alternative token" says no: then
+            a chain at its minimum is pushed out and comes back (it toggles). With it, such a chain freezes.
+        only_improve: keep the state unless the best candidate has a lower energy.
+        position_memory: a position that was proposed is set aside until another position changes; implies
+            ``include_current``. A chain ends where no single substitution lowers E (with ``by_saliency``).
+        drop_fixed: chains at a fixed point leave the batch. Same result, less work; needs an energy that
+            ``core.can_select``, others keep all chains.
+        generator: not used, nothing is drawn.
+
+    Returns:
+        x (N, L); info, each (N,): ``energy``; ``n_moves``; ``tokens_moved`` against x0; ``frozen``, bool: at a fixed
+        point; ``toggling``, bool: the last two steps went there and back.
+
+    Raises:
+        ValueError: a token out of the vocabulary of ``synonyms``, or ``free`` of another shape.
+        FloatingPointError: an energy is not finite.
+    """
+    check_generator(generator, x0)
+    check_tokens(x0, len(synonyms))
+    may_change = _free_positions(free, x0)
+    attack = _Attack(energy, synonyms, may_change, propose, include_current or position_memory, only_improve)
+    x, before, n_moves = x0.clone(), x0, torch.zeros_like(x0[:, 0])
+    toggling, aside = torch.zeros_like(n_moves, dtype=torch.bool), torch.zeros_like(may_change)
+    alive = torch.ones_like(toggling)
+    path = [x0]
+    leave = drop_fixed and can_select(energy)
+    with frozen(energy):
+        for _ in range(n_steps):
+            rows = alive.nonzero()[:, 0] if leave else torch.arange(len(x), device=x.device)
+            if len(rows) == 0:
+                break
+            new, changed, tried, stuck = attack.step(x[rows], aside[rows], rows)
+            if position_memory:
+                aside[rows] = torch.where(changed[:, None], tried, aside[rows] | tried)
+            else:
+                stuck = stuck | ~changed
+            toggling[rows] = changed & (new == before[rows]).all(dim=1) & (n_moves[rows] > 0)
+            before, x = x, x.index_copy(0, rows, new)
+            n_moves = n_moves.index_add(0, rows, changed.long())
+            alive[rows] = ~stuck
+            if keep_path:
+                path.append(x)
+        e = energies_of(energy, x)
+    check_finite("the attacked energy", e, "Train with a lower rate, or put an L2 on energies.")
+    info = {"energy": e.detach(), "n_moves": n_moves, "tokens_moved": (x != x0).sum(dim=1)}
+    info |= {"frozen": ~alive, "toggling": toggling}
+    path += [x] * (n_steps + 1 - len(path) if keep_path else 0)
+    return Negatives(x, info, path=torch.stack(path) if keep_path else None)
+
+
+class _Attack:
+    """One step of the attack on the chains named in ``rows``; holds what does not change between steps."""
+
+    def __init__(
+        self,
+        energy: Energy,
+        synonyms: Tensor,
+        may_change: Tensor,
+        propose: Proposal,
+        include_current: bool,
+        only_improve: bool,
+    ):
+        self.energy, self.may_change, self.propose = energy, may_change, propose
+        self.include_current, self.only_improve = include_current, only_improve
+        self.synonyms = synonyms.to(may_change.device)
+        self.replaceable = (self.synonyms != torch.arange(len(synonyms), device=may_change.device)[:, None]).any(dim=1)
+
+    def step(self, x: Tensor, aside: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """New states (M, L), whether each changed, positions tried (M, L), and whether none was left to try."""
+        energy = select(self.energy, rows) if len(rows) < len(self.may_change) else self.energy
+        eligible = self.may_change[rows] & ~aside & self.replaceable[x]  # (M, L)
+        current, where, what = self.propose(energy, x, eligible, self.synonyms)  # (M,) (M, K) (M, K)
+        m, k = where.shape
+        candidates = x[:, None].expand(m, k, -1).scatter(2, where[..., None], what[..., None])  # (M, K, L)
+        with torch.no_grad():
+            e = energies_of(energy, candidates.reshape(m * k, -1)).view(m, k)
+        is_current = what == x.gather(1, where)
+        if not self.include_current:
+            e = e.masked_fill(is_current, torch.inf)
+        lowest, best = e.min(dim=1)
+        stuck = ~eligible.any(dim=1)
+        changed = ~is_current.gather(1, best[:, None])[:, 0] & ~stuck & ~lowest.isposinf()
+        if self.only_improve:
+            changed &= lowest < current
+        chosen = candidates[torch.arange(m, device=x.device), best]
+        tried = torch.zeros_like(aside).scatter(1, where, True)
+        return torch.where(changed[:, None], chosen, x), changed, tried, stuck
+
+
+def _free_positions(free: Tensor | None, x0: Tensor) -> Tensor:
+    if free is None:
+        return torch.ones_like(x0, dtype=torch.bool)
+    if free.dtype != torch.bool or free.shape not in (x0.shape, x0.shape[1:]):
+        raise ValueError(
+            f"free marks positions with bool ({x0.shape[1]},) or {tuple(x0.shape)}: "
+            f"got {free.dtype} {tuple(free.shape)}."
+        )
+    return free.to(x0.device).expand_as(x0)

@@ -1,0 +1,1 @@
+"""Where batches come from and how an answer is scored."""

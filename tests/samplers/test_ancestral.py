@@ -1,0 +1,82 @@
+"""Ancestral sampling: the law of the draws, the exact log-probability, prompts and temperature."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from ebm_course.energies.language_model import LSTMLanguageModel
+from ebm_course.energies.sequence_energies import LikelihoodEnergy
+from ebm_course.energies.transformer import Transformer
+from ebm_course.samplers.ancestral import ancestral
+
+V, L = 3, 4
+
+
+def model(kind: str) -> LSTMLanguageModel | LikelihoodEnergy:
+    torch.manual_seed(2)
+    if kind == "lstm":
+        made = LSTMLanguageModel(V, width=8)
+    else:
+        made = LikelihoodEnergy(Transformer(V, L, width=8, n_layers=2, n_heads=2))
+    for p in made.parameters():
+        torch.nn.init.normal_(p, std=0.8)
+    return made
+
+
+def begin(n: int) -> torch.Tensor:
+    return torch.zeros(n, 1, dtype=torch.long)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "transformer"])
+def test_draws_follow_the_enumerated_law_of_the_model(kind: str) -> None:
+    n, lm = 40_000, model(kind).eval()
+    states = torch.tensor([(0, *rest) for rest in itertools.product(range(V), repeat=L - 1)])
+    with torch.no_grad():
+        p = (-lm(states)).exp()
+    drawn = ancestral(lm, begin(n), n_steps=L - 1, generator=torch.Generator().manual_seed(0))
+    code = (drawn.x[:, 1:] * torch.tensor([V**2, V, 1])).sum(dim=1)
+    share = torch.bincount(code, minlength=V**3) / n
+    standard_error = (p * (1 - p) / n).sqrt()
+    assert ((share - p).abs() <= 5 * standard_error).all()
+
+
+@pytest.mark.parametrize("kind", ["lstm", "transformer"])
+def test_log_q_is_the_models_own_log_probability_at_temperature_one(kind: str) -> None:
+    lm = model(kind)
+    drawn = ancestral(lm, begin(50), n_steps=L - 1, generator=torch.Generator().manual_seed(0))
+    assert drawn.log_q is not None and not drawn.x.requires_grad
+    torch.testing.assert_close(drawn.log_q, -drawn.info["energy"], rtol=1e-4, atol=1e-5)
+    assert lm.training and all(p.requires_grad for p in lm.parameters())
+
+
+def test_log_q_of_another_temperature_sums_to_one_over_all_sequences() -> None:
+    lm = model("lstm").eval()
+    drawn = ancestral(lm, begin(20_000), n_steps=2, temperature=0.5, generator=torch.Generator().manual_seed(0))
+    assert drawn.log_q is not None
+    code = drawn.x[:, 1] * V + drawn.x[:, 2]
+    first = {int(c): float(q) for c, q in zip(code, drawn.log_q.exp())}
+    assert len(first) == V**2 and sum(first.values()) == pytest.approx(1.0, abs=1e-5)
+    for c, q in first.items():
+        share, standard_error = float((code == c).float().mean()), (q * (1 - q) / 20_000) ** 0.5
+        assert abs(share - q) <= 5 * standard_error
+
+
+def test_a_prompt_is_kept_and_the_path_shows_the_sequence_growing() -> None:
+    prompt = torch.tensor([[0, 2], [0, 1]])
+    drawn = ancestral(model("lstm"), prompt, n_steps=2, keep_path=True, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(drawn.x[:, :2], prompt) and drawn.path is not None
+    assert drawn.path.shape == (3, 2, 4)
+    for t, row in enumerate(drawn.path):
+        assert torch.equal(row[:, : 2 + t], drawn.x[:, : 2 + t])
+        assert (row[:, 2 + t :] == row[:, 1 + t : 2 + t]).all()
+
+
+def test_bad_prompts_temperatures_and_weights_are_refused() -> None:
+    g, lm = torch.Generator(), model("lstm")
+    with pytest.raises(ValueError, match="temperature above 0"):
+        ancestral(lm, begin(2), n_steps=1, temperature=0.0, generator=g)
+    with pytest.raises(ValueError, match="at least one token"):
+        ancestral(lm, torch.zeros(2, 0, dtype=torch.long), n_steps=1, generator=g)

@@ -1,0 +1,199 @@
+"""The batched attack against Algorithm 1 written literally, one sequence and one candidate at a time."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ebm_course.core import Conditioned, Energy
+from ebm_course.energies.potts import Potts
+from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy
+from ebm_course.energies.transformer import Transformer
+from ebm_course.samplers.substitution import substitution
+from ebm_course.samplers.substitution_proposals import by_gain, saliency
+
+V, L, N = 7, 6, 8
+
+
+def synonyms() -> Tensor:
+    """Values 0 to 3 replace one another, so do 4 and 5, and 6 is never replaced."""
+    groups = {0: [1, 2, 3], 1: [0, 2, 3], 2: [0, 1, 3], 3: [0, 1, 2], 4: [5, 4, 4], 5: [4, 5, 5], 6: [6, 6, 6]}
+    return torch.tensor([groups[u] for u in range(V)])
+
+
+def energies() -> list[Energy]:
+    torch.manual_seed(3)
+    made: list[Energy] = [Potts.random(L, V, generator=torch.Generator().manual_seed(0)).double()]
+    for head in (LikelihoodEnergy, PooledEnergy, CorrectedEnergy):
+        net = Transformer(V, L, width=12, n_layers=2, n_heads=2, dropout=0.5)
+        energy = head(net)
+        for p in energy.parameters():
+            torch.nn.init.normal_(p, std=0.7)
+        made.append(energy.double())
+    return made
+
+
+def start() -> Tensor:
+    return torch.randint(V, (N, L), generator=torch.Generator().manual_seed(5))
+
+
+def literal_gradient(energy: Any, x: Tensor) -> Tensor:
+    """||grad_{e_i} (-E)||_1 of one sequence, (L,)."""
+    hot = F.one_hot(x, V).double()[None]
+    if hasattr(energy, "net"):
+        e = energy.net.embedding(x)[None].detach().requires_grad_()
+        (-energy.from_embeddings(e, x[None])).sum().backward()
+        assert e.grad is not None
+        return e.grad[0].abs().sum(dim=1)
+    hot.requires_grad_()
+    (-energy(hot)).sum().backward()
+    assert hot.grad is not None
+    return hot.grad[0].abs().sum(dim=1)
+
+
+def literal_attack(
+    energy: Any, x: Tensor, *, n_steps: int, free: Tensor, include_current: bool, only_improve: bool, memory: bool
+) -> Tensor:
+    """Algorithm 1, lines 8 to 13, for one sequence (L,), with the options spelt out."""
+    x, aside = x.clone(), set()
+    for _ in range(n_steps):
+        weight = literal_gradient(energy, x)
+        may = [i for i in range(L) if free[i] and i not in aside and set(synonyms()[x[i]].tolist()) != {int(x[i])}]
+        if not may:
+            break
+        i = max(may, key=lambda j: float(weight[j]))
+        values = [v for v in synonyms()[x[i]].tolist() if v != int(x[i])]
+        values = [int(x[i]), *values] if include_current or memory else values
+        scored = []
+        for v in values:
+            candidate = x.clone()
+            candidate[i] = v
+            scored.append((float(energy(candidate[None])), v))
+        lowest, best = min(scored)
+        moved = best != int(x[i]) and (not only_improve or lowest < float(energy(x[None])))
+        if moved:
+            x[i], aside = best, set()
+        if memory:
+            aside = aside | {i}
+    return x
+
+
+OPTIONS = [
+    {"include_current": a, "only_improve": b, "memory": c} for a in (False, True) for b in (False, True) for c in (False, True)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(k for k, v in o.items() if v) or "paper")
+@pytest.mark.parametrize("which", range(4), ids=["potts", "likelihood", "pooled", "corrected"])
+def test_the_batched_attack_equals_the_literal_one_token_for_token(which: int, options: dict[str, bool]) -> None:
+    energy, x0 = energies()[which], start()
+    free = torch.tensor([False, True, True, True, True, True])
+    named = {"position_memory" if k == "memory" else k: v for k, v in options.items()}
+    batched = substitution(energy, x0, n_steps=7, synonyms=synonyms(), free=free, **named)
+    energy.eval()  # type: ignore[attr-defined]
+    energy.requires_grad_(False)  # type: ignore[attr-defined]
+    literal = torch.stack([literal_attack(energy, x, n_steps=7, free=free, **options) for x in x0])
+    assert torch.equal(batched.x, literal)
+    assert not torch.equal(batched.x, x0)
+
+
+@pytest.mark.parametrize("which", range(4))
+@pytest.mark.parametrize("propose", [None, by_gain, partial(by_gain, n_candidates=4)])
+def test_dropping_fixed_chains_changes_nothing(which: int, propose: Any) -> None:
+    energy, chosen = energies()[which], {} if propose is None else {"propose": propose}
+    for options in ({"include_current": True}, {"position_memory": True}, {"only_improve": True}):
+        both = [
+            substitution(energy, start(), n_steps=12, synonyms=synonyms(), drop_fixed=drop, **chosen, **options)
+            for drop in (True, False)
+        ]
+        assert torch.equal(both[0].x, both[1].x)
+        for name in both[0].info:
+            assert torch.equal(both[0].info[name], both[1].info[name]), name
+
+
+def test_with_position_memory_every_chain_ends_where_no_substitution_helps() -> None:
+    energy, table = energies()[0], synonyms()
+    end = substitution(energy, start(), n_steps=200, synonyms=table, position_memory=True)
+    assert bool(end.info["frozen"].all())
+    for row, e in zip(end.x, energy(end.x).detach()):
+        for i in range(L):
+            for v in table[row[i]].tolist():
+                other = row.clone()
+                other[i] = v
+                assert float(energy(other[None]).detach()) >= float(e) - 1e-12
+
+
+def test_without_the_current_token_chains_toggle_and_with_it_they_freeze() -> None:
+    energy = energies()[0]
+    paper = substitution(energy, start(), n_steps=41, synonyms=synonyms())
+    current = substitution(energy, start(), n_steps=41, synonyms=synonyms(), include_current=True)
+    assert float(paper.info["toggling"].float().mean()) > 0.5 and not bool(paper.info["frozen"].any())
+    assert bool(current.info["frozen"].all()) and not bool(current.info["toggling"].any())
+
+
+def test_only_free_positions_and_only_synonyms_change() -> None:
+    x0, table = start(), synonyms()
+    free = torch.tensor([True, False, True, False, True, True])
+    x = substitution(energies()[1], x0, n_steps=20, synonyms=table, free=free).x
+    assert torch.equal(x[:, ~free], x0[:, ~free])
+    assert torch.equal(x == 6, x0 == 6) and torch.equal(x >= 4, x0 >= 4)
+
+
+def test_energies_never_rise_when_only_improvements_count() -> None:
+    energy = energies()[2]
+    path = substitution(energy, start(), n_steps=10, synonyms=synonyms(), only_improve=True, keep_path=True).path
+    assert path is not None and path.shape == (11, N, L) and torch.equal(path[0], start())
+    energy.eval()  # type: ignore[attr-defined]
+    with torch.no_grad():
+        e = torch.stack([energy(x) for x in path])
+    assert (e[1:] <= e[:-1] + 1e-12).all() and (e[-1] < e[0]).any()
+
+
+def test_the_first_order_gain_of_a_potts_model_is_exact_so_one_candidate_is_the_best_of_all() -> None:
+    energy, x0 = energies()[0], start()
+    x = substitution(energy, x0, n_steps=1, synonyms=synonyms(), propose=by_gain, only_improve=True).x
+    for before, after in zip(x0, x):
+        every = [before]
+        for i in range(L):
+            for v in synonyms()[before[i]].tolist():
+                every.append(before.clone())
+                every[-1][i] = v
+        lowest = energy(torch.stack(every)).min()
+        torch.testing.assert_close(energy(after[None])[0], lowest)
+
+
+def test_saliency_is_measured_in_embeddings_where_the_energy_has_them() -> None:
+    energy, x = energies()[1], start()
+    energy.eval()  # type: ignore[attr-defined]
+    _, weight = saliency(energy, x, V)
+    by_hand = torch.stack([literal_gradient(energy, row) for row in x])
+    torch.testing.assert_close(weight, by_hand)
+
+
+def test_a_conditional_energy_keeps_its_condition_row_by_row() -> None:
+    target = torch.randint(4, (N, L), generator=torch.Generator().manual_seed(1))
+
+    def mismatch(wanted: Tensor, y: Tensor) -> Tensor:
+        hot = F.one_hot(y, V).double() if y.ndim == 2 else y
+        return (1 - (hot * F.one_hot(wanted, V)).sum(dim=-1)).sum(dim=1)
+
+    x0 = torch.zeros(N, L, dtype=torch.long)
+    end = substitution(Conditioned(mismatch, target), x0, n_steps=20, synonyms=synonyms(), position_memory=True)
+    assert torch.equal(end.x, target) and bool((end.info["energy"] == 0).all())
+
+
+def test_bad_input_is_refused_in_words() -> None:
+    energy = energies()[0]
+    with pytest.raises(ValueError, match="out of the vocabulary"):
+        substitution(energy, start() + 3, n_steps=1, synonyms=synonyms())
+    with pytest.raises(ValueError, match=r"bool \(6,\) or \(8, 6\)"):
+        substitution(energy, start(), n_steps=1, synonyms=synonyms(), free=torch.ones(3, dtype=torch.bool))
+    with pytest.raises(FloatingPointError, match="attacked energy is not finite"):
+        substitution(
+            lambda x: x.double().sum(dim=tuple(range(1, x.ndim))) * torch.nan, start(), n_steps=1, synonyms=synonyms()
+        )
