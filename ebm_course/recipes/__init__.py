@@ -1,0 +1,1 @@
+"""One file a method: a frozen configuration, the step, and the run."""

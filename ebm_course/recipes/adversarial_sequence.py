@@ -1,0 +1,154 @@
+r"""Algorithm 1: push the energy down on data and up on attacked samples of the language model.
+
+.. math:: \theta \leftarrow \theta - \alpha \nabla_\theta \Big( \sum_{data} E_\theta(x) - \sum_{attacked} E_\theta(x')
+    \Big)
+
+With ``n_attack_steps = 0`` this is noise contrast with another loss (the paper's ablation, Section 3.3.1).
+Source: Yin (2023), Algorithm 1. Departure: means where line 18 has sums (a factor in the learning rate), AdamW where
+it has plain descent, and every choice that the paper leaves open is a field below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ebm_course.core import Batch, Loss, Negatives, Step
+from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy
+from ebm_course.objectives.logistic import logistic
+from ebm_course.recipes import language_model
+from ebm_course.recipes.residual_nce import data_and_noise, start_energy
+from ebm_course.recipes.sequence_parts import Draw, adamw, energies_of_both, update
+from ebm_course.runtime import Run
+from ebm_course.samplers.ancestral import LanguageModel
+from ebm_course.samplers.substitution import substitution
+from ebm_course.tasks.arithmetic import Format, digit_synonyms
+from ebm_course.training.batches import Batches
+from ebm_course.training.fit import fit
+
+
+@dataclass(frozen=True)
+class Config:
+    """Section 3.2 of Yin (2023) by default; what it leaves unsaid is marked so."""
+
+    n_digits: int = 10
+    n_rows: int = 1_000  # Section 3.2
+    n_noise: int = 1_000  # Section 3.2
+    n_epochs: int = 55  # Section 3.2
+    n_attack_steps: int = 10  # S, unsaid
+    grow_every: int = 0  # updates after which the attack's budget grows by one step from 1; 0: n_attack_steps at once
+    answer_only: bool = False  # Eq. 4 ranges over all tokens; True: only digits of c may change
+    include_current: bool = True  # "alternative token", unsaid; with it chains freeze and leave the batch
+    position_memory: bool = False  # not in the paper
+    objective: Callable[..., Loss] = logistic  # line 18 is `contrastive`, which has no anchor for the scale
+    l2: float = 0.0
+    batch_size: int = 50  # unsaid
+    rate: float = 6e-4  # unsaid
+    weight_decay: float = 0.1
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip: float = 1.0
+    head: type[PooledEnergy] = PooledEnergy  # unsaid
+
+
+PAPER = Config()
+NOTEBOOK = Config(n_digits=3, n_attack_steps=5)
+NOTEBOOK_CORRECTED = replace(NOTEBOOK, head=CorrectedEnergy)
+SMOKE = Config(n_digits=1, n_rows=20, n_noise=20, n_epochs=2, n_attack_steps=2, batch_size=10)
+
+
+class AttackBudget:
+    """How many steps the attack has: ``most``, or one more every ``grow_every`` updates, from 1 up to ``most``.
+
+    Its own state, so that a resumed run goes on with the same budget.
+    """
+
+    def __init__(self, most: int, grow_every: int):
+        self.most, self.grow_every, self.updates = most, grow_every, 0
+
+    def next(self) -> int:
+        """Steps for the coming update; counts it."""
+        steps = min(self.most, 1 + self.updates // self.grow_every) if self.grow_every else self.most
+        self.updates += 1
+        return steps
+
+    def state_dict(self) -> dict[str, int]:
+        return {"updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.updates = int(state["updates"])
+
+
+def make_step(
+    energy: PooledEnergy, optimizer: torch.optim.Optimizer, draw: Draw, budget: AttackBudget, config: Config
+) -> Step:
+    """Lines 4 to 18 of Algorithm 1 for one minibatch; ``draw`` supplies the samples of the language model."""
+
+    def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        x_lm = draw(len(batch), generator)  # lines 4-5
+        negatives = attack(energy, x_lm, n_steps=budget.next(), config=config)  # lines 6-15
+        energy.train()
+        loss = config.objective(*energies_of_both(energy, batch.x, negatives.x), l2=config.l2)  # line 17
+        log = update(loss, energy, optimizer, clip=config.clip)  # line 18
+        return log | {name: negatives.info[name].float().mean() for name in ("tokens_moved", "frozen", "toggling")}
+
+    return step
+
+
+def attack(energy: PooledEnergy, x_lm: Tensor, *, n_steps: int, config: Config) -> Negatives:
+    """The configured attack on digits of (N, L) sequences."""
+    layout = Format(config.n_digits)
+    return substitution(
+        energy,
+        x_lm,
+        n_steps=n_steps,
+        synonyms=digit_synonyms(),
+        free=layout.answer_positions() if config.answer_only else layout.digit_positions(),
+        include_current=config.include_current,
+        position_memory=config.position_memory,
+    )
+
+
+def fit_energy(
+    config: Config,
+    run: Run,
+    *,
+    pretrained: LikelihoodEnergy,
+    noise: LanguageModel,
+    folder: Path | None = None,
+    progress: bool = True,
+) -> tuple[PooledEnergy, list[dict[str, float]]]:
+    """Run Algorithm 1 on a copy of ``pretrained``; returns the energy in eval mode and one row an epoch."""
+    train, draw = data_and_noise(config, run, noise)
+    energy = start_energy(pretrained, config.head).to(run.device)
+    optimizer = adamw(energy, rate=config.rate, weight_decay=config.weight_decay, betas=config.betas)
+    batches = Batches(train, config.batch_size, seed=run.seed)
+    budget = AttackBudget(config.n_attack_steps, config.grow_every)
+    rows = fit(
+        make_step(energy, optimizer, draw, budget, config),
+        batches,
+        n_steps=config.n_epochs * batches.steps_per_epoch,
+        generator=run.generator("adversarial_sequence"),
+        keep={"energy": energy, "optimizer": optimizer, "budget": budget},
+        log_every=batches.steps_per_epoch,
+        folder=folder,
+        save_every=batches.steps_per_epoch if folder else 0,
+        progress=progress,
+    )
+    return energy.eval(), rows
+
+
+def train(
+    config: Config, run: Run, *, folder: Path | None = None, progress: bool = True
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Fine-tune the shipped nets of this many digits; the energy and what its checkpoint should say of it."""
+    names = f"arithmetic-{config.n_digits}-energy", f"arithmetic-{config.n_digits}-lm"
+    pretrained, noise = (language_model.load(name) for name in names)
+    assert isinstance(pretrained, LikelihoodEnergy)
+    energy, rows = fit_energy(config, run, pretrained=pretrained, noise=noise, folder=folder, progress=progress)
+    plain = asdict(config) | {"head": config.head.__name__, "objective": config.objective.__name__}
+    return energy, {"recipe": "adversarial_sequence", "config": plain, "seed": run.seed, "last_row": rows[-1]}

@@ -1,0 +1,64 @@
+"""How good sequences become: against attack steps (Figures 1a and 2) and against resampled proposals (Figure 1b)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ebm_course.core import Energy
+from ebm_course.samplers.resampling import resampling
+from ebm_course.samplers.substitution import substitution
+from ebm_course.tasks.arithmetic import Format, digit_synonyms
+from ebm_course.tasks.arithmetic_score import correctness, score
+
+
+def attack_curve(
+    energy: Energy, x0: Tensor, *, n_digits: int, at: Sequence[int] = (0, 1, 2, 5, 10, 20), **options: Any
+) -> list[dict[str, float]]:
+    """Every figure of :func:`score` after so many attack steps, one row for each number in ``at``.
+
+    Args:
+        energy: energies of equations (N, L).
+        x0: where the attack starts, (N, L); samples of the language model.
+        at: attack steps, rising, 0 or larger.
+        options: passed to :func:`substitution`; ``free`` is by default every digit.
+    """
+    options = {"free": Format(n_digits).digit_positions()} | options
+    negatives = substitution(energy, x0, n_steps=max(at), synonyms=digit_synonyms(), keep_path=True, **options)
+    assert negatives.path is not None
+    shares = {name: float(negatives.info[name].float().mean()) for name in ("frozen", "toggling")}
+    return [{"steps": k, **score(negatives.path[k], n_digits, x0=x0), **(shares if k == max(at) else {})} for k in at]
+
+
+def resampling_curve(
+    energy: Energy, proposals: Tensor, *, n_digits: int, sizes: Sequence[int], generator: torch.Generator
+) -> list[dict[str, float]]:
+    """Correctness of one sequence resampled out of n, for each n in ``sizes``, beside the best of the n.
+
+    Args:
+        energy: a residual energy: the joint model is P_LM(x) exp(-E(x)).
+        proposals: samples of P_LM, (M, L); as many groups of n are made as there are rows for, none used twice.
+        sizes: n, each 1 to M.
+
+    Returns:
+        Rows with ``n``, ``correctness``, its standard error ``error``, ``oracle`` (best of n) and ``ess``.
+    """
+    rows = []
+    for n in sizes:
+        groups = len(proposals) // n
+        x = proposals[: groups * n]
+        drawn = resampling(energy, x, group_size=n, generator=generator)
+        right = correctness(drawn.x, n_digits)
+        rows.append(
+            {
+                "n": n,
+                "correctness": float(right.mean()),
+                "error": float(right.std() / max(1, groups) ** 0.5) if groups > 1 else float("nan"),
+                "oracle": float(correctness(x, n_digits).view(groups, n).amax(dim=1).mean()),
+                "ess": float(drawn.info["ess"].mean()),
+            }
+        )
+    return rows
