@@ -10,8 +10,9 @@ it has plain descent, and every choice that the paper leaves open is a field bel
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,7 @@ from torch import Tensor, nn
 from ebm_course.core import Batch, Loss, Negatives, Step
 from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy
 from ebm_course.objectives.logistic import logistic
-from ebm_course.recipes import language_model
-from ebm_course.recipes.residual_nce import data_and_noise, start_energy
+from ebm_course.recipes.residual_nce import data_and_noise, shipped_nets, start_energy
 from ebm_course.recipes.sequence_parts import Draw, adamw, energies_of_both, update
 from ebm_course.runtime import Run
 from ebm_course.samplers.ancestral import LanguageModel
@@ -41,7 +41,7 @@ class Config:
     n_noise: int = 1_000  # Section 3.2
     n_epochs: int = 55  # Section 3.2
     n_attack_steps: int = 10  # S, unsaid
-    grow_every: int = 0  # updates after which the attack's budget grows by one step from 1; 0: n_attack_steps at once
+    grow_every: int = 0  # updates after which the budget grows by one step from 0 on; 0: n_attack_steps at once
     answer_only: bool = False  # Eq. 4 ranges over all tokens; True: only digits of c may change
     include_current: bool = True  # "alternative token", unsaid; with it chains freeze and leave the batch
     position_memory: bool = False  # not in the paper
@@ -56,15 +56,17 @@ class Config:
 
 
 PAPER = Config()
-NOTEBOOK = Config(n_digits=3, n_attack_steps=5)
-NOTEBOOK_CORRECTED = replace(NOTEBOOK, head=CorrectedEnergy)
+NOTEBOOK = Config(n_digits=3, n_attack_steps=5, grow_every=180)
+NOTEBOOK_AT_ONCE = replace(NOTEBOOK, grow_every=0)
+NOTEBOOK_CORRECTED = replace(NOTEBOOK_AT_ONCE, rate=2e-4, head=CorrectedEnergy)
 SMOKE = Config(n_digits=1, n_rows=20, n_noise=20, n_epochs=2, n_attack_steps=2, batch_size=10)
 
 
 class AttackBudget:
-    """How many steps the attack has: ``most``, or one more every ``grow_every`` updates, from 1 up to ``most``.
+    """How many steps the attack has: ``most``, or one more every ``grow_every`` updates, from 0 up to ``most``.
 
-    Its own state, so that a resumed run goes on with the same budget.
+    Growing from 0 begins with plain noise contrast: an energy that knows nothing yet loses to any attack. The count
+    is saved with the run, so that a resumed one goes on with the same budget.
     """
 
     def __init__(self, most: int, grow_every: int):
@@ -72,7 +74,7 @@ class AttackBudget:
 
     def next(self) -> int:
         """Steps for the coming update; counts it."""
-        steps = min(self.most, 1 + self.updates // self.grow_every) if self.grow_every else self.most
+        steps = min(self.most, self.updates // self.grow_every) if self.grow_every else self.most
         self.updates += 1
         return steps
 
@@ -117,14 +119,27 @@ def fit_energy(
     config: Config,
     run: Run,
     *,
-    pretrained: LikelihoodEnergy,
     noise: LanguageModel,
+    pretrained: LikelihoodEnergy | None = None,
+    start: PooledEnergy | None = None,
     folder: Path | None = None,
     progress: bool = True,
 ) -> tuple[PooledEnergy, list[dict[str, float]]]:
-    """Run Algorithm 1 on a copy of ``pretrained``; returns the energy in eval mode and one row an epoch."""
+    """Run Algorithm 1; returns the energy in eval mode and one row an epoch.
+
+    Args:
+        noise: the language model whose samples are attacked.
+        pretrained: the net that gets a new head, as in the paper; or
+        start: an energy to go on from, such as a residual baseline. Copies are trained, both are left as they are.
+
+    Raises:
+        ValueError: both or none of ``pretrained`` and ``start`` are given.
+    """
+    if (pretrained is None) == (start is None):
+        raise ValueError("training starts from one thing: pass pretrained=... or start=..., not both or none.")
     train, draw = data_and_noise(config, run, noise)
-    energy = start_energy(pretrained, config.head).to(run.device)
+    energy = copy.deepcopy(start) if start is not None else start_energy(pretrained, config.head)  # type: ignore[arg-type]
+    energy = energy.to(run.device)
     optimizer = adamw(energy, rate=config.rate, weight_decay=config.weight_decay, betas=config.betas)
     batches = Batches(train, config.batch_size, seed=run.seed)
     budget = AttackBudget(config.n_attack_steps, config.grow_every)
@@ -146,9 +161,6 @@ def train(
     config: Config, run: Run, *, folder: Path | None = None, progress: bool = True
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Fine-tune the shipped nets of this many digits; the energy and what its checkpoint should say of it."""
-    names = f"arithmetic-{config.n_digits}-energy", f"arithmetic-{config.n_digits}-lm"
-    pretrained, noise = (language_model.load(name) for name in names)
-    assert isinstance(pretrained, LikelihoodEnergy)
+    pretrained, noise = shipped_nets(config.n_digits)
     energy, rows = fit_energy(config, run, pretrained=pretrained, noise=noise, folder=folder, progress=progress)
-    plain = asdict(config) | {"head": config.head.__name__, "objective": config.objective.__name__}
-    return energy, {"recipe": "adversarial_sequence", "config": plain, "seed": run.seed, "last_row": rows[-1]}
+    return energy, {"n_digits": config.n_digits, "head": config.head.__name__, "last_row": rows[-1]}

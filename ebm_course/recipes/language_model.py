@@ -9,7 +9,7 @@ fields here, because the second decides the headline: a net that saw 1,000 rows 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +67,10 @@ def build(config: Config) -> LSTMLanguageModel | LikelihoodEnergy:
     v, length = len(VOCABULARY), Format(config.n_digits).length
     if config.n_heads == 0:
         return LSTMLanguageModel(v, width=config.width, n_layers=config.n_layers)
-    sizes = {"width": config.width, "n_layers": config.n_layers, "n_heads": config.n_heads}
-    return LikelihoodEnergy(Transformer(v, length, dropout=config.dropout, **sizes))
+    net = Transformer(
+        v, length, width=config.width, n_layers=config.n_layers, n_heads=config.n_heads, dropout=config.dropout
+    )
+    return LikelihoodEnergy(net)
 
 
 def make_step(
@@ -120,12 +122,16 @@ def train(
     """The trained model and what its checkpoint should say of it."""
     model, rows, _ = fit_model(config, run, folder=folder, progress=progress)
     best = min(row["valid_nll"] for row in rows if "valid_nll" in row)
-    return model, {"recipe": "language_model", "config": asdict(config), "seed": run.seed, "best_valid_nll": best}
+    return model, {"best_valid_nll": best}
 
 
 def load(name: str) -> LSTMLanguageModel | LikelihoodEnergy:
     """A language model that ships with the package, for example ``"arithmetic-3-lm"``."""
-    model = load_shipped(name, lambda saved: build(Config(**{**saved, "betas": tuple(saved["betas"])})))
+
+    def rebuilt(meta: dict[str, Any]) -> nn.Module:
+        return build(Config(**meta["config"] | {"betas": tuple(meta["config"]["betas"])}))
+
+    model = load_shipped(name, rebuilt)
     assert isinstance(model, LSTMLanguageModel | LikelihoodEnergy)
     return model
 

@@ -7,7 +7,8 @@ Source: Deng et al. (2020); the settings are those of Yin (2023), Section 3.2. D
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ebm_course.core import Batch, Step
-from ebm_course.energies.sequence_energies import LikelihoodEnergy, PooledEnergy, SequenceEnergy
+from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy
 from ebm_course.objectives.nce import residual_nce
 from ebm_course.recipes import language_model
 from ebm_course.recipes.sequence_parts import (
@@ -23,6 +24,7 @@ from ebm_course.recipes.sequence_parts import (
     adamw,
     energies_of_both,
     fixed_dump,
+    load_shipped,
     sample_sequences,
     task_for,
     update,
@@ -55,6 +57,7 @@ PAPER = Config()
 PAPER_LONG = replace(PAPER, n_epochs=55, patience=None)
 NOTEBOOK = Config(n_digits=3, n_rows=1_000, n_noise=1_000)
 NOTEBOOK_LONG = replace(NOTEBOOK, n_epochs=55, patience=None)
+NOTEBOOK_MATCHED = replace(NOTEBOOK_LONG, batch_size=50)  # as many updates as Algorithm 1 has
 SMOKE = Config(n_digits=1, n_rows=20, n_noise=20, n_epochs=2, batch_size=10)
 
 
@@ -72,12 +75,7 @@ def make_step(energy: nn.Module, optimizer: torch.optim.Optimizer, draw: Draw, *
 
 def start_energy(net: LikelihoodEnergy, head: type[PooledEnergy]) -> PooledEnergy:
     """A new energy on a copy of a pretrained transformer; the pretrained net itself is left as it is."""
-    language_model_copy = type(net.net)(
-        net.net.n_values, net.net.length, width=net.net.width, n_layers=len(net.net.blocks),
-        n_heads=net.net.blocks[0].n_heads, dropout=net.net.dropout, causal=net.net.causal,
-    )  # fmt: skip
-    language_model_copy.load_state_dict(net.net.state_dict())
-    return head(language_model_copy)
+    return head(copy.deepcopy(net.net))
 
 
 def fit_energy(
@@ -88,7 +86,7 @@ def fit_energy(
     noise: LanguageModel,
     folder: Path | None = None,
     progress: bool = True,
-) -> tuple[SequenceEnergy, list[dict[str, float]]]:
+) -> tuple[PooledEnergy, list[dict[str, float]]]:
     """Fine-tune a copy of ``pretrained`` against samples of ``noise``; returns it in eval mode and the log's rows."""
     train, draw = data_and_noise(config, run, noise)
     valid = task_for(config.n_digits).valid.x.to(run.device)
@@ -134,9 +132,21 @@ def train(
     config: Config, run: Run, *, folder: Path | None = None, progress: bool = True
 ) -> tuple[nn.Module, dict[str, Any]]:
     """Fine-tune the shipped nets of this many digits; the energy and what its checkpoint should say of it."""
-    names = f"arithmetic-{config.n_digits}-energy", f"arithmetic-{config.n_digits}-lm"
-    pretrained, noise = (language_model.load(name) for name in names)
-    assert isinstance(pretrained, LikelihoodEnergy)
+    pretrained, noise = shipped_nets(config.n_digits)
     energy, rows = fit_energy(config, run, pretrained=pretrained, noise=noise, folder=folder, progress=progress)
-    meta = {"recipe": "residual_nce", "config": asdict(config) | {"head": config.head.__name__}, "seed": run.seed}
-    return energy, meta | {"last_row": rows[-1]}
+    return energy, {"n_digits": config.n_digits, "head": config.head.__name__, "last_row": rows[-1]}
+
+
+def shipped_nets(n_digits: int) -> tuple[LikelihoodEnergy, LanguageModel]:
+    """The pretrained transformer and the noise distribution that ship with the package."""
+    pretrained = language_model.load(f"arithmetic-{n_digits}-energy")
+    assert isinstance(pretrained, LikelihoodEnergy)
+    return pretrained, language_model.load(f"arithmetic-{n_digits}-lm")
+
+
+def load(name: str) -> PooledEnergy:
+    """A fine-tuned energy that ships with the package, for example ``"arithmetic-3-residual-0"``."""
+    heads = {head.__name__: head for head in (PooledEnergy, CorrectedEnergy)}
+    energy = load_shipped(name, lambda meta: start_energy(shipped_nets(meta["n_digits"])[0], heads[meta["head"]]))
+    assert isinstance(energy, PooledEnergy)
+    return energy

@@ -66,7 +66,7 @@ def energies_of_both(energy: Energy, x_data: Tensor, x_negative: Tensor) -> tupl
 
 
 def load_shipped(name: str, build: Callable[[dict[str, Any]], nn.Module]) -> nn.Module:
-    """A model of a recorded run: built from the configuration beside its weights, in eval mode.
+    """A model of a recorded run: built from the note beside its weights, in eval mode.
 
     Raises:
         FileNotFoundError: no checkpoint of that name ships with the package.
@@ -74,6 +74,6 @@ def load_shipped(name: str, build: Callable[[dict[str, Any]], nn.Module]) -> nn.
     """
     path = shipped_checkpoint(name)
     _, meta = load_checkpoint(path)
-    model = build(meta["config"])
+    model = build(meta)
     load_checkpoint(path, model)
     return model.eval()

@@ -28,7 +28,7 @@ def saliency(energy: Energy, x: Tensor, n_values: int) -> tuple[Tensor, Tensor]:
     else:
         with torch.no_grad():
             embeddings = energy.embed(x)  # type: ignore[attr-defined]
-        e, grad = energy_grad(lambda h: energy.from_embeddings(h, x), embeddings)  # type: ignore[attr-defined]
+        e, grad = energy_grad(lambda h: energy.from_embeddings(h, x), embeddings)
     return e, grad.abs().sum(dim=-1)
 
 

@@ -57,7 +57,7 @@ def test_log_q_of_another_temperature_sums_to_one_over_all_sequences() -> None:
     drawn = ancestral(lm, begin(20_000), n_steps=2, temperature=0.5, generator=torch.Generator().manual_seed(0))
     assert drawn.log_q is not None
     code = drawn.x[:, 1] * V + drawn.x[:, 2]
-    first = {int(c): float(q) for c, q in zip(code, drawn.log_q.exp())}
+    first = {int(c): float(q) for c, q in zip(code, drawn.log_q.exp(), strict=True)}
     assert len(first) == V**2 and sum(first.values()) == pytest.approx(1.0, abs=1e-5)
     for c, q in first.items():
         share, standard_error = float((code == c).float().mean()), (q * (1 - q) / 20_000) ** 0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
 from typing import Any
 
@@ -83,9 +84,8 @@ def literal_attack(
     return x
 
 
-OPTIONS = [
-    {"include_current": a, "only_improve": b, "memory": c} for a in (False, True) for b in (False, True) for c in (False, True)
-]  # fmt: skip
+FLAGS = ("include_current", "only_improve", "memory")
+OPTIONS = [dict(zip(FLAGS, flags, strict=True)) for flags in itertools.product((False, True), repeat=3)]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(k for k, v in o.items() if v) or "paper")
@@ -120,7 +120,7 @@ def test_with_position_memory_every_chain_ends_where_no_substitution_helps() -> 
     energy, table = energies()[0], synonyms()
     end = substitution(energy, start(), n_steps=200, synonyms=table, position_memory=True)
     assert bool(end.info["frozen"].all())
-    for row, e in zip(end.x, energy(end.x).detach()):
+    for row, e in zip(end.x, energy(end.x).detach(), strict=True):
         for i in range(L):
             for v in table[row[i]].tolist():
                 other = row.clone()
@@ -157,7 +157,7 @@ def test_energies_never_rise_when_only_improvements_count() -> None:
 def test_the_first_order_gain_of_a_potts_model_is_exact_so_one_candidate_is_the_best_of_all() -> None:
     energy, x0 = energies()[0], start()
     x = substitution(energy, x0, n_steps=1, synonyms=synonyms(), propose=by_gain, only_improve=True).x
-    for before, after in zip(x0, x):
+    for before, after in zip(x0, x, strict=True):
         every = [before]
         for i in range(L):
             for v in synonyms()[before[i]].tolist():

@@ -62,7 +62,10 @@ def test_a_digits_synonyms_are_its_nine_others_and_signs_have_none() -> None:
 def test_the_format_knows_its_positions() -> None:
     layout = Format(2)
     assert layout.length == 11 and layout.first_answer == 7
-    marks = "".join("c" if c else "d" if d else "." for c, d in zip(layout.answer_positions(), layout.digit_positions()))
+    marks = "".join(
+        "c" if c else "d" if d else "."
+        for c, d in zip(layout.answer_positions(), layout.digit_positions(), strict=True)
+    )
     assert marks == ".dd.dd.ccc."
 
 

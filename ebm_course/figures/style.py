@@ -1,0 +1,31 @@
+"""The look of every figure, and the colours that mean something. It knows no numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+STYLE = Path(__file__).with_name("course.mplstyle")
+
+DATA = "#0B7FC4"
+"""Blue: data, the right answer, what pulls the energy down."""
+NEGATIVE = "#D55E00"
+"""Vermilion: negatives, the wrong answer, what is pushed up."""
+ENERGY = "#009E73"
+"""Green: a quantity of the model that is neither side, such as the energy itself."""
+GREY = "#7b7b7b"
+"""Text and axes: the grey that reads best on white and on near-black at once."""
+
+
+def use_style() -> None:
+    """Set matplotlib to the course's style for this process; call it once, before the first figure."""
+    plt.style.use(STYLE)
+
+
+def axes_or_new(ax: Axes | None, *, figsize: tuple[float, float] | None = None) -> Axes:
+    """The axes given, or those of a new figure of ``figsize`` inches."""
+    if ax is not None:
+        return ax
+    return plt.subplots(figsize=figsize)[1]

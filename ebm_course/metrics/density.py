@@ -1,0 +1,41 @@
+"""How far two discrete distributions are apart. Knows two tensors of probabilities, not where they come from."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def density_distance(p: Tensor, q: Tensor) -> dict[str, float]:
+    """TV = 1/2 sum |p - q|, KL(p || q) = sum p log(p / q) and KL(q || p).
+
+    Args:
+        p: probabilities of the reference, any shape, summing to 1.
+        q: probabilities of the model, of the same shape, summing to 1.
+
+    Returns:
+        ``total_variation`` (0 to 1), ``kl`` and ``reverse_kl`` (nats, infinite where a support is missed).
+
+    Raises:
+        ValueError: shapes differ, an entry is negative, or a sum is not 1.
+    """
+    if p.shape != q.shape:
+        raise ValueError(
+            f"p and q hold the same outcomes: expected equal shapes, got {tuple(p.shape)}, {tuple(q.shape)}."
+        )
+    p, q = p.double(), q.double()
+    for name, probability in (("p", p), ("q", q)):
+        _check_probabilities(name, probability)
+    kl, reverse_kl = (
+        torch.special.xlogy(a, a / b).nan_to_num(0.0, posinf=torch.inf).sum() for a, b in ((p, q), (q, p))
+    )
+    return {"total_variation": float((p - q).abs().sum() / 2), "kl": float(kl), "reverse_kl": float(reverse_kl)}
+
+
+def _check_probabilities(name: str, probability: Tensor) -> None:
+    total = float(probability.sum())
+    if bool((probability < 0).any()) or abs(total - 1) > 1e-4:
+        raise ValueError(
+            f"{name} holds probabilities: expected entries of 0 or larger that sum to 1, got a smallest entry of "
+            f"{float(probability.min()):.3g} and a sum of {total:.6g}. Pass torch.softmax(-energies, 0)."
+        )

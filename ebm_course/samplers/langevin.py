@@ -1,0 +1,82 @@
+r"""Langevin steps: roll downhill and be shaken, so that the states follow p = exp(-E) / Z up to a known bias.
+
+.. math:: x \leftarrow x - a \nabla E(x) + s \, \xi, \qquad \xi \sim \mathcal N(0, 1), \qquad s = \sqrt{2 a}
+
+There is no acceptance step, so the stationary law is not quite p. For a Gaussian of variance v one step is the
+autoregression x' = (1 - a / v) x + s xi, whose stationary variance is s^2 / (1 - (1 - a / v)^2): with s^2 = 2 a that
+is v / (1 - a / (2 v)), too wide by a factor that tends to 1 as a tends to 0; at a >= 2 v the chain diverges.
+It knows no model and no data.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ebm_course.core import Energy, Negatives, check_finite, check_generator, energies_of, energy_grad, frozen
+
+
+def langevin(
+    energy: Energy,
+    x0: Tensor,
+    *,
+    n_steps: int,
+    step_size: float,
+    noise_std: float | None = None,
+    max_grad_norm: float | None = None,
+    bounds: tuple[float, float] | None = None,
+    keep_path: bool = False,
+    generator: torch.Generator,
+) -> Negatives:
+    """x <- x - step_size * grad E(x) + noise_std * xi, ``n_steps`` times, all chains at once.
+
+    Args:
+        energy: energies of real-valued states.
+        x0: (N, *S), real-valued; not changed.
+        step_size: a, above 0, squared unit of x per nat.
+        noise_std: s, unit of x; by default sqrt(2 a), the only choice that samples p. Less noise samples a colder
+            density, about exp(-(2 a / s^2) E): the usual shortcut for images, where a = 1 and s = 0.01.
+        max_grad_norm: gradients of a chain with a larger norm are scaled down to it. Changes the law.
+        bounds: states are clamped to (low, high) after each step. Changes the law.
+        keep_path: return every state visited.
+
+    Returns:
+        x (N, *S); info, each (N,): ``energy`` at x; ``grad_norm``, the largest met on the way, before scaling.
+
+    Raises:
+        TypeError: integer states.
+        ValueError: the step size or the largest norm is not positive, or the noise negative.
+        FloatingPointError: the energies at the end are not finite, as when a step is too long.
+
+    Source: Parisi (1981); Welling and Teh (2011), whose step is 2 a here. Departure: whole gradients and a
+    fixed step; ``noise_std`` apart from ``step_size`` as in Grathwohl et al. (2020), JEM.
+    """
+    check_generator(generator, x0)
+    noise_std = math.sqrt(2 * max(step_size, 0)) if noise_std is None else noise_std
+    if step_size <= 0 or noise_std < 0 or (max_grad_norm is not None and max_grad_norm <= 0):
+        raise ValueError(
+            f"expected step_size > 0, noise_std >= 0 and max_grad_norm > 0 or None: "
+            f"got {step_size}, {noise_std} and {max_grad_norm}."
+        )
+    x, path = x0.detach().clone(), [x0.detach()]
+    steepest = x0.new_zeros(len(x0))
+    with frozen(energy):
+        for _ in range(n_steps):
+            _, grad = energy_grad(energy, x)
+            norm = grad.flatten(1).norm(dim=1)
+            steepest = torch.maximum(steepest, norm)
+            if max_grad_norm is not None:
+                scale = (max_grad_norm / norm.clamp_min(max_grad_norm)).view(-1, *[1] * (x.ndim - 1))
+                grad = grad * scale
+            noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+            x = x - step_size * grad + noise_std * noise
+            if bounds is not None:
+                x = x.clamp(*bounds)
+            if keep_path:
+                path.append(x)
+        with torch.no_grad():
+            e = energies_of(energy, x)
+    check_finite("the energy after Langevin steps", e, "Shorten step_size, or set max_grad_norm.")
+    return Negatives(x, {"energy": e, "grad_norm": steepest}, path=torch.stack(path) if keep_path else None)

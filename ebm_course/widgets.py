@@ -1,0 +1,165 @@
+"""Things to move in a chapter: sliders for a live kernel, and animations that move without one.
+
+A slider's picture is kept as an image inside the widget's state, so a stored notebook still shows the last one where
+no kernel answers. This module joins samplers and objectives with figures; it knows no recipe.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ipywidgets
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from IPython.display import HTML
+from matplotlib.animation import FuncAnimation
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from ebm_course.core import Energy, energies_of, frozen
+from ebm_course.figures.animation import animation_html
+from ebm_course.figures.attack_grid import attack_grid
+from ebm_course.figures.curves import curves
+from ebm_course.figures.energies import energy_contour
+from ebm_course.figures.paths import chain_paths
+from ebm_course.objectives.contrastive import contrastive
+from ebm_course.objectives.logistic import logistic
+from ebm_course.objectives.margin import hinge, perceptron
+from ebm_course.samplers.langevin import langevin
+
+
+def live_figure(draw: Callable[..., Axes], **controls: ipywidgets.Widget) -> ipywidgets.VBox:
+    """A figure below its controls, drawn anew with ``draw(**values)`` when one of them changes.
+
+    Args:
+        draw: takes the controls' values by name and returns the axes it drew on; its figure is closed afterwards.
+        controls: name -> a widget with a ``value``.
+
+    Returns:
+        A box of the controls, the picture (a PNG image widget) and a line of text, empty unless drawing failed: an
+        error of numbers or values, such as chains that diverged, is told there and leaves the last picture.
+    """
+    picture, message = ipywidgets.Image(format="png"), ipywidgets.Label()
+
+    def redraw(_: Any = None) -> None:
+        open_before = set(plt.get_fignums())
+        try:
+            picture.value = _png(draw(**{name: control.value for name, control in controls.items()}))
+            message.value = ""
+        except (ArithmeticError, ValueError) as error:
+            message.value = str(error)
+            for number in set(plt.get_fignums()) - open_before:
+                plt.close(number)
+
+    redraw()
+    for control in controls.values():
+        control.observe(redraw, names="value")
+    return ipywidgets.VBox([*controls.values(), picture, message])
+
+
+def langevin_slider(
+    energy: Energy, *, extent: float = 3.0, n_chains: int = 12, ceiling: float | None = 8.0, seed: int = 0
+) -> ipywidgets.VBox:
+    """Langevin chains on an energy of the plane, with sliders for step size, number of steps and noise.
+
+    Noise is a multiple of sqrt(2 step size), the amount that samples exp(-E) / Z: 0 is gradient descent. Start and
+    noise are the same draws at every setting, so only the setting changes the picture.
+
+    Args:
+        energy: energies of states (N, 2).
+        extent: half the side of the square that is shown and in which chains start.
+        n_chains: chains.
+        ceiling: energies further than this above the lowest share one colour, nats; None for no limit.
+        seed: of the starts and the noise.
+    """
+    x = np.linspace(-extent, extent, 61)
+    grid = torch.tensor(np.stack(np.meshgrid(x, x), -1).reshape(-1, 2), dtype=torch.float32)
+    with torch.no_grad(), frozen(energy):
+        heights = energies_of(energy, grid).reshape(61, 61).numpy()
+
+    def draw(step_size: float, n_steps: int, noise: float) -> Axes:
+        generator = torch.Generator().manual_seed(seed)
+        x0 = extent * (2 * torch.rand(n_chains, 2, generator=generator) - 1)
+        std = noise * (2 * step_size) ** 0.5
+        result = langevin(
+            energy, x0, n_steps=n_steps, step_size=step_size, noise_std=std, keep_path=True, generator=generator
+        )
+        ax = chain_paths(_path_of(result.path), ax=energy_contour(x, x, heights, ceiling=ceiling))
+        ax.set(xlim=(-extent, extent), ylim=(-extent, extent))
+        return ax
+
+    return live_figure(
+        draw,
+        step_size=_slider(ipywidgets.FloatLogSlider, "step size", value=0.01, min=-4, max=0.5, step=0.125),
+        n_steps=_slider(ipywidgets.IntSlider, "steps", value=60, min=1, max=300),
+        noise=_slider(ipywidgets.FloatSlider, "noise", value=1.0, min=0.0, max=2.0, step=0.1),
+    )
+
+
+def margin_slider() -> ipywidgets.VBox:
+    """What each loss charges for a gap E(wrong) - E(right), with a slider for the margin of the hinge."""
+    gaps = np.linspace(-3.0, 5.0, 81)
+    right, wrong = torch.zeros(1), [torch.tensor([g], dtype=torch.float32) for g in gaps]
+
+    def draw(margin: float) -> Axes:
+        losses = {
+            f"hinge, margin {margin:.1f}": [hinge(right, w, margin=margin).value.item() for w in wrong],
+            "perceptron": [perceptron(right, w).value.item() for w in wrong],
+            # less what the right answer pays at E = 0, so that all curves are of the gap alone
+            "logistic": [logistic(right, w).value.item() - float(np.log(2)) for w in wrong],
+            "contrastive": [contrastive(right, w).value.item() for w in wrong],
+        }
+        ax = curves(gaps, losses, xlabel="gap E(wrong) - E(right) (nats)", ylabel="loss (nats)")
+        ax.set_ylim(-2.0, 5.0)
+        return ax
+
+    return live_figure(draw, margin=_slider(ipywidgets.FloatSlider, "margin", value=1.0, min=0.0, max=3.0, step=0.1))
+
+
+def attack_slider(texts: Sequence[str], *, energies: Sequence[float] | Tensor | None = None) -> ipywidgets.VBox:
+    """An attack step by step: a slider uncovers one row after another.
+
+    Args:
+        texts: one text a step (T + 1), all of one length.
+        energies: energy after each step (T + 1,), nats.
+    """
+
+    def draw(step: int) -> Axes:
+        rows = slice(0, step + 1)
+        shown = None if energies is None else np.asarray(energies, dtype=float)[rows]
+        return attack_grid(texts[rows], energies=shown)
+
+    return live_figure(
+        draw, step=_slider(ipywidgets.IntSlider, "step", value=len(texts) - 1, min=0, max=len(texts) - 1)
+    )
+
+
+def show_animation(animation: FuncAnimation, *, limit_mb: float = 1.5) -> HTML:
+    """The animation as HTML output that a stored notebook and the built page play without a kernel.
+
+    Raises:
+        ValueError: it takes more than ``limit_mb`` megabytes.
+    """
+    return HTML(animation_html(animation, limit_mb=limit_mb))
+
+
+def _slider(kind: type[ipywidgets.Widget], description: str, **range_: float) -> ipywidgets.Widget:
+    # one drawing when the handle is let go: a drawing takes longer than a drag's events are apart
+    return kind(description=description, continuous_update=False, **range_)
+
+
+def _path_of(path: Tensor | None) -> np.ndarray:
+    assert path is not None, "asked for with keep_path=True"
+    return path.numpy()
+
+
+def _png(ax: Axes) -> bytes:
+    figure, file = ax.figure, io.BytesIO()
+    assert isinstance(figure, Figure)
+    figure.savefig(file, format="png")
+    plt.close(figure)
+    return file.getvalue()

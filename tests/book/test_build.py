@@ -1,0 +1,118 @@
+"""The built book: no warning, a page for every entry, no error in a page, and links, pictures and texts that exist."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
+ENTRIES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
+
+
+class Page(HTMLParser):
+    """Elements of a page as (tag, attributes), and the text outside code and formulas."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.words: list[str] = []
+        self.silent: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = {name: value or "" for name, value in attrs}
+        self.elements.append((tag, attributes))
+        formula = {"math"} & set(attributes.get("class", "").split())
+        if tag in ("pre", "script", "style", "code") or formula or (self.silent and tag == self.silent[-1]):
+            self.silent.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if self.silent and tag == self.silent[-1]:
+            self.silent.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not self.silent:
+            self.words.append(data)
+
+    def all(self, tag: str) -> Iterator[dict[str, str]]:
+        return (attributes for name, attributes in self.elements if name == tag)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of pages and the log of a strict build that leaves the checkout as it is."""
+    folder = tmp_path_factory.mktemp("book")
+    command = [Path(sys.executable).with_name("jupyter-book"), "build", ROOT / "book", "--path-output", folder]
+    run = subprocess.run([*command, "-W", "-n", "--keep-going"], capture_output=True, text=True)
+    log = run.stdout + run.stderr
+    assert run.returncode == 0, log[-5000:]
+    return folder / "_build" / "html", log
+
+
+@pytest.fixture(params=ENTRIES)
+def page(request: pytest.FixtureRequest, built: tuple[Path, str]) -> tuple[Path, str]:
+    path = built[0] / f"{request.param}.html"
+    assert path.exists(), f"_toc.yml names {request.param}, and the build made no page of it"
+    return path, path.read_text(encoding="utf-8")
+
+
+def test_the_build_warns_of_nothing(built: tuple[Path, str]):
+    assert "WARNING" not in built[1]
+    assert "ERROR" not in built[1]
+
+
+def test_the_first_page_is_the_cover(built: tuple[Path, str]):
+    assert "intro.html" in (built[0] / "index.html").read_text()
+
+
+def test_a_page_shows_no_error(page: tuple[Path, str], wanted_errors: set[str]):
+    path, text = page
+    assert "system-message" not in text
+    assert path.stem in wanted_errors or 'class="output traceback' not in text
+    assert 'class="output stderr' not in text
+
+
+@pytest.fixture(scope="module")
+def wanted_errors() -> set[str]:
+    """Chapters with a cell that is meant to fail."""
+    return {path.stem for path in (ROOT / "book").glob("*.ipynb") if '"raises-exception"' in path.read_text()}
+
+
+def test_formulas_and_markup_reach_the_reader_rendered(page: tuple[Path, str]):
+    words = "".join(Page(page[1]).words)
+    assert "$" not in words
+    assert "**" not in words
+    assert "{image}" not in words
+
+
+def test_links_and_pictures_exist_and_pictures_have_a_text(page: tuple[Path, str]):
+    path, parsed = page[0], Page(page[1])
+    targets = [element.get("href", "") for element in parsed.all("a")]
+    targets += [element.get("src", "") for element in parsed.all("img")]
+    local = [target.split("#")[0].split("?")[0] for target in targets if "://" not in target and ":" not in target[:12]]
+    missing = [target for target in local if target and not (path.parent / unquote(target)).exists()]
+    assert not missing
+    silent = [image.get("src", "")[:80] for image in parsed.all("img") if not image.get("alt") and "id" not in image]
+    assert not silent, "a picture without alternative text"
+
+
+def test_the_stored_widgets_are_in_the_page(page: tuple[Path, str]):
+    path, text = page
+    notebook = ROOT / "book" / f"{path.stem}.ipynb"
+    if notebook.exists() and "widget-view+json" in notebook.read_text():
+        assert "application/vnd.jupyter.widget-state+json" in text
+
+
+def test_the_page_parser_tells_text_from_code_and_formulas() -> None:
+    parsed: Any = Page('<p>one $x$ <span class="math">$y$</span> <code>$z$</code> two</p><img src="a" alt="b">')
+    assert "".join(parsed.words).split() == ["one", "$x$", "two"]
+    assert list(parsed.all("img")) == [{"src": "a", "alt": "b"}]

@@ -1,0 +1,175 @@
+"""What every energy promises. Energies are found: every ``nn.Module`` class that a file of ``energies/`` defines.
+
+A new energy needs one line in ``ENERGIES``; a class that is only a part of one is named in ``PARTS``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ebm_course import energies
+from ebm_course.core import Conditioned, energies_of, energy_grad, frozen
+from ebm_course.energies.gaussian_mixture import GaussianMixture
+from ebm_course.energies.language_model import LSTMLanguageModel
+from ebm_course.energies.mlp import MLP
+from ebm_course.energies.potts import Potts
+from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy
+from ebm_course.energies.transformer import Transformer
+
+N, L, V, D = 5, 4, 6, 3  # rows, positions, values, dimensions of points
+PARTS = {"Block", "Transformer", "SequenceEnergy"}
+
+
+def transformer() -> Transformer:
+    return Transformer(V, L, width=8, n_layers=1, n_heads=2, dropout=0.3)
+
+
+def filled(model: nn.Module) -> nn.Module:
+    """Parameters that start at zero would make many promises empty."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.3 * torch.randn(p.shape, generator=generator))
+    return model
+
+
+ENERGIES: dict[str, Callable[[], nn.Module]] = {
+    "Potts": lambda: filled(Potts(L, V)),
+    "GaussianMixture": lambda: filled(GaussianMixture(torch.randn(2, D))),
+    "MLP": lambda: filled(MLP(D, width=8, n_layers=2, confinement=0.1)),
+    "LSTMLanguageModel": lambda: filled(LSTMLanguageModel(V, width=8)),
+    "LikelihoodEnergy": lambda: filled(LikelihoodEnergy(transformer())),
+    "PooledEnergy": lambda: filled(PooledEnergy(transformer())),
+    "CorrectedEnergy": lambda: filled(CorrectedEnergy(transformer())),
+}
+
+
+def found() -> set[str]:
+    """Names of all public modules that the files of ``energies/`` define."""
+    names = set()
+    for info in pkgutil.iter_modules(energies.__path__):
+        module = importlib.import_module(f"ebm_course.energies.{info.name}")
+        for name, thing in vars(module).items():
+            own = inspect.isclass(thing) and thing.__module__ == module.__name__ and issubclass(thing, nn.Module)
+            names |= {name} if own and not name.startswith("_") else set()
+    return names
+
+
+def discrete(energy: nn.Module) -> bool:
+    return hasattr(energy, "n_values")
+
+
+def states(energy: nn.Module, n: int = N) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    if discrete(energy):
+        return torch.randint(V, (n, L), generator=generator)
+    return torch.randn(n, D, generator=generator)
+
+
+def one_hot(x: Tensor) -> Tensor:
+    return F.one_hot(x, V).float()
+
+
+every_energy = pytest.mark.parametrize("name", sorted(ENERGIES))
+discrete_ones = pytest.mark.parametrize("name", sorted(name for name, make in ENERGIES.items() if discrete(make())))
+with_embeddings = pytest.mark.parametrize(
+    "name", sorted(name for name, make in ENERGIES.items() if hasattr(make(), "from_embeddings"))
+)
+
+
+def test_every_energy_of_the_package_is_tested_here():
+    missing = found() - set(ENERGIES) - PARTS
+    assert not missing, f"add {sorted(missing)} to ENERGIES with a small example, or to PARTS if it scores no states."
+    assert set(ENERGIES) | PARTS <= found()
+
+
+@every_energy
+def test_it_gives_one_finite_number_a_row(name):
+    energy = ENERGIES[name]().eval()
+    for n in (N, 1):
+        assert energies_of(energy, states(energy, n)).isfinite().all()
+
+
+@every_energy
+def test_rows_do_not_see_one_another_and_the_state_is_not_changed(name):
+    energy = ENERGIES[name]().eval()
+    x = states(energy)
+    before = x.clone()
+    torch.testing.assert_close(torch.cat([energy(x[i : i + 1]) for i in range(N)]), energy(x))
+    torch.testing.assert_close(energy(x.flip(0)), energy(x).flip(0))
+    assert torch.equal(x, before)
+
+
+@every_energy
+def test_every_parameter_that_matters_has_a_gradient(name):
+    energy = ENERGIES[name]()
+    energy(states(energy)).square().sum().backward()
+    touched = {key for key, p in energy.named_parameters() if p.grad is not None and bool((p.grad != 0).any())}
+    unused = {"net.to_logits.weight"} if name == "PooledEnergy" else set()
+    assert touched == {key for key, _ in energy.named_parameters()} - unused
+
+
+@every_energy
+def test_its_gradient_in_the_state_is_that_of_finite_differences(name):
+    energy = ENERGIES[name]().double().eval()
+    x = one_hot(states(energy)).double() if discrete(energy) else states(energy).double()
+    _, grad = energy_grad(energy, x)
+    direction = torch.randn(x.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    step = 1e-5
+    with torch.no_grad():
+        slope = (energy(x + step * direction) - energy(x - step * direction)) / (2 * step)
+    torch.testing.assert_close((grad * direction).flatten(1).sum(1), slope, atol=1e-6, rtol=1e-5)
+
+
+@every_energy
+def test_it_can_be_frozen_and_is_itself_again_after(name):
+    energy = ENERGIES[name]().train()
+    flags = [m.training for m in energy.modules()] + [p.requires_grad for p in energy.parameters()]
+    with frozen(energy):
+        x = states(energy)
+        assert not energy(x).requires_grad
+        assert torch.equal(energy(x), energy(x)), "in eval mode an energy is a function"
+    assert flags == [m.training for m in energy.modules()] + [p.requires_grad for p in energy.parameters()]
+
+
+@every_energy
+def test_as_part_of_a_conditional_energy_row_m_belongs_to_condition_m_over_k(name):
+    energy = ENERGIES[name]().eval()
+    conditions, x = torch.arange(2.0), states(energy, 6)
+    given = Conditioned(lambda c, y: energy(y) + 100 * c, conditions, module=energy)
+    torch.testing.assert_close(given(x) - energy(x), torch.tensor([0.0, 0, 0, 100, 100, 100]), atol=1e-3, rtol=0)
+
+
+@every_energy
+def test_a_saved_energy_is_the_same_energy(name):
+    energy, other = ENERGIES[name]().eval(), ENERGIES[name]().eval()
+    with torch.no_grad():
+        for p in other.parameters():
+            p.zero_()
+    other.load_state_dict(energy.state_dict())
+    assert torch.equal(energy(states(energy)), other(states(energy)))
+
+
+@discrete_ones
+def test_tokens_and_their_one_hot_rows_have_one_energy(name):
+    energy = ENERGIES[name]().eval()
+    x = states(energy)
+    assert energy.n_values == V
+    torch.testing.assert_close(energy(one_hot(x)), energy(x))
+
+
+@with_embeddings
+def test_an_energy_can_be_read_off_its_embeddings(name):
+    energy = ENERGIES[name]().eval()
+    x = states(energy)
+    assert energy.embed(x).shape[:2] == x.shape
+    torch.testing.assert_close(energy.from_embeddings(energy.embed(x), x), energy(x))
+    torch.testing.assert_close(energy.embed(one_hot(x)), energy.embed(x))

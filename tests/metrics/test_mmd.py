@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import tensor
+
+from ebm_course.metrics.mmd import maximum_mean_discrepancy as mmd
+
+
+def test_value_by_hand():
+    # k(0, 1) = exp(-1/2), k(0, 2) = exp(-2): one pair within x, one within y, four across
+    x, y = tensor([[0.0], [1.0]]), tensor([[1.0], [2.0]])
+    within = 2 * math.exp(-0.5)
+    across = (2 * math.exp(-0.5) + 1 + math.exp(-2)) / 4
+    assert mmd(x, y, bandwidth=1.0)["mmd2"] == pytest.approx(within - 2 * across)
+
+
+def test_equals_the_double_loop_and_takes_the_median_distance():
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(5, 2, 3, generator=generator), torch.randn(4, 2, 3, generator=generator)
+    a, b = x.flatten(1).double(), y.flatten(1).double()
+    pooled = torch.cat([a, b])
+    distances = [float((pooled[i] - pooled[j]).norm()) for i in range(9) for j in range(i)]
+    result = mmd(x, y)
+    assert result["bandwidth"] == pytest.approx(torch.tensor(distances).median().item())
+
+    def k(u, v):
+        return math.exp(-float((u - v).square().sum()) / (2 * result["bandwidth"] ** 2))
+
+    within = sum(k(u, v) for i, u in enumerate(a) for j, v in enumerate(a) if i != j) / 20
+    within += sum(k(u, v) for i, u in enumerate(b) for j, v in enumerate(b) if i != j) / 12
+    assert result["mmd2"] == pytest.approx(within - 2 * sum(k(u, v) for u in a for v in b) / 20)
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+def test_the_estimate_is_unbiased_for_two_gaussians_whose_mmd_is_known(shift):
+    # x ~ N(0, I), y ~ N(m, I) in two dimensions, kernel width 1: MMD^2 = 2/3 (1 - exp(-|m|^2 / 6))
+    exact = 2 / 3 * (1 - math.exp(-2 * shift**2 / 6))
+    generator = torch.Generator().manual_seed(0)
+    estimates = []
+    for _ in range(40):
+        x, y = torch.randn(2, 30, 2, generator=generator)
+        estimates.append(mmd(x, y + shift, bandwidth=1.0)["mmd2"])
+    estimates = tensor(estimates)
+    assert estimates.mean().item() == pytest.approx(exact, abs=5 * estimates.std().item() / math.sqrt(40))
+
+
+def test_bad_samples_and_bandwidths_are_refused():
+    with pytest.raises(ValueError, match="two rows or more"):
+        mmd(torch.zeros(1, 2), torch.zeros(3, 2))
+    with pytest.raises(ValueError, match=r"got \(3, 2\) and \(3, 1\)"):
+        mmd(torch.zeros(3, 2), torch.zeros(3, 1))
+    with pytest.raises(ValueError, match="bandwidth is a length"):
+        mmd(torch.zeros(3, 2), torch.zeros(3, 2))

@@ -1,0 +1,277 @@
+"""What every sampler promises. Samplers are found by file name: ``samplers/name.py`` that holds a function ``name``.
+
+A new sampler needs one line in ``CASES``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ebm_course import samplers
+from ebm_course.core import Conditioned
+from ebm_course.energies.language_model import LSTMLanguageModel
+
+N, L, V = 4, 3, 5  # chains, positions (or dimensions), values
+
+
+class Watched(nn.Module):
+    """E(c, y) = 60 x the number of tokens of y that differ from c, or 30 |y - c|^2 for points: lowest, 0, at y = c.
+
+    It has two flags of each kind to restore, and notes what it finds set while it is called.
+    """
+
+    def __init__(self, *, discrete: bool):
+        super().__init__()
+        self.discrete = discrete
+        self.sharpness = nn.Parameter(torch.tensor(60.0))
+        self.fixed = nn.Parameter(torch.tensor(0.0), requires_grad=False)
+        self.inner = nn.Dropout(0.5).eval()
+        self.outer = nn.Dropout(0.5)
+        self.trained_while_called = False
+
+    def forward(self, c: Tensor, y: Tensor) -> Tensor:
+        flags = [m.training for m in self.modules()] + [p.requires_grad for p in self.parameters()]
+        self.trained_while_called |= any(flags)
+        if self.discrete:
+            hot = F.one_hot(y, V).float() if y.ndim == 2 else y
+            distance = L - (hot * F.one_hot(c, V)).sum(dim=(1, 2))
+        else:
+            distance = (y - c).square().sum(dim=1) / 2
+        return self.sharpness * self.inner(self.outer(distance)) + self.fixed
+
+
+class Alone(nn.Module):
+    """The energy without a condition: every chain has the same target."""
+
+    def __init__(self, *, discrete: bool):
+        super().__init__()
+        self.watched = Watched(discrete=discrete)
+        self.target = targets(discrete)[:1]
+
+    def forward(self, y: Tensor) -> Tensor:
+        return self.watched(self.target.expand(len(y), -1), y)
+
+
+def targets(discrete: bool) -> Tensor:
+    """One target a chain, (N, L), all different in every position."""
+    rows = (torch.arange(N)[:, None] + torch.arange(L)) % V
+    return rows if discrete else rows.float()
+
+
+def random_states(discrete: bool) -> Tensor:
+    generator = torch.Generator().manual_seed(5)
+    return torch.randint(V, (N, L), generator=generator) if discrete else torch.randn(N, L, generator=generator)
+
+
+@dataclass(frozen=True)
+class Case:
+    """How a sampler is called in these tests.
+
+    ``arguments`` are those besides energy, x0 and generator; with them every chain must get from ``start`` to its
+    target. ``start`` maps ``discrete`` to x0. ``model`` replaces the energy where a sampler does not take any.
+    """
+
+    arguments: dict[str, Any]
+    discrete: bool = True
+    start: Callable[[bool], Tensor] = random_states
+    model: Callable[[], nn.Module] | None = None
+
+    def energy(self) -> nn.Module:
+        return Alone(discrete=self.discrete) if self.model is None else self.model()
+
+
+SYNONYMS = (torch.arange(V)[:, None] + torch.arange(1, V)) % V  # (V, V - 1): all others
+CASES = {
+    "langevin": Case({"n_steps": 2, "step_size": 1 / 60, "noise_std": 0.0}, discrete=False),
+    "gibbs": Case({"n_steps": 2 * L, "n_values": V, "sweep": True}),
+    "gibbs_with_gradients": Case({"n_steps": 3 * L, "n_values": V}),
+    "substitution": Case({"n_steps": 3 * L, "synonyms": SYNONYMS, "position_memory": True}),
+    "ancestral": Case({"n_steps": 4}, model=lambda: LSTMLanguageModel(V, width=8)),
+    "resampling": Case({"group_size": N}, start=lambda discrete: targets(discrete).repeat(N, 1)),
+}
+
+
+def found() -> dict[str, Callable[..., Any]]:
+    """All samplers of the package."""
+    names = [module.name for module in pkgutil.iter_modules(samplers.__path__)]
+    modules = {name: importlib.import_module(f"ebm_course.samplers.{name}") for name in names}
+    return {name: getattr(m, name) for name, m in modules.items() if inspect.isfunction(getattr(m, name, None))}
+
+
+FOUND = found()
+every_sampler = pytest.mark.parametrize("name", sorted(FOUND))
+
+
+def case_of(name: str) -> Case:
+    assert name in CASES, (
+        f"samplers/{name}.py is not in CASES: add Case({{its arguments}}), with which every chain reaches its target."
+    )
+    return CASES[name]
+
+
+def call(name: str, energy: Any, *, x0: Tensor | None = None, seed: int = 0, **changes: Any) -> Any:
+    case = case_of(name)
+    generator = torch.Generator().manual_seed(seed)
+    x0 = case.start(case.discrete) if x0 is None else x0
+    return FOUND[name](energy, x0, **{**case.arguments, **changes}, generator=generator)
+
+
+def flags_of(module: nn.Module) -> list[bool]:
+    return [m.training for m in module.modules()] + [p.requires_grad for p in module.parameters()]
+
+
+def test_every_listed_sampler_exists():
+    assert set(CASES) <= set(FOUND), "a file's name is the name of its sampler"
+
+
+@every_sampler
+def test_its_signature_is_the_contracts(name):
+    case_of(name)
+    parameters = inspect.signature(FOUND[name]).parameters
+    kinds = {key: p.kind for key, p in parameters.items()}
+    assert list(kinds)[:2] == ["energy", "x0"]
+    assert {key for key, kind in kinds.items() if kind is not inspect.Parameter.KEYWORD_ONLY} == {"energy", "x0"}
+    assert "generator" in kinds
+    assert inspect.signature(FOUND[name]).return_annotation == "Negatives"
+
+
+@every_sampler
+def test_x0_stays_as_it_is(name):
+    case = case_of(name)
+    x0 = case.start(case.discrete)
+    before = x0.clone()
+    result = call(name, case.energy(), x0=x0, **({"keep_path": True} if takes_path(name) else {}))
+    assert torch.equal(x0, before)
+    result.x.fill_(1)
+    assert torch.equal(x0, before), "x shares its memory with x0"
+
+
+@every_sampler
+def test_modes_and_gradient_flags_are_off_inside_and_restored_after(name):
+    case = case_of(name)
+    energy = case.energy().train()
+    if isinstance(energy, Alone):
+        energy.watched.inner.eval()
+    before = flags_of(energy)
+    call(name, energy)
+    assert flags_of(energy) == before
+    if isinstance(energy, Alone):
+        assert not energy.watched.trained_while_called
+
+
+@every_sampler
+def test_flags_of_a_conditional_energy_are_restored_too(name):
+    case = case_of(name)
+    if case.model is not None:
+        pytest.skip("takes no conditional energy")
+    module = Watched(discrete=case.discrete)
+    before = flags_of(module)
+    call(name, Conditioned(module, targets(case.discrete)))
+    assert flags_of(module) == before
+    assert not module.trained_while_called
+
+
+@every_sampler
+def test_every_tensor_is_detached_though_the_energys_flags_cannot_be_found(name):
+    case = case_of(name)
+    energy = case.energy()
+    plain = energy if case.model is not None else lambda x: energy(x)  # a function hides its module from frozen
+    result = call(name, plain, **({"keep_path": True} if takes_path(name) else {}))
+    tensors = [result.x, result.log_q, result.path, *result.info.values()]
+    assert not any(t.requires_grad for t in tensors if t is not None)
+    assert all(p.grad is None for p in energy.parameters())
+
+
+@every_sampler
+def test_info_has_one_number_a_state_and_the_energy_at_x(name):
+    energy = case_of(name).energy()
+    result = call(name, energy)
+    assert {key: tuple(t.shape) for key, t in result.info.items()} == {key: (len(result.x),) for key in result.info}
+    with torch.no_grad():
+        torch.testing.assert_close(result.info["energy"], energy.eval()(result.x))
+
+
+@every_sampler
+def test_each_chain_goes_to_the_target_of_its_own_condition(name):
+    case = case_of(name)
+    if case.model is not None:
+        pytest.skip("takes no conditional energy")
+    goal = targets(case.discrete)
+    result = call(name, Conditioned(Watched(discrete=case.discrete), goal))
+    torch.testing.assert_close(result.x, goal)
+    torch.testing.assert_close(result.info["energy"], torch.zeros(N), atol=1e-4, rtol=0)
+
+
+@every_sampler
+def test_the_path_goes_from_x0_to_x(name):
+    if not takes_path(name):
+        pytest.skip("has no path")
+    case, x0 = case_of(name), case_of(name).start(case_of(name).discrete)
+    result = call(name, case.energy(), x0=x0, keep_path=True)
+    assert len(result.path) == case.arguments["n_steps"] + 1
+    assert torch.equal(result.path[0][:, : x0.shape[1]], x0)
+    assert torch.equal(result.path[-1], result.x)
+    assert call(name, case.energy(), x0=x0).path is None
+
+
+@every_sampler
+def test_no_steps_leave_every_state_where_it_is(name):
+    case = case_of(name)
+    if "n_steps" not in case.arguments:
+        pytest.skip("has no steps")
+    x0 = case.start(case.discrete)
+    assert torch.equal(call(name, case.energy(), x0=x0, n_steps=0).x, x0)
+
+
+@every_sampler
+def test_the_generator_alone_decides(name):
+    energy = case_of(name).energy()
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = call(name, energy, seed=7)
+    assert torch.equal(torch.get_rng_state(), before), "it draws from the global random stream"
+    torch.manual_seed(2)
+    assert torch.equal(call(name, energy, seed=7).x, first.x)
+
+
+@every_sampler
+def test_a_generator_on_another_device_is_refused(name):
+    case = case_of(name)
+    with pytest.raises(ValueError, match="the generator lives on cpu, the states on meta"):
+        call(name, case.energy(), x0=case.start(case.discrete).to("meta"))
+
+
+@every_sampler
+def test_a_nan_energy_is_refused_and_the_flags_are_restored(name):
+    energy = case_of(name).energy()
+    with torch.no_grad():
+        for p in energy.parameters():
+            p.fill_(torch.nan)
+    before = flags_of(energy)
+    with pytest.raises(FloatingPointError, match="is not finite in"):
+        call(name, energy)
+    assert flags_of(energy) == before
+
+
+@every_sampler
+def test_energies_of_another_shape_are_refused(name):
+    case = case_of(name)
+    if case.model is not None:
+        pytest.skip("takes its own kind of energy")
+    energy = case.energy()
+    with pytest.raises(ValueError, match=r"an energy maps \(N, ...\) to \(N,\)"):
+        call(name, lambda x: energy(x)[:, None])
+
+
+def takes_path(name: str) -> bool:
+    return "keep_path" in inspect.signature(FOUND[name]).parameters

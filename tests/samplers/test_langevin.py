@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from ebm_course.energies.gaussian_mixture import GaussianMixture
+from ebm_course.samplers.langevin import langevin
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def bowl(x: torch.Tensor) -> torch.Tensor:
+    """A Gaussian of mean 0 and variance 1 / 2 in each direction."""
+    return x.square().flatten(1).sum(1)
+
+
+def test_two_steps_by_hand():
+    x0, noise = torch.tensor([[1.0, -2.0]]), []
+    g = generator(3)
+    noise = [torch.randn(1, 2, generator=g) for _ in range(2)]
+    x1 = x0 - 0.1 * 2 * x0 + math.sqrt(0.2) * noise[0]
+    x2 = x1 - 0.1 * 2 * x1 + math.sqrt(0.2) * noise[1]
+    result = langevin(bowl, x0, n_steps=2, step_size=0.1, keep_path=True, generator=generator(3))
+    torch.testing.assert_close(result.path, torch.stack([x0, x1, x2]))
+    torch.testing.assert_close(result.x, x2)
+    torch.testing.assert_close(result.info["grad_norm"], torch.maximum((2 * x0).norm(dim=1), (2 * x1).norm(dim=1)))
+
+
+@pytest.mark.parametrize("step_size", [0.02, 0.1, 0.4])
+def test_langevin_variance_has_the_known_step_size_bias(step_size):
+    # variance v of p: v / (1 - a / (2 v)), here v = 1/2
+    variance = 0.5 / (1 - step_size)
+    n = 20_000
+    x0 = math.sqrt(variance) * torch.randn(n, 1, generator=generator(1))
+    x = langevin(bowl, x0, n_steps=20, step_size=step_size, generator=generator()).x[:, 0]
+    standard_error = variance * math.sqrt(2 / n)  # of the mean square of a Gaussian
+    assert x.square().mean().item() == pytest.approx(variance, abs=5 * standard_error)
+    assert step_size < 0.1 or variance - 0.5 > 5 * standard_error  # the bias is large enough to be seen
+
+
+def test_a_chain_from_elsewhere_forgets_its_start_at_the_known_rate():
+    # after T steps: mean (1 - a / v)^T x0, variance s^2 (1 - r^(2 T)) / (1 - r^2)
+    a, rate, n, steps = 0.05, 0.9, 40_000, 8
+    x = langevin(bowl, torch.full((n, 1), 5.0), n_steps=steps, step_size=a, generator=generator()).x[:, 0]
+    variance = 2 * a * (1 - rate ** (2 * steps)) / (1 - rate**2)
+    assert x.mean().item() == pytest.approx(5 * rate**steps, abs=5 * math.sqrt(variance / n))
+    assert x.var().item() == pytest.approx(variance, abs=5 * variance * math.sqrt(2 / n))
+
+
+def test_noise_apart_from_the_step_samples_a_colder_density():
+    # s^2 = 2 a / 4: four times the energy, so a quarter of the variance as a tends to 0
+    a, n = 0.02, 40_000
+    x0 = math.sqrt(0.125) * torch.randn(n, 1, generator=generator(1))
+    x = langevin(bowl, x0, n_steps=20, step_size=a, noise_std=math.sqrt(a / 2), generator=generator()).x
+    variance = a / 2 / (1 - (1 - 2 * a) ** 2)
+    assert variance == pytest.approx(0.125, rel=0.03)
+    assert x.square().mean().item() == pytest.approx(variance, abs=5 * variance * math.sqrt(2 / n))
+
+
+def test_without_noise_it_is_gradient_descent():
+    x = langevin(bowl, torch.ones(3, 2), n_steps=5, step_size=0.25, noise_std=0.0, generator=generator()).x
+    torch.testing.assert_close(x, torch.full((3, 2), 0.5**5))
+
+
+def test_a_mixture_keeps_its_moments():
+    model = GaussianMixture(torch.tensor([[-1.0, 0.0], [1.0, 0.5]]), 0.5, torch.tensor([0.3, 0.7]))
+    n = 20_000
+    x0 = model.sample(n, generator=generator(1))
+    x = langevin(model, x0, n_steps=30, step_size=0.005, generator=generator()).x
+    mean = torch.tensor([0.4, 0.35])
+    assert ((x.mean(0) - mean).abs() < 5 * x.std(0) / math.sqrt(n)).all()
+
+
+def test_a_large_gradient_is_shortened_and_a_small_one_is_not():
+    x0 = torch.tensor([[30.0, 40.0], [0.3, 0.4]])
+    x = langevin(bowl, x0, n_steps=1, step_size=0.1, noise_std=0.0, max_grad_norm=10.0, generator=generator()).x
+    torch.testing.assert_close(x, x0 - 0.1 * torch.tensor([[6.0, 8.0], [0.6, 0.8]]))
+
+
+def test_states_stay_in_their_bounds():
+    x = langevin(bowl, torch.zeros(100, 2), n_steps=5, step_size=0.5, bounds=(-0.1, 0.2), generator=generator()).x
+    assert x.min() == -0.1 and x.max() == torch.tensor(0.2)
+
+
+def test_images_and_double_precision_pass_through():
+    x0 = torch.zeros(2, 3, 4, 4, dtype=torch.float64)
+    result = langevin(bowl, x0, n_steps=2, step_size=0.1, max_grad_norm=1.0, generator=generator())
+    assert result.x.shape == x0.shape and result.x.dtype == torch.float64
+
+
+def test_a_step_too_long_ends_in_a_clear_error():
+    with pytest.raises(FloatingPointError, match="Shorten step_size"):
+        langevin(bowl, torch.ones(4, 2), n_steps=400, step_size=2.0, generator=generator())
+
+
+@pytest.mark.parametrize("wrong", [{"step_size": 0.0}, {"noise_std": -1.0}, {"max_grad_norm": 0.0}])
+def test_impossible_settings_are_refused(wrong):
+    with pytest.raises(ValueError, match="expected step_size > 0"):
+        langevin(bowl, torch.ones(1, 2), **{"n_steps": 1, "step_size": 0.1, "generator": generator(), **wrong})
+
+
+def test_tokens_are_refused():
+    with pytest.raises(TypeError, match="real-valued"):
+        langevin(bowl, torch.ones(1, 2, dtype=torch.int64), n_steps=1, step_size=0.1, generator=generator())

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ebm_course.samplers.replay_buffer import ReplayBuffer
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_a_pushed_state_is_found_again_in_its_slot():
+    buffer = ReplayBuffer(torch.arange(6.0)[:, None])
+    states, slots = buffer.sample(3, generator=generator())
+    torch.testing.assert_close(states[:, 0], slots.float())
+    buffer.push(slots, states + 100)
+    expected = torch.arange(6.0)
+    expected[slots] += 100
+    assert torch.equal(buffer.states[:, 0], expected)
+
+
+def test_slots_differ_and_every_slot_is_as_likely():
+    buffer, g, counts, n = ReplayBuffer(torch.zeros(10, 1)), generator(), torch.zeros(10), 3000
+    for _ in range(n):
+        _, slots = buffer.sample(3, generator=g)
+        assert len(slots.unique()) == 3
+        counts += torch.bincount(slots, minlength=10)
+    assert ((counts / n - 0.3).abs() < 5 * (0.3 * 0.7 / n) ** 0.5).all()
+
+
+def test_the_share_of_restarts_is_the_probability_asked_for():
+    buffer, n = ReplayBuffer(torch.zeros(20_000, 2)), 20_000
+    states, _ = buffer.sample(n, restart_probability=0.05, fresh=torch.ones(n, 2), generator=generator())
+    assert torch.equal(states[:, 0], states[:, 1])
+    assert states[:, 0].mean().item() == pytest.approx(0.05, abs=5 * (0.05 * 0.95 / n) ** 0.5)
+
+
+def test_all_chains_restart_with_probability_one_and_tokens_stay_tokens():
+    buffer, fresh = ReplayBuffer(torch.zeros(4, 3).long()), torch.randint(1, 5, (4, 3))
+    states, _ = buffer.sample(4, restart_probability=1.0, fresh=fresh, generator=generator())
+    assert torch.equal(states, fresh) and states.dtype == torch.int64
+
+
+def test_what_goes_in_and_out_is_copied():
+    start = torch.zeros(3, 1)
+    buffer = ReplayBuffer(start)
+    states, slots = buffer.sample(3, generator=generator())
+    states += 1
+    start += 2
+    assert (buffer.states == 0).all()
+    buffer.push(slots, torch.ones(3, 1, requires_grad=True))
+    assert not buffer.states.requires_grad
+
+
+def test_a_loaded_buffer_continues_the_same_chains():
+    buffer, other = ReplayBuffer(torch.randn(5, 2)), ReplayBuffer(torch.zeros(5, 2))
+    other.load_state_dict(buffer.state_dict())
+    for one, two in zip(buffer.sample(3, generator=generator()), other.sample(3, generator=generator()), strict=True):
+        assert torch.equal(one, two)
+    other.push(torch.arange(5), torch.zeros(5, 2))
+    assert not (buffer.states == 0).any()
+
+
+def test_misfits_are_refused():
+    buffer = ReplayBuffer(torch.zeros(4, 2))
+    with pytest.raises(ValueError, match="expected 1 to 4"):
+        buffer.sample(5, generator=generator())
+    with pytest.raises(ValueError, match=r"fresh states of shape \(2, 2\): got none"):
+        buffer.sample(2, restart_probability=0.1, generator=generator())
+    with pytest.raises(ValueError, match=r"got shape \(3, 2\)"):
+        buffer.sample(2, restart_probability=0.1, fresh=torch.zeros(3, 2), generator=generator())
+    with pytest.raises(ValueError, match=r"the slots take states \(2, 2\)"):
+        buffer.push(torch.arange(2), torch.zeros(3, 2))
+    with pytest.raises(ValueError, match="int64"):
+        buffer.push(torch.arange(2), torch.zeros(2, 2).long())
+    with pytest.raises(ValueError, match="as many states as were saved"):
+        buffer.load_state_dict({"states": torch.zeros(3, 2)})
+    with pytest.raises(ValueError, match="C > 0"):
+        ReplayBuffer(torch.zeros(0, 2))

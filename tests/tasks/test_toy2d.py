@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from ebm_course.tasks.toy2d import N_CELLS, cell_masses, score, toy2d
+from ebm_course.tasks.toy2d_densities import Checkerboard, Spots, ring
+
+
+def test_parts_are_independent_draws_and_do_not_depend_on_the_size_of_the_first():
+    small, large = toy2d(ring(), n_train=10, n_valid=20, n_test=30), toy2d(ring(), n_train=40, n_valid=20, n_test=30)
+    assert [len(part) for part in (small.train, small.valid, small.test)] == [10, 20, 30]
+    assert torch.equal(small.test.x, large.test.x) and torch.equal(small.valid.x, large.valid.x)
+    assert not torch.equal(small.test.x[:20], small.valid.x)
+    assert not torch.equal(small.test.x, toy2d(ring(), n_train=10, n_valid=20, n_test=30, seed=1).test.x)
+    assert small.n_values is None and small.name == "toy2d-ring"
+
+
+def test_cell_masses_of_a_board_are_exact():
+    masses = cell_masses(Checkerboard())
+    blocks = masses[:-1].view(4, N_CELLS // 4, 4, N_CELLS // 4).sum((1, 3))
+    dark = (torch.arange(4)[:, None] + torch.arange(4)) % 2 == 0
+    torch.testing.assert_close(blocks, dark.double() / 8)
+    assert masses[-1].item() == pytest.approx(0, abs=1e-12)
+
+
+def test_cell_masses_of_a_gaussian_are_products_of_normal_probabilities():
+    density = Spots("one", ((0.0, 0.0),), 1.0)
+    edges = torch.linspace(-density.extent, density.extent, N_CELLS + 1, dtype=torch.float64)
+    one = torch.special.ndtr(edges).diff()
+    masses = cell_masses(density)
+    torch.testing.assert_close(masses[:-1], torch.outer(one, one).flatten(), atol=1e-5, rtol=1e-3)
+    assert masses.sum().item() == pytest.approx(1)
+
+
+def test_score_by_hand():
+    board = Checkerboard(n_squares=2, side=1.0)
+    x = torch.tensor([[0.5, 0.5], [0.7, 0.7], [0.5, -0.5], [3.0, 3.0]])  # two dark, one light, one outside
+    result = score(x, board)
+    assert result["log_density"] == pytest.approx(math.log(0.5))
+    assert result["support"] == 0.5
+    assert result["total_variation"] == pytest.approx(1 - 2 / 128)  # two of the 128 dark cells are reached
+
+
+def test_exact_draws_score_like_the_test_part_and_a_forgotten_mode_shows():
+    task = toy2d(ring(), n_train=4_000, n_test=4_000)
+    exact, yardstick = task.score(task.train.x), task.score(task.test.x)
+    assert exact["total_variation"] == pytest.approx(yardstick["total_variation"], abs=0.03)
+    lost = task.train.x[task.train.x[:, 0] < 1.0]  # three of eight modes are missing
+    assert task.score(lost)["log_density"] == pytest.approx(exact["log_density"], abs=0.1)
+    assert task.score(lost)["total_variation"] > 0.33
+
+
+def test_copies_of_the_best_point_have_a_high_density_and_a_bad_cover():
+    task = toy2d(ring())
+    result = task.score(torch.tensor([[2.0, 0.0]]).repeat(100, 1))
+    assert result["log_density"] > task.score(task.test.x)["log_density"]
+    assert result["total_variation"] > 0.9
+
+
+@pytest.mark.parametrize("x", [torch.zeros(0, 2), torch.zeros(3), torch.zeros(3, 3), torch.tensor([[0.0, torch.nan]])])
+def test_what_are_no_finite_points_is_refused(x):
+    with pytest.raises(ValueError, match=r"expected finite points \(N, 2\)"):
+        score(x, ring())

@@ -1,0 +1,125 @@
+"""pyproject.toml, constraints.txt, environment.yml and the Makefile tell one story."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import sys
+import tomllib
+from importlib import metadata
+from itertools import chain
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.markers import default_environment
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+DIRECT = [Requirement(line) for line in PROJECT["dependencies"]]
+EXTRAS = {name: [Requirement(line) for line in lines] for name, lines in PROJECT["optional-dependencies"].items()}
+LINES = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+PINS = {canonicalize_name(line.split("==")[0]): Version(line.split("==")[1]) for line in LINES}
+IMPORTED_AS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml", "IPython": "ipython"}
+
+
+def test_every_constraint_is_one_exact_version_and_names_no_address():
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in LINES)
+    assert len(PINS) == len(LINES)
+
+
+def test_the_tested_set_is_the_one_promised():
+    assert PINS["torch"] == Version("2.13.0")
+    assert PINS["jupyter-book"] == Version("1.0.4.post1")
+
+
+@pytest.mark.parametrize("requirement", [*DIRECT, *chain(*EXTRAS.values())], ids=str)
+def test_a_direct_dependency_is_a_range_that_holds_its_pin(requirement: Requirement):
+    pin = PINS[canonicalize_name(requirement.name)]
+    assert requirement.specifier.contains(pin)
+    assert not any(part.operator in ("==", "===") for part in requirement.specifier), "ranges here, pins in constraints"
+
+
+def test_everything_that_comes_along_is_pinned():
+    """Walks what is installed, from the package and its extras; conditions are those of this Python and system."""
+    seen, waiting = set(), [("ebm-course", extra) for extra in ("", "book", "test", "dev")]
+    while waiting:
+        name, extra = waiting.pop()
+        if (name, extra) in seen:
+            continue
+        seen.add((name, extra))
+        try:
+            needed = [Requirement(line) for line in metadata.requires(name) or []]
+        except metadata.PackageNotFoundError:
+            continue
+        for requirement in needed:
+            if requirement.marker is None or requirement.marker.evaluate({**default_environment(), "extra": extra}):
+                waiting += [(canonicalize_name(requirement.name), part) for part in ("", *requirement.extras)]
+    system = {"ebm-course", "triton", "colorama", "appnope", "pywin32", "pip"}
+    names = {name for name, _ in seen} - system
+    assert not {name for name in names - set(PINS) if not name.startswith(("nvidia-", "cuda-"))}
+
+
+def test_the_conda_environment_installs_the_same():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python, pip, packages = environment["dependencies"]
+    assert Version(python.removeprefix("python=")) in Requirement(f"x{PROJECT['requires-python']}").specifier
+    assert pip == "pip"
+    assert packages == {"pip": ["-c constraints.txt", "-e .[book,test]"]}
+
+
+def test_make_installs_the_tested_set_with_every_extra_it_uses():
+    makefile = (ROOT / "Makefile").read_text()
+    assert "--constraint constraints.txt" in makefile
+    assert set(",".join(re.findall(r"--editable '\.\[([\w,]+)\]'", makefile)).split(",")) == set(EXTRAS)
+
+
+def imports(code: str) -> set[str]:
+    """Distributions that Python code imports, without the standard library and the package itself."""
+    found = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add((node.module or "").split(".")[0])
+    found -= set(sys.stdlib_module_names) | {"ebm_course"}
+    return {canonicalize_name(IMPORTED_AS.get(name, name)) for name in found}
+
+
+def code_cells(path: Path) -> str:
+    cells = [cell for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == "code"]
+    return re.sub(r"^(\s*)[%!].*", r"\1pass", "\n".join("".join(cell["source"]) for cell in cells), flags=re.MULTILINE)
+
+
+def test_package_and_chapters_import_what_is_declared_and_what_is_declared_is_imported():
+    declared = {canonicalize_name(requirement.name) for requirement in DIRECT}
+    modules = [path.read_text() for path in (ROOT / "ebm_course").rglob("*.py")]
+    cells = [code_cells(path) for path in (ROOT / "book").glob("*.ipynb")]
+    found = set().union(*(imports(code) for code in [*modules, *cells]))
+    # IPython comes with ipywidgets, and nothing shows a widget without it.
+    assert found - declared <= {"ipython"}
+    assert declared <= found
+
+
+def test_the_version_is_the_same_wherever_it_is_written():
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == PROJECT["version"]
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == PROJECT["version"]
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "environment.yml", "constraints.txt", "Makefile"])
+def test_no_address_of_a_registry_or_folder_of_a_machine_is_written_down(name: str):
+    text = (ROOT / name).read_text()
+    assert not re.search(r"index-url|find-links|simple/|(?<![\w.])/(home|root|tmp|opt)/", text)
+
+
+def test_the_example_of_the_readme_runs(capsys: pytest.CaptureFixture[str]):
+    (example,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), flags=re.DOTALL | re.MULTILINE)
+    names: dict = {}
+    exec(example, names)
+    assert names["energy"].means.grad.abs().sum() > 0

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import io
+import json
+
+import ipywidgets
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from ipywidgets.embed import embed_data
+from PIL import Image
+from torch import Tensor, nn
+
+from ebm_course.figures.animation import animate_chains
+from ebm_course.figures.style import use_style
+from ebm_course.widgets import attack_slider, langevin_slider, live_figure, margin_slider, show_animation
+
+
+@pytest.fixture(autouse=True)
+def drawn_without_a_screen():
+    plt.switch_backend("agg")
+    with mpl.rc_context():
+        use_style()
+        yield
+    assert not plt.get_fignums(), "a widget leaves no figure open"
+
+
+class Bowl(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stiffness = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.stiffness * x.square().sum(1) / 2
+
+
+def parts(box: ipywidgets.VBox) -> tuple[dict[str, ipywidgets.Widget], ipywidgets.Image, ipywidgets.Label]:
+    *controls, picture, message = box.children
+    return {c.description: c for c in controls}, picture, message
+
+
+def test_the_picture_follows_its_control_and_comes_back_with_it():
+    box = live_figure(
+        lambda height: plt.subplots(figsize=(2, height))[1], height=ipywidgets.IntSlider(value=1, min=1, max=3)
+    )
+    _, picture, _ = parts(box)
+    first = picture.value
+    assert Image.open(io.BytesIO(first)).size == (220, 110)
+    box.children[0].value = 3
+    assert Image.open(io.BytesIO(picture.value)).size == (220, 330)
+    box.children[0].value = 1
+    assert Image.open(io.BytesIO(picture.value)).tobytes() == Image.open(io.BytesIO(first)).tobytes()
+
+
+def test_an_error_of_numbers_is_told_and_the_last_picture_stays():
+    def draw(step: int) -> plt.Axes:
+        if step > 1:
+            plt.subplots()
+            raise FloatingPointError("the energy is not finite: take a smaller step")
+        return plt.subplots()[1]
+
+    box = live_figure(draw, step=ipywidgets.IntSlider(value=0, min=0, max=3))
+    _, picture, message = parts(box)
+    before = picture.value
+    box.children[0].value = 2
+    assert picture.value == before and "smaller step" in message.value
+    box.children[0].value = 1
+    assert message.value == ""
+
+
+def test_the_stored_state_holds_the_picture_so_that_it_shows_without_a_kernel():
+    box = live_figure(lambda x: plt.subplots(figsize=(1, 1))[1], x=ipywidgets.IntSlider())
+    state = embed_data(views=[box])["manager_state"]["state"]
+    pictures = [s for s in state.values() if s["model_name"] == "ImageModel"]
+    (buffer,) = pictures[0]["buffers"]
+    assert buffer["path"] == ["value"] and len(buffer["data"]) > 100
+    json.dumps(state)
+
+
+@pytest.mark.parametrize(("name", "value"), [("step size", 0.1), ("steps", 5), ("noise", 0.0)])
+def test_each_control_of_the_langevin_slider_changes_the_picture(name, value):
+    controls, picture, message = parts(langevin_slider(Bowl(), n_chains=3))
+    before = picture.value
+    controls[name].value = value
+    assert picture.value != before and message.value == ""
+    controls[name].value = 1.0 if name == "noise" else 60 if name == "steps" else 0.01
+    assert picture.value == before, "the same setting draws the same noise"
+
+
+def test_a_step_too_long_is_explained_and_the_energy_keeps_its_flags():
+    energy = Bowl().train()
+    controls, _, message = parts(langevin_slider(lambda x: energy(10 * x) ** 2, n_chains=3))
+    controls["steps"].value = 300
+    controls["step size"].value = 1.0
+    assert "finite" in message.value
+    langevin_slider(energy, n_chains=2)
+    assert energy.training and energy.stiffness.requires_grad and energy.stiffness.grad is None
+
+
+def test_the_margin_moves_the_hinge():
+    controls, picture, _ = parts(margin_slider())
+    before = picture.value
+    controls["margin"].value = 2.5
+    assert picture.value != before
+
+
+def test_the_margin_slider_draws_the_losses_as_defined(monkeypatch):
+    drawn = {}
+    monkeypatch.setattr("ebm_course.widgets._png", lambda ax: (drawn.update(ax=ax), plt.close(ax.figure), b"")[2])
+    margin_slider()
+    lines = {line.get_label(): line for line in drawn["ax"].lines}
+    gaps = lines["perceptron"].get_xdata()
+    expected = {
+        "hinge, margin 1.0": np.maximum(0, 1 - gaps),
+        "perceptron": np.maximum(0, -gaps),
+        "logistic": np.log1p(np.exp(-gaps)),
+        "contrastive": -gaps,
+    }
+    assert set(lines) == set(expected)
+    for name, values in expected.items():
+        np.testing.assert_allclose(lines[name].get_ydata(), values, atol=1e-5)
+
+
+def test_the_attack_slider_uncovers_rows():
+    controls, picture, _ = parts(attack_slider(["1+2=4", "1+2=3", "1+1=3"], energies=[2.0, 1.0, 0.5]))
+    last = Image.open(io.BytesIO(picture.value)).size
+    controls["step"].value = 0
+    first = Image.open(io.BytesIO(picture.value)).size
+    assert first[0] == last[0] and first[1] < last[1]
+
+
+def test_an_animation_becomes_html_with_its_frames_inside():
+    path = np.cumsum(np.ones((5, 2, 2)), axis=0)
+    html = show_animation(animate_chains(path, n_frames=3)).data
+    assert html.count("data:image/png;base64,") == 3 and "http" not in html
+    with pytest.raises(ValueError, match=r"0\.001 MB at most"):
+        show_animation(animate_chains(path, n_frames=2), limit_mb=0.001)
