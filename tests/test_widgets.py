@@ -89,6 +89,17 @@ def test_each_control_of_the_langevin_slider_changes_the_picture(name, value):
     assert picture.value == before, "the same setting draws the same noise"
 
 
+def test_chains_start_at_the_same_places_at_every_setting(monkeypatch):
+    starts = []
+    monkeypatch.setattr("ebm_course.widgets.chain_paths", lambda path, *, ax: (starts.append(path[0]), ax)[1])
+    controls, _, _ = parts(langevin_slider(Bowl(), n_chains=3))
+    controls["noise"].value = 0.3
+    controls["step size"].value = 0.1
+    assert len(starts) == 3
+    np.testing.assert_array_equal(starts[1], starts[0])
+    np.testing.assert_array_equal(starts[2], starts[0])
+
+
 def test_a_step_too_long_is_explained_and_the_energy_keeps_its_flags():
     energy = Bowl().train()
     controls, _, message = parts(langevin_slider(lambda x: energy(10 * x) ** 2, n_chains=3))
@@ -125,10 +136,11 @@ def test_the_margin_slider_draws_the_losses_as_defined(monkeypatch):
 
 def test_the_attack_slider_uncovers_rows():
     controls, picture, _ = parts(attack_slider(["1+2=4", "1+2=3", "1+1=3"], energies=[2.0, 1.0, 0.5]))
-    last = Image.open(io.BytesIO(picture.value)).size
-    controls["step"].value = 0
-    first = Image.open(io.BytesIO(picture.value)).size
-    assert first[0] == last[0] and first[1] < last[1]
+    heights = []
+    for step in (2, 1, 0):
+        controls["step"].value = step
+        heights.append(Image.open(io.BytesIO(picture.value)).size[1])
+    assert heights == pytest.approx([110 * (0.8 + 0.25 * rows) for rows in (3, 2, 1)], abs=1)
 
 
 def test_an_animation_becomes_html_with_its_frames_inside():

@@ -50,14 +50,15 @@ class Config:
     clip: float = 1.0
     l2: float = 0.0  # anchor on the energies' scale, not in the paper
     patience: int | None = 3  # "early stopping", unsaid: epochs without a better validation loss
+    keep_best: bool = True  # the weights of the best validation loss, or the last ones
     head: type[PooledEnergy] = PooledEnergy  # unsaid; CorrectedEnergy starts from the likelihood
 
 
 PAPER = Config()
 PAPER_LONG = replace(PAPER, n_epochs=55, patience=None)
 NOTEBOOK = Config(n_digits=3, n_rows=1_000, n_noise=1_000)
-NOTEBOOK_LONG = replace(NOTEBOOK, n_epochs=55, patience=None)
-NOTEBOOK_MATCHED = replace(NOTEBOOK_LONG, batch_size=50)  # as many updates as Algorithm 1 has
+NOTEBOOK_LONG = replace(NOTEBOOK, n_epochs=55, patience=None, keep_best=False)
+NOTEBOOK_MATCHED = replace(NOTEBOOK_LONG, batch_size=50, keep_best=True)  # as many updates as Algorithm 1 has
 SMOKE = Config(n_digits=1, n_rows=20, n_noise=20, n_epochs=2, batch_size=10)
 
 
@@ -110,7 +111,7 @@ def fit_energy(
         validate_every=batches.steps_per_epoch,
         patience=config.patience,
         keep={"energy": energy, "optimizer": optimizer},
-        keep_best=config.patience is not None,
+        keep_best=config.keep_best,
         log_every=batches.steps_per_epoch,
         folder=folder,
         save_every=batches.steps_per_epoch if folder else 0,

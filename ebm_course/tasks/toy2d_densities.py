@@ -152,7 +152,7 @@ class Banana:
 
     width: float = 1.2
     thickness: float = 0.3
-    bend: float = 0.6
+    bend: float = 0.4
     name: str = "banana"
 
     @property

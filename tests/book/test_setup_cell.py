@@ -13,7 +13,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 from IPython.core.inputtransformer2 import TransformerManager
+
+from ebm_course.runtime import PUBLIC_ADDRESS
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = "https://example.org/owner/course"
@@ -75,6 +78,12 @@ def test_badges_need_an_address(refresh: ModuleType):
     with_address = refresh.badges_source("05_x", "https://github.com/owner/course")
     assert "https://colab.research.google.com/github/owner/course/blob/main/book/05_x.ipynb" in with_address
     assert "http" not in refresh.badges_source("05_x", "")
+
+
+def test_launch_buttons_are_on_with_an_address_only():
+    config = yaml.safe_load((ROOT / "_config.yml").read_text())
+    assert any(config["launch_buttons"].values()) == bool(PUBLIC_ADDRESS)
+    assert config.get("repository", {}).get("url", "") == PUBLIC_ADDRESS
 
 
 @pytest.fixture(scope="module")

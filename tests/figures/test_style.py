@@ -5,7 +5,7 @@ import io
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import to_hex, to_rgb, to_rgba
 from PIL import Image
 
 from ebm_course.figures.style import DATA, ENERGY, GREY, NEGATIVE, axes_or_new
@@ -58,7 +58,9 @@ def test_data_and_negatives_are_the_first_two_colours():
 
 
 def test_a_saved_figure_has_nothing_behind_it():
-    figure = axes_or_new(None).figure
+    ax = axes_or_new(None)
+    figure = ax.figure
+    assert to_rgba(figure.get_facecolor())[3] == to_rgba(ax.get_facecolor())[3] == 0
     file = io.BytesIO()
     figure.savefig(file)
     alpha = np.asarray(Image.open(file).convert("RGBA"))[..., 3]

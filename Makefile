@@ -1,0 +1,67 @@
+# On a fresh machine with Python 3.11 or newer: `make book` builds the pages, `make test` runs every test and notebook.
+# Another environment: make test VENV=some/folder. Another Python: make test PYTHON=python3.12.
+
+VENV ?= .venv
+CANDIDATES := python3 python3.13 python3.12 python3.11 python
+RECENT := import sys; sys.exit(sys.version_info < (3, 11))
+ifndef PYTHON
+PYTHON := $(shell for p in $(CANDIDATES); do if $$p -c '$(RECENT)' 2>/dev/null; then echo $$p; break; fi; done)
+endif
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-course
+LAB_STAMP := $(VENV)/.installed-lab
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
+
+.PHONY: help install book test notebooks figures lint bench lab clean
+
+help:
+	@echo "make book       build the book from stored outputs"
+	@echo "make test       every unit test and every notebook"
+	@echo "make lab        open the chapters in JupyterLab"
+	@echo "make notebooks  run the chapters again and store their outputs"
+	@echo "make figures    draw the cover, the logo and the map again"
+	@echo "make lint       style, types, and the generated cells of the notebooks"
+	@echo "make bench      what measures speed"
+	@echo "make clean      remove what was built; the environment stays"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "The course needs Python 3.11 or newer and found none of: $(CANDIDATES)."; exit 1; }
+	@test -x $(BIN)/python || { echo "Making the environment $(VENV) ..."; $(PYTHON) -m venv $(VENV); }
+	@echo "Installing the tested set into $(VENV); the first time this loads torch and takes minutes ..."
+	@$(PIP) --quiet --editable '.[book,test,dev]'
+	@touch $@
+
+$(LAB_STAMP): $(STAMP)
+	@$(PIP) --quiet --editable '.[lab]'
+	@touch $@
+
+book: $(STAMP)
+	$(BIN)/jupyter-book build book/ -W -n --keep-going
+	@echo "The pages are here: book/_build/html/index.html"
+
+test: $(STAMP)
+	$(BIN)/python -m pytest --nbval
+
+notebooks: $(STAMP)
+	$(BIN)/python book/_scripts/refresh_notebooks.py
+
+figures: $(STAMP)
+	$(BIN)/python book/_scripts/draw_static.py
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python book/_scripts/refresh_notebooks.py --check
+
+bench: $(STAMP)
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-only
+
+lab: $(LAB_STAMP)
+	$(BIN)/jupyter lab book/
+
+clean:
+	rm -rf book/_build build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks

@@ -1,0 +1,218 @@
+"""Run the chapters and store what they print: ``make notebooks``, or one with ``--only 05``.
+
+The set-up cell and the line of badges are written from here into every notebook, so that there is one place to change.
+``--check`` runs nothing and fails where a notebook differs from that place or holds an output it should not hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+from jupyter_client.kernelspec import KernelSpec
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+from ebm_course.runtime import PUBLIC_ADDRESS
+
+BOOK = Path(__file__).parents[1]
+REQUIREMENT = "ebm-course"
+WIDGETS = "application/vnd.jupyter.widget-state+json"
+TIMEOUT = 600  # seconds a cell
+QUIET = {
+    "EBM_COURSE_DEVICE": "cpu",
+    "TQDM_DISABLE": "1",
+    "PYTHONSTARTUP": str(Path(__file__).with_name("quiet_kernel.py")),
+}
+"""What kernels inherit, here and in ``pytest --nbval``, so that they print what another machine prints."""
+PEAK_MEMORY = "import resource\n\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"  # kB on Linux
+FORBIDDEN = {
+    "a warning": r"\b\w*Warning\b",
+    "a traceback": r"Traceback \(most recent call last\)",
+    "a path of this machine": r"(?<![\w.:/<~])/(?:[\w.-]+/)+[\w.-]*|\b[A-Z]:\\\w+",
+}
+
+SETUP = """\
+# Set-up, the same in every chapter: in Colab it installs the package.
+import sys
+from importlib.util import find_spec
+
+if "google.colab" in sys.modules and not find_spec("ebm_course"):
+    {install}
+
+from ebm_course.runtime import setup
+
+run = setup(seed=0)"""
+
+WORDS = """\
+raise ModuleNotFoundError(
+        "This copy of the course has no public address to install from. "
+        "In a clone of it run: pip wheel --no-deps . "
+        "Upload the file ebm_course-*.whl here (folder icon, left), "
+        "run: %pip install -q ./ebm_course-*.whl and then this cell again."
+    )"""
+
+
+def requirement(address: str) -> str:
+    """``ebm-course @ address``: a wheel's address as it is, a repository's through git. Ranges keep Colab's torch."""
+    return f"{REQUIREMENT} @ {address if address.endswith('.whl') else 'git+' + address}"
+
+
+def setup_source(address: str = PUBLIC_ADDRESS) -> str:
+    """The set-up cell for a course published at ``address``; in words what to do while that is empty."""
+    return SETUP.format(install=f'%pip install -q "{requirement(address)}"' if address else WORDS)
+
+
+def badges_source(name: str, address: str = PUBLIC_ADDRESS) -> str:
+    """The line of badges of the notebook ``name``; without an address it says how to open the chapter."""
+    if not address:
+        return f"*Open this chapter:* `make lab` in a clone of the course, then `book/{name}.ipynb`."
+    repository = address.removesuffix(".git").removeprefix("https://github.com/")
+    colab = f"https://colab.research.google.com/github/{repository}/blob/main/book/{name}.ipynb"
+    binder = f"https://mybinder.org/v2/gh/{repository}/main?labpath=book%2F{name}.ipynb"
+    return (
+        f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab}) "
+        f"[![Open in Binder](https://mybinder.org/badge_logo.svg)]({binder})"
+    )
+
+
+def write_generated_cells(name: str, nb: NotebookNode) -> None:
+    """Rewrite the set-up cell and the badges of ``nb`` in place; badges are put after the title where missing."""
+    setups = [cell for cell in nb.cells if "setup" in cell.metadata.get("tags", [])]
+    if len(setups) != 1:
+        raise ValueError(f"{name}: expected one cell with the tag 'setup', got {len(setups)}: tag the set-up cell.")
+    setups[0].source = setup_source()
+    setups[0].metadata["tags"] = ["setup", "nbval-ignore-output"]
+    badges = [cell for cell in nb.cells if "badges" in cell.metadata.get("tags", [])]
+    if not badges:
+        badges = [nbformat.v4.new_markdown_cell(id="badges", metadata={"tags": ["badges"]})]
+        nb.cells.insert(1, badges[0])
+    badges[0].source = badges_source(name)
+
+
+def normalise(name: str, nb: NotebookNode) -> None:
+    """Leave in ``nb`` only metadata that mean something to a reader, and an id on every cell."""
+    widgets = nb.metadata.get("widgets")
+    nb.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    if widgets:
+        nb.metadata["widgets"] = widgets
+    nb.nbformat, nb.nbformat_minor = 4, 5
+    seen: set[str] = set()
+    for k, cell in enumerate(nb.cells):
+        cell.metadata = nbformat.from_dict({key: v for key, v in cell.metadata.items() if key in ("tags", "mystnb")})
+        if cell.get("id") is None or cell["id"] in seen:
+            cell["id"] = f"{name[:2]}-{k:03d}"
+        seen.add(cell["id"])
+
+
+def stable_ids(nb: NotebookNode) -> NotebookNode:
+    """The notebook with random ids of widgets and animations numbered in order: a second run stores the same."""
+    ids = list(nb.metadata.get("widgets", {}).get(WIDGETS, {}).get("state", {}))
+    for cell in nb.cells:
+        for output in cell.get("outputs", []):
+            ids += re.findall(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])", output.get("data", {}).get("text/html", ""))
+    text = json.dumps(nb)
+    for k, old in enumerate(dict.fromkeys(ids)):
+        text = text.replace(old, f"{k:032x}")
+    return nbformat.from_dict(json.loads(text))
+
+
+class ThisPython(AsyncKernelManager):
+    """Starts kernels with the Python that runs this script, whatever kernels a machine has."""
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
+        return KernelSpec(argv=argv, display_name="Python 3", language="python")
+
+
+def execute(nb: NotebookNode) -> float:
+    """Run every cell from the folder of the book, store outputs and widget state in ``nb``; peak memory in MB."""
+    nb.metadata.pop("widgets", None)
+    nb.cells.append(nbformat.v4.new_code_cell(PEAK_MEMORY))
+    NotebookClient(
+        nb,
+        timeout=TIMEOUT,
+        kernel_manager_class=ThisPython,
+        record_timing=False,
+        resources={"metadata": {"path": str(BOOK)}},
+    ).execute(env={**os.environ, **QUIET})
+    return float(nb.cells.pop().outputs[0].text)
+
+
+def texts(output: NotebookNode) -> Iterator[str]:
+    """What a reader can read in an output: streams, plain text, and HTML without its tags and embedded data."""
+    if output.output_type == "stream":
+        yield output.text
+    for kind, value in output.get("data", {}).items():
+        if kind == "text/plain":
+            yield value
+        elif kind == "text/html":
+            value = re.sub(r"<(script|style)\b.*?</\1>", " ", value, flags=re.DOTALL)
+            yield re.sub(r"<[^>]*>", " ", value)
+
+
+def faults(nb: NotebookNode) -> Iterator[str]:
+    """What no stored output may hold: errors that nobody wanted, warnings, paths; and cells that were not run."""
+    code = [cell for cell in nb.cells if cell.cell_type == "code"]
+    if [cell.execution_count for cell in code] != list(range(1, len(code) + 1)):
+        yield "its code cells were not all run, once and in order: run `make notebooks`"
+    for k, cell in enumerate(code):
+        for output in cell.outputs:
+            wanted = "raises-exception" in cell.metadata.get("tags", [])
+            if output.output_type == "error" and not wanted:
+                yield f"code cell {k} stores the error {output.ename}: {output.evalue}"
+            if output.output_type == "stream" and output.name == "stderr":
+                yield f"code cell {k} writes to stderr: {output.text[:100]!r}"
+            for text in texts(output):
+                for name, pattern in FORBIDDEN.items():
+                    if found := re.search(pattern, text):
+                        yield f"code cell {k} stores {name}: {found.group()!r}"
+
+
+def refresh(path: Path, *, run: bool) -> list[str]:
+    """Rewrite one notebook, or compare it with what would be written; returns its faults."""
+    stored = path.read_text(encoding="utf-8")
+    nb = nbformat.reads(stored, as_version=4)
+    write_generated_cells(path.stem, nb)
+    start = time.perf_counter()
+    memory = execute(nb) if run else 0.0
+    normalise(path.stem, nb)
+    text = nbformat.writes(stable_ids(nb)) + "\n"
+    if not run:
+        return [*faults(nb), *(["it differs from what `make notebooks` writes"] if text != stored else [])]
+    path.write_text(text, encoding="utf-8")
+    seconds, size = time.perf_counter() - start, len(text) / 2**20
+    print(f"{path.name}: ran {seconds:.0f} s in {memory:.0f} MB of memory, stores {size:.2f} MB", flush=True)
+    return list(faults(nb))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", metavar="NAME", help="notebooks whose name contains NAME")
+    parser.add_argument("--check", action="store_true", help="run nothing, write nothing, fail on a difference")
+    options = parser.parse_args()
+    paths = [path for path in sorted(BOOK.glob("[0-9][0-9]_*.ipynb")) if options.only in path.stem]
+    if not paths:
+        print(f"no notebook in {BOOK.name}/ has {options.only!r} in its name")
+        return 1
+    found = [f"{path.name}: {fault}" for path in paths for fault in refresh(path, run=not options.check)]
+    print("\n".join(found))
+    return len(found) > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,22 @@
+"""How ``pytest --nbval`` runs the notebooks: in this very Python, without progress bars in the outputs."""
+
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Use the kernel of this environment, where nbval is installed."""
+    if hasattr(config.option, "nbval_current_env"):
+        config.option.nbval_current_env = True
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_setup() -> Generator[None, None, None]:
+    """Kernels, which start here, inherit what no other test should see: bars print times, devices change digits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EBM_COURSE_DEVICE", "cpu")
+        patch.setenv("TQDM_DISABLE", "1")
+        patch.setenv("PYTHONSTARTUP", str(Path(__file__).with_name("_scripts") / "quiet_kernel.py"))
+        return (yield)
