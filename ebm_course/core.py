@@ -155,12 +155,18 @@ def energy_grad(energy: Energy, x: Tensor, *, create_graph: bool = False) -> tup
 
     Raises:
         TypeError: integer states have no gradient; pass a relaxation (N, L, V) of one-hot rows.
+        ValueError: the energies do not depend on the states through torch operations.
     """
     if not x.is_floating_point():
         raise TypeError(f"a gradient needs real-valued states, got {x.dtype}: pass one-hot rows (N, L, V).")
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         e = energies_of(energy, x)
+        if not e.requires_grad:
+            raise ValueError(
+                "a gradient needs E(x) made of x by torch operations, got energies without a graph. Remove detach() "
+                "and no_grad() inside the energy; a flat one is 0 * x.sum(-1)."
+            )
         (grad,) = torch.autograd.grad(e.sum(), x, create_graph=create_graph)
     return (e, grad) if create_graph else (e.detach(), grad)
 
@@ -198,7 +204,9 @@ def check_generator(generator: torch.Generator | None, x: Tensor) -> None:
 
 
 def check_tokens(x: Tensor, n_values: int) -> None:
-    """Refuse tokens outside 0 .. n_values - 1 (reads the device once)."""
+    """Refuse what are no tokens (N, L) of 0 .. n_values - 1 (reads the device)."""
+    if x.ndim != 2:
+        raise ValueError(f"tokens have shape (N, L), got {tuple(x.shape)}: use x[None] for one sequence.")
     if x.dtype != torch.int64:
         raise TypeError(f"tokens are int64, got {x.dtype}: use x.long(), or one-hot rows (N, L, {n_values}).")
     if x.numel() and (int(x.min()) < 0 or int(x.max()) >= n_values):

@@ -57,6 +57,7 @@ def fetch(file: DataFile, *, cache: Path | None = None) -> Path:
     if local is not None and (local / file.name).is_file():
         return check_sha256(local / file.name, file.sha256, f"Fetch it again from {file.url}.")
     path = (cache or cache_folder()) / file.name
+    path.parent.mkdir(parents=True, exist_ok=True)  # here, lest a fault of the disk be taken for one of the network
     pooch.get_logger().setLevel("WARNING")  # its messages name machine paths, which would be stored in notebooks
     try:
         # Downloads to a temporary name, checks the hash, then moves.

@@ -81,6 +81,13 @@ def test_tokens_have_no_gradient() -> None:
         energy_grad(quadratic, torch.zeros(2, 3, dtype=torch.int64))
 
 
+@pytest.mark.parametrize("energy", [lambda x: torch.zeros(len(x)), lambda x: quadratic(x.detach())])
+def test_energies_cut_off_from_their_states_have_no_gradient(energy) -> None:
+    with pytest.raises(ValueError, match=r"got energies without a graph\. Remove detach\(\)"):
+        energy_grad(energy, torch.ones(2, 3))
+    assert energy_grad(lambda x: 0 * x.sum(-1), torch.ones(2, 3))[1].abs().max() == 0
+
+
 def mixed_net() -> nn.Module:
     """A net whose flags differ from part to part: a dropout in eval mode, a parameter already without gradient."""
     net = nn.Sequential(nn.Linear(2, 2), nn.Dropout(), nn.Linear(2, 1))
@@ -195,6 +202,12 @@ def test_tokens_out_of_the_vocabulary_are_refused() -> None:
             check_tokens(torch.tensor(bad), 5)
     with pytest.raises(TypeError, match=r"torch\.int32: use x\.long"):
         check_tokens(torch.zeros(1, 2, dtype=torch.int32), 5)
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 2, 3), ()])
+def test_tokens_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"tokens have shape \(N, L\), got \("):
+        check_tokens(torch.zeros(shape, dtype=torch.int64), 5)
 
 
 def test_a_value_that_is_not_finite_is_refused_by_name_and_count() -> None:

@@ -115,6 +115,13 @@ def test_without_a_network_the_error_names_the_folder_to_fill(tmp_path: Path) ->
     assert everything_in(tmp_path) == []
 
 
+def test_a_fault_of_the_disk_is_not_told_as_one_of_the_network(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file where the folder should be")
+    with pytest.raises(OSError, match="taken") as caught:
+        fetch(DataFile("taken/lines.txt", "http://127.0.0.1:9/nobody", DIGEST), cache=tmp_path)
+    assert not isinstance(caught.value, ConnectionError)
+
+
 def test_a_missing_page_is_one_clear_error(address: str, tmp_path: Path) -> None:
     with pytest.raises(ConnectionError, match=r"could not be downloaded from .*gone \(HTTPError\)"):
         fetch(DataFile("lines.txt", f"{address}/gone", DIGEST), cache=tmp_path)

@@ -57,7 +57,8 @@ raise ModuleNotFoundError(
         "This copy of the course has no public address to install from. "
         "In a clone of it run: pip wheel --no-deps . "
         "Upload the file ebm_course-*.whl here (folder icon, left), "
-        "run: %pip install -q ./ebm_course-*.whl and then this cell again."
+        "run: %pip install -q ./ebm_course-*.whl "
+        "and then this cell again."
     )"""
 
 

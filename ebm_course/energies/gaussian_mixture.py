@@ -38,7 +38,7 @@ class GaussianMixture(nn.Module):
             raise ValueError(f"means of K components in d dimensions are (K, d): got {tuple(means.shape)}.")
         k = len(means)
         weights = means.new_ones(k) if weights is None else weights.to(means)
-        if weights.shape != (k,) or bool((weights <= 0).any()):
+        if weights.shape != (k,) or not bool((weights > 0).all()):
             raise ValueError(f"weights are ({k},) and above 0: got {tuple(weights.shape)}. Leave empty components out.")
         self.logits = nn.Parameter((weights / weights.sum()).log())
         self.means = nn.Parameter(means.detach().clone())

@@ -12,6 +12,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ebm_course.energies.sequence_energies import sequence_nll
+from ebm_course.energies.tokens import embed_tokens
 
 LSTMState = tuple[Tensor, Tensor]
 
@@ -33,7 +34,7 @@ class LSTMLanguageModel(nn.Module):
 
     def embed(self, x: Tensor) -> Tensor:
         """Token embeddings (N, L, width); linear in relaxed tokens."""
-        return self.embedding(x) if x.ndim == 2 else x.to(self.embedding.weight) @ self.embedding.weight
+        return embed_tokens(self.embedding, x)
 
     def from_embeddings(self, embeddings: Tensor, x: Tensor) -> Tensor:
         """E (N,) with inputs given as embeddings (N, L, width); x are the tokens to be predicted."""

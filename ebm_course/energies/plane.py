@@ -1,8 +1,8 @@
 r"""Integrals over a square of the plane: log Z of any energy of points (N, 2), to compare nets by likelihood.
 
-.. math:: \log Z \approx \log \sum_k e^{-E(x_k)} \, \Delta, \qquad x_k \text{ the midpoints of } n^2 \text{ cells of area } \Delta
+.. math:: \log Z \approx \log \sum_k e^{-E(x_k)} \, \Delta
 
-It knows no net and no data.
+with x_k the midpoints of n^2 cells of area Delta. It knows no net and no data.
 """
 
 from __future__ import annotations

@@ -81,8 +81,12 @@ class Potts(nn.Module):
             return self.from_embeddings(self.embed(x), x)
         self._check_shape(x)
         (i, j), columns = self.pairs, x.T  # gather, unlike indexing, refuses negative tokens
-        e = -self.fields.gather(1, columns).sum(dim=0)
-        return e - self.couplings.flatten(1).gather(1, columns[i] * self.n_values + columns[j]).sum(dim=0)
+        try:
+            fields = self.fields.gather(1, columns).sum(dim=0)
+        except RuntimeError:  # on a CPU; asking first would wait for the device at every call
+            check_tokens(x.long(), self.n_values)
+            raise
+        return -fields - self.couplings.flatten(1).gather(1, columns[i] * self.n_values + columns[j]).sum(dim=0)
 
     def states(self) -> Tensor:
         """All states (V^L, L), the last position running fastest.

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ebm_course.energies.tokens import embed_tokens
+
 Cache = list[tuple[Tensor, Tensor]]
 """Keys and values seen so far, one pair (N, heads, t, D / heads) a layer."""
 
@@ -27,7 +29,8 @@ class Block(nn.Module):
 
     def forward(self, h: Tensor, *, causal: bool, past: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple]:
         n, length, width = h.shape
-        q, k, v = self.qkv(self.norm_attention(h)).view(n, length, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
+        qkv = self.qkv(self.norm_attention(h)).view(n, length, 3, self.n_heads, width // self.n_heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (N, heads, L, D / heads) each
         if past is not None:
             k, v = torch.cat([past[0], k], dim=2), torch.cat([past[1], v], dim=2)
         drop = self.dropout if self.training else 0.0
@@ -71,9 +74,9 @@ class Transformer(nn.Module):
 
     def embed(self, x: Tensor) -> Tensor:
         """Token embeddings (N, L, D), positions not added; linear in relaxed tokens."""
-        if x.shape[1] > self.length:
-            raise ValueError(f"this net reads {self.length} tokens at most, got {x.shape[1]}: build it with length=.")
-        return self.embedding(x) if x.ndim == 2 else x.to(self.embedding.weight) @ self.embedding.weight
+        embeddings = embed_tokens(self.embedding, x)
+        self._check_length(x.shape[1])
+        return embeddings
 
     def features(self, embeddings: Tensor) -> Tensor:
         """What the net knows at every position, (N, L, D), from token embeddings (N, L, D)."""
@@ -93,12 +96,17 @@ class Transformer(nn.Module):
         if not self.causal:
             raise ValueError("a bidirectional net cannot generate token by token: build it with causal=True.")
         seen = 0 if state is None else state[0][0].shape[2]
+        self._check_length(seen + 1)
         h, grown = self.embedding(tokens)[:, None] + self.position[seen], []
         for k, block in enumerate(self.blocks):
             h, pair = block(h, causal=True, past=None if state is None else state[k])
             grown.append(pair)
         scores: Tensor = self.to_logits(self.norm(h))[:, 0]
         return scores, grown
+
+    def _check_length(self, length: int) -> None:
+        if length > self.length:
+            raise ValueError(f"this net reads {self.length} tokens at most, got {length}: build it with length=.")
 
 
 def _initialise(module: nn.Module) -> None:

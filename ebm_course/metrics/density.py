@@ -34,7 +34,7 @@ def density_distance(p: Tensor, q: Tensor) -> dict[str, float]:
 
 def _check_probabilities(name: str, probability: Tensor) -> None:
     total = float(probability.sum())
-    if bool((probability < 0).any()) or abs(total - 1) > 1e-4:
+    if bool((probability < 0).any()) or not abs(total - 1) <= 1e-4:  # a NaN fails every comparison
         raise ValueError(
             f"{name} holds probabilities: expected entries of 0 or larger that sum to 1, got a smallest entry of "
             f"{float(probability.min()):.3g} and a sum of {total:.6g}. Pass torch.softmax(-energies, 0)."

@@ -41,7 +41,8 @@ class Config:
     n_noise: int = 1_000  # Section 3.2
     n_epochs: int = 55  # Section 3.2
     n_attack_steps: int = 10  # S, unsaid
-    grow_every: int = 0  # updates after which the budget grows by one step from 0 on; 0: n_attack_steps at once
+    grow_every: int = 0  # updates between looks at the budget, see AttackBudget; 0: n_attack_steps at once
+    grow_above: float = 0.0  # share of rows ranked rightly above which the budget grows; 0: by the clock alone
     answer_only: bool = False  # Eq. 4 ranges over all tokens; True: only digits of c may change
     include_current: bool = True  # "alternative token", unsaid; with it chains freeze and leave the batch
     position_memory: bool = False  # not in the paper
@@ -56,33 +57,43 @@ class Config:
 
 
 PAPER = Config()
-NOTEBOOK = Config(n_digits=3, n_attack_steps=5, grow_every=180)
-NOTEBOOK_AT_ONCE = replace(NOTEBOOK, grow_every=0)
+NOTEBOOK = Config(n_digits=3, n_attack_steps=5, grow_every=60, grow_above=0.7)
+NOTEBOOK_CLOCK = replace(NOTEBOOK, grow_every=180, grow_above=0.0)
+NOTEBOOK_AT_ONCE = replace(NOTEBOOK, grow_every=0, grow_above=0.0)
 NOTEBOOK_CORRECTED = replace(NOTEBOOK_AT_ONCE, rate=2e-4, head=CorrectedEnergy)
 SMOKE = Config(n_digits=1, n_rows=20, n_noise=20, n_epochs=2, n_attack_steps=2, batch_size=10)
 
 
 class AttackBudget:
-    """How many steps the attack has: ``most``, or one more every ``grow_every`` updates, from 0 up to ``most``.
+    """How many steps the attack has: always ``most``, or growing from 0 to ``most``.
 
-    Growing from 0 begins with plain noise contrast: an energy that knows nothing yet loses to any attack. The count
-    is saved with the run, so that a resumed one goes on with the same budget.
+    Growing from 0 begins with plain noise contrast, because an energy that knows nothing yet loses to any attack. Every
+    ``grow_every`` updates the budget grows by one if the energy ranked more than ``grow_above`` of the rows rightly
+    since the last look, and shrinks by one if it ranked less than half of them rightly. With ``grow_above = 0`` it
+    grows by the clock alone. Its state is saved with the run, so that a resumed one goes on with the same budget.
     """
 
-    def __init__(self, most: int, grow_every: int):
-        self.most, self.grow_every, self.updates = most, grow_every, 0
+    def __init__(self, most: int, grow_every: int, grow_above: float = 0.0):
+        self.most, self.grow_every, self.grow_above = most, grow_every, grow_above
+        self.steps, self.updates = (0 if grow_every else most), 0
+        self.accuracy = torch.zeros(())
 
-    def next(self) -> int:
-        """Steps for the coming update; counts it."""
-        steps = min(self.most, self.updates // self.grow_every) if self.grow_every else self.most
+    def observe(self, accuracy: Tensor) -> None:
+        """Count an update; looks at the mean accuracy, which reads the device, once every ``grow_every`` updates."""
         self.updates += 1
-        return steps
+        self.accuracy = self.accuracy + accuracy.detach().to(self.accuracy)
+        if not self.grow_every or self.updates % self.grow_every:
+            return
+        mean = float(self.accuracy) / self.grow_every
+        change = 1 if mean >= self.grow_above else -1 if mean < 0.5 else 0
+        self.steps = min(self.most, max(0, self.steps + change))
+        self.accuracy = torch.zeros(())
 
-    def state_dict(self) -> dict[str, int]:
-        return {"updates": self.updates}
+    def state_dict(self) -> dict[str, Any]:
+        return {"steps": self.steps, "updates": self.updates, "accuracy": self.accuracy}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        self.updates = int(state["updates"])
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.steps, self.updates, self.accuracy = int(state["steps"]), int(state["updates"]), state["accuracy"]
 
 
 def make_step(
@@ -92,11 +103,15 @@ def make_step(
 
     def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         x_lm = draw(len(batch), generator)  # lines 4-5
-        negatives = attack(energy, x_lm, n_steps=budget.next(), config=config)  # lines 6-15
+        n_steps = budget.steps
+        negatives = attack(energy, x_lm, n_steps=n_steps, config=config)  # lines 6-15
         energy.train()
-        loss = config.objective(*energies_of_both(energy, batch.x, negatives.x), l2=config.l2)  # line 17
+        e_data, e_negative = energies_of_both(energy, batch.x, negatives.x)
+        loss = config.objective(e_data, e_negative, l2=config.l2)  # line 17
         log = update(loss, energy, optimizer, clip=config.clip)  # line 18
-        return log | {name: negatives.info[name].float().mean() for name in ("tokens_moved", "frozen", "toggling")}
+        budget.observe((e_data < e_negative).float().mean())
+        shares = {name: negatives.info[name].float().mean() for name in ("tokens_moved", "frozen", "toggling")}
+        return log | shares | {"attack_steps": torch.tensor(float(n_steps))}
 
     return step
 
@@ -142,7 +157,7 @@ def fit_energy(
     energy = energy.to(run.device)
     optimizer = adamw(energy, rate=config.rate, weight_decay=config.weight_decay, betas=config.betas)
     batches = Batches(train, config.batch_size, seed=run.seed)
-    budget = AttackBudget(config.n_attack_steps, config.grow_every)
+    budget = AttackBudget(config.n_attack_steps, config.grow_every, config.grow_above)
     rows = fit(
         make_step(energy, optimizer, draw, budget, config),
         batches,

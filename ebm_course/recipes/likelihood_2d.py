@@ -8,7 +8,7 @@ so that chains sample the model and not a colder one.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +32,19 @@ from ebm_course.training.fit import fit
 class Config:
     """What is trained, on what, and how. The defaults are the notebook's."""
 
-    density: Density = two_moons()
+    density: Density = field(default_factory=two_moons)
     n_train: int = 10_000
-    width: int = 64
+    width: int = 128
     n_layers: int = 3
     confinement: float = 0.2  # a bowl, so that the model is a density on the whole plane
     batch_size: int = 256  # and chains moved in an update
-    buffer_size: int = 2_000
+    buffer_size: int = 512
     restart_probability: float = 0.05  # Du and Mordatch (2019)
-    n_sampler_steps: int = 10
-    step_size: float = 0.01  # below the variance across the narrowest ridge
+    n_sampler_steps: int = 20  # Grathwohl et al. (2020)
+    step_size: float = 0.005  # a quarter of the variance across a ridge; at 0.02 the chains, and then the net, diverge
     max_grad_norm: float = 20.0
     l2: float = 0.01  # anchors the level of the energies, which the likelihood leaves free
-    rate: float = 2e-3  # Adam; falls linearly to a hundredth of it
+    rate: float = 4e-3  # Adam; falls linearly to a hundredth of it
     n_steps: int = 800
     validate_every: int = 200
 

@@ -13,7 +13,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ebm_course.core import Negatives, check_finite, check_generator, energies_of, frozen
+from ebm_course.core import Negatives, check_finite, check_generator, check_tokens, energies_of, frozen
+from ebm_course.samplers.gumbel import draw
 
 
 class LanguageModel(Protocol):
@@ -50,7 +51,7 @@ def ancestral(
         prompt; info ``energy``: E(x) of the model at temperature 1, the prompt's own tokens counted.
 
     Raises:
-        ValueError: temperature is not positive, or the prompt is empty.
+        ValueError: temperature is not positive, the prompt is empty, or a token is out of the vocabulary.
         FloatingPointError: the model's energies are not finite.
     """
     check_generator(generator, x0)
@@ -59,6 +60,8 @@ def ancestral(
             f"expected prompts (N, P) of at least one token and a temperature above 0, "
             f"got {tuple(x0.shape)} and {temperature}. For a greedy draw use a temperature of 0.01."
         )
+    if hasattr(energy, "n_values"):
+        check_tokens(x0, energy.n_values)
     tokens, state, log_q = list(x0.unbind(dim=1)), None, x0.new_zeros(len(x0), dtype=torch.get_default_dtype())
     with frozen(energy):
         for token in tokens[:-1]:
@@ -66,9 +69,8 @@ def ancestral(
         for _ in range(n_steps):
             logits, state = energy.advance(tokens[-1], state)
             log_p = (logits / temperature).log_softmax(dim=-1)  # (N, V)
-            draw = torch.multinomial(log_p.exp(), 1, generator=generator)
-            log_q = log_q + log_p.gather(1, draw)[:, 0]
-            tokens.append(draw[:, 0])
+            tokens.append(draw(-log_p, generator=generator))
+            log_q = log_q + log_p.gather(1, tokens[-1][:, None])[:, 0]
         x = torch.stack(tokens, dim=1)
         e = energies_of(energy, x)
     check_finite("the language model's energy", e, "Check its weights, or train it with a lower rate.")

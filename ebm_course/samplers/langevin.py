@@ -47,13 +47,15 @@ def langevin(
 
     Raises:
         TypeError: integer states.
-        ValueError: the step size or the largest norm is not positive, or the noise negative.
+        ValueError: states have no axis but N, the step size or the largest norm is not positive, or the noise negative.
         FloatingPointError: the energies at the end are not finite, as when a step is too long.
 
     Source: Parisi (1981); Welling and Teh (2011), whose step is 2 a here. Departure: whole gradients and a
     fixed step; ``noise_std`` apart from ``step_size`` as in Grathwohl et al. (2020), JEM.
     """
     check_generator(generator, x0)
+    if x0.ndim < 2:
+        raise ValueError(f"states have shape (N, *S), got {tuple(x0.shape)}: use x0[:, None] for points on a line.")
     noise_std = math.sqrt(2 * max(step_size, 0)) if noise_std is None else noise_std
     if step_size <= 0 or noise_std < 0 or (max_grad_norm is not None and max_grad_norm <= 0):
         raise ValueError(

@@ -44,7 +44,7 @@ class ReplayBuffer:
             states (n, *S), copies; slots (n,), to be handed to :meth:`push`.
 
         Raises:
-            ValueError: n is larger than the buffer, or ``fresh`` is missing or of another shape.
+            ValueError: n is larger than the buffer, or ``fresh`` is missing or of another shape or dtype.
 
         Departure from Du and Mordatch (2019): without replacement, so that no chain is moved twice and stored once.
         """
@@ -55,9 +55,11 @@ class ReplayBuffer:
         states = self.states[slots]
         if restart_probability == 0:
             return states, slots
-        if fresh is None or fresh.shape != states.shape:
-            given = "none" if fresh is None else f"shape {tuple(fresh.shape)}"
-            raise ValueError(f"restarts need fresh states of shape {tuple(states.shape)}: got {given}.")
+        if fresh is None or fresh.shape != states.shape or fresh.dtype != states.dtype:
+            given = "none" if fresh is None else f"shape {tuple(fresh.shape)} of {fresh.dtype}"
+            raise ValueError(
+                f"restarts need fresh states of shape {tuple(states.shape)} of {states.dtype}: got {given}."
+            )
         restart = torch.rand(n, generator=generator, device=states.device) < restart_probability
         return torch.where(restart.view(-1, *[1] * (states.ndim - 1)), fresh, states), slots
 

@@ -69,9 +69,10 @@ def substitution(
 
     Raises:
         ValueError: a token out of the vocabulary of ``synonyms``, or ``free`` of another shape.
-        FloatingPointError: an energy is not finite.
+        FloatingPointError: an energy was NaN on a chain's way, or is not finite where it ends.
     """
     check_generator(generator, x0)
+    check_tokens(synonyms, len(synonyms))
     check_tokens(x0, len(synonyms))
     may_change = _free_positions(free, x0)
     attack = _Attack(energy, synonyms, may_change, propose, include_current or position_memory, only_improve)
@@ -90,14 +91,15 @@ def substitution(
                 aside[rows] = torch.where(changed[:, None], tried, aside[rows] | tried)
             else:
                 stuck = stuck | ~changed
-            toggling[rows] = changed & (new == before[rows]).all(dim=1) & (n_moves[rows] > 0)
+            toggling[rows] = changed & (new == before[rows]).all(dim=1)
             before, x = x, x.index_copy(0, rows, new)
             n_moves = n_moves.index_add(0, rows, changed.long())
             alive[rows] = ~stuck
             if keep_path:
                 path.append(x)
         e = energies_of(energy, x)
-    check_finite("the attacked energy", e, "Train with a lower rate, or put an L2 on energies.")
+    seen = e.masked_fill(attack.met_nan, torch.nan)
+    check_finite("the attacked energy", seen, "Train with a lower rate, or put an L2 on energies.")
     info = {"energy": e.detach(), "n_moves": n_moves, "tokens_moved": (x != x0).sum(dim=1)}
     info |= {"frozen": ~alive, "toggling": toggling}
     path += [x] * (n_steps + 1 - len(path) if keep_path else 0)
@@ -105,7 +107,7 @@ def substitution(
 
 
 class _Attack:
-    """One step of the attack on the chains named in ``rows``; holds what does not change between steps."""
+    """One step of the attack on the chains named in ``rows``; notes which chains met a NaN (N,)."""
 
     def __init__(
         self,
@@ -119,6 +121,7 @@ class _Attack:
         self.energy, self.may_change, self.propose = energy, may_change, propose
         self.include_current, self.only_improve = include_current, only_improve
         self.synonyms = synonyms.to(may_change.device)
+        self.met_nan = torch.zeros_like(may_change[:, 0])
         self.replaceable = (self.synonyms != torch.arange(len(synonyms), device=may_change.device)[:, None]).any(dim=1)
 
     def step(self, x: Tensor, aside: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -130,6 +133,8 @@ class _Attack:
         candidates = x[:, None].expand(m, k, -1).scatter(2, where[..., None], what[..., None])  # (M, K, L)
         with torch.no_grad():
             e = energies_of(energy, candidates.reshape(m * k, -1)).view(m, k)
+        met_nan = self.met_nan[rows] | e.isnan().any(dim=1) | current.isnan()
+        self.met_nan = self.met_nan.index_copy(0, rows, met_nan)
         is_current = what == x.gather(1, where)
         if not self.include_current:
             e = e.masked_fill(is_current, torch.inf)

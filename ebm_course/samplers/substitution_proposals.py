@@ -48,7 +48,8 @@ def by_gain(
 
     With g the gradient of E in one-hot rows, putting v at position i lowers E by about g[i, x_i] - g[i, v].
     The cost does not grow with the vocabulary: a short list for large ones. The current state comes first.
-    Source: Ebrahimi et al. (2018), Eq. 3. Departure: minimises an energy instead of maximising a loss.
+    Source: Ebrahimi et al. (2018), the first-order estimate of a flip. Departure: minimises an energy instead of
+    maximising a loss.
     """
     v = len(synonyms)
     hot = F.one_hot(x, v).to(torch.get_default_dtype())
@@ -58,9 +59,10 @@ def by_gain(
     allowed = allowed & ~torch.eye(v, dtype=torch.bool, device=x.device)
     gain = gain.masked_fill(~(allowed[x] & eligible[..., None]), -torch.inf).flatten(1)  # (M, L V)
     best, pair = gain.topk(min(n_candidates, gain.shape[1]), dim=1)
-    where, what = pair // v, pair % v
-    what = torch.where(best.isneginf(), x.gather(1, where), what)  # no pair left: the current token stands in
+    where, what, none_left = pair // v, pair % v, best.isneginf()
     first = where[:, :1]
+    where = torch.where(none_left, first, where)  # so that no other position counts as tried
+    what = torch.where(none_left, x.gather(1, where), what)  # the current token stands in
     with torch.no_grad():
         e = energies_of(energy, x)
     return e, torch.cat([first, where], dim=1), torch.cat([x.gather(1, first), what], dim=1)

@@ -69,7 +69,7 @@ def fit(
             on from there and, on a CPU, ends with the same weights bit for bit; a finished run returns at once.
             With a larger ``n_steps`` it goes on from the last weights.
         save_every: updates between saves; 0: only at the end.
-        progress: show a bar; the variable ``TQDM_DISABLE`` turns all bars off.
+        progress: show a bar; ``TQDM_DISABLE`` turns bars of text off, ``progress=False`` every bar.
         log_every: updates in a row's average. Values are read from the device once a row.
 
     Returns:

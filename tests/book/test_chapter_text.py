@@ -70,6 +70,11 @@ def test_the_head_says_what_the_chapter_costs(each_chapter: Any):
     assert not missing
 
 
+def test_nothing_is_left_to_be_filled_in(each_chapter: Any):
+    left = [found for cell in each_chapter.text for found in re.findall(r"@[A-Z_]+@|\bTODO\b|\bTBD\b", cell.source)]
+    assert not left
+
+
 def test_the_last_sections_are_there(each_chapter: Any):
     lines = [line.lower() for cell in each_chapter.text for line in prose(cell).splitlines() if line.startswith("#")]
     missing = [section for section in SECTIONS if not any(section in line for line in lines)]
@@ -100,6 +105,7 @@ PLANTED = [
     (test_equation_tags_are_unique_and_references_find_them, 7, "$$\nE \\tag{1.1}\n$$"),
     (test_equation_tags_are_unique_and_references_find_them, 7, "$$\nE \\tag{2.1}\n$$"),
     (test_the_head_says_what_the_chapter_costs, 0, "# 1 · A chapter\n\n1 min on 2 CPU cores or a GPU."),
+    (test_nothing_is_left_to_be_filled_in, 2, "About @TIME@ s."),
     (test_the_last_sections_are_there, 7, "## Takeaways\n\n## Exercises"),
     (test_exercises_have_folded_hints_and_solutions, 8, "<details>\n<summary>Hint</summary>\nThink.\n</details>"),
     (test_exercises_have_folded_hints_and_solutions, 8, "<details>\n<summary>Hint</summary>\n\nThink.\n"),

@@ -94,8 +94,10 @@ def test_every_energy_of_the_package_is_tested_here():
 @every_energy
 def test_it_gives_one_finite_number_a_row(name):
     energy = ENERGIES[name]().eval()
-    for n in (N, 1):
+    for n in (N, 1, 0):
         assert energies_of(energy, states(energy, n)).isfinite().all()
+    x = states(energy)
+    torch.testing.assert_close(energy(x.T.contiguous().T), energy(x))  # strides do not matter
 
 
 @every_energy
@@ -164,6 +166,22 @@ def test_tokens_and_their_one_hot_rows_have_one_energy(name):
     x = states(energy)
     assert energy.n_values == V
     torch.testing.assert_close(energy(one_hot(x)), energy(x))
+
+
+@discrete_ones
+@pytest.mark.parametrize("token", [-1, V])
+def test_a_token_out_of_the_vocabulary_is_refused_in_words(name, token):
+    x = torch.zeros(2, L, dtype=torch.int64)
+    x[1, 2] = token
+    with pytest.raises(ValueError, match=f"out of the vocabulary: expected 0 to {V - 1}, got .*{token}"):
+        ENERGIES[name]()(x)
+
+
+@discrete_ones
+@pytest.mark.parametrize("x", [torch.zeros(L).long(), torch.zeros(2, L), torch.zeros(2, L, V + 1)])
+def test_tokens_of_another_shape_or_kind_are_refused_in_words(name, x):
+    with pytest.raises(ValueError, match=r"reads tokens \(N, .* of integers or relaxed tokens .*: got \("):
+        ENERGIES[name]()(x)
 
 
 @with_embeddings

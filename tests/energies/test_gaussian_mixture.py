@@ -72,8 +72,9 @@ def test_arguments_are_copied():
 def test_what_makes_no_mixture_is_refused():
     with pytest.raises(ValueError, match=r"\(K, d\): got \(2,\)"):
         GaussianMixture(torch.zeros(2))
-    with pytest.raises(ValueError, match="above 0"):
-        GaussianMixture(MEANS, weights=torch.tensor([1.0, 0.0, 1.0]))
+    for bad in (0.0, -1.0, math.nan):
+        with pytest.raises(ValueError, match="above 0"):
+            GaussianMixture(MEANS, weights=torch.tensor([1.0, bad, 1.0]))
     with pytest.raises(ValueError, match="positive definite"):
         GaussianMixture(MEANS, torch.tensor([[1.0, 2.0], [2.0, 1.0]]))
     with pytest.raises(ValueError, match="positive definite"):

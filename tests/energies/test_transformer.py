@@ -49,3 +49,8 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
         net().logits(tokens(length=9))
     with pytest.raises(ValueError, match="bidirectional"):
         net(causal=False).advance(tokens()[:, 0])
+    made, state = net(), None
+    for t in range(8):
+        _, state = made.advance(tokens()[:, t], state)
+    with pytest.raises(ValueError, match="reads 8 tokens at most, got 9"):
+        made.advance(tokens()[:, 0], state)

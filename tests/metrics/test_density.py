@@ -39,5 +39,7 @@ def test_what_is_no_distribution_is_refused():
         density_distance(tensor([1.0, 1.0]), tensor([0.5, 0.5]))
     with pytest.raises(ValueError, match=r"smallest entry of -0\.5"):
         density_distance(tensor([0.5, 0.5]), tensor([1.5, -0.5]))
+    with pytest.raises(ValueError, match="a sum of nan"):
+        density_distance(tensor([0.5, 0.5]), tensor([math.nan, 0.5]))
     with pytest.raises(ValueError, match="equal shapes"):
         density_distance(tensor([1.0]), tensor([0.5, 0.5]))

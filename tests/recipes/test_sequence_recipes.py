@@ -83,13 +83,36 @@ def test_one_step_of_algorithm_1_is_its_five_lines_written_out() -> None:
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-6)
 
 
-def test_the_attack_budget_is_constant_or_grows_from_zero_and_is_resumed() -> None:
-    constant, growing = adversarial_sequence.AttackBudget(3, 0), adversarial_sequence.AttackBudget(3, 2)
-    assert [constant.next() for _ in range(4)] == [3, 3, 3, 3]
-    assert [growing.next() for _ in range(5)] == [0, 0, 1, 1, 2]
-    resumed = adversarial_sequence.AttackBudget(3, 2)
-    resumed.load_state_dict(growing.state_dict())
-    assert [resumed.next() for _ in range(5)] == [2, 3, 3, 3, 3]
+def budget_over(budget: adversarial_sequence.AttackBudget, accuracies: list[float]) -> list[int]:
+    """Steps before each update."""
+    steps = []
+    for accuracy in accuracies:
+        steps.append(budget.steps)
+        budget.observe(torch.tensor(accuracy))
+    return steps
+
+
+def test_the_attack_budget_is_constant_or_grows_by_the_clock() -> None:
+    assert budget_over(adversarial_sequence.AttackBudget(3, 0), [0.0] * 4) == [3, 3, 3, 3]
+    assert budget_over(adversarial_sequence.AttackBudget(2, 2), [0.0] * 8) == [0, 0, 1, 1, 2, 2, 2, 2]
+
+
+def test_the_attack_budget_follows_the_strength_of_the_energy() -> None:
+    accuracies = [0.9, 0.9, 0.9, 0.6, 0.6, 0.6, 0.2, 0.4, 0.1, 0.1, 0.1, 0.1]
+    steps = budget_over(adversarial_sequence.AttackBudget(5, 2, 0.7), accuracies)
+    # means of 2: .9 grows, .75 grows, .6 stays, .3 shrinks, .1 shrinks, and never below 0
+    assert steps == [0, 0, 1, 1, 2, 2, 2, 2, 1, 1, 0, 0]
+
+
+def test_a_resumed_attack_budget_goes_on_as_if_nothing_had_happened() -> None:
+    accuracies = [0.9, 0.2, 0.9, 0.8, 0.9, 0.7, 0.4, 0.3, 0.9]
+    for cut in range(len(accuracies)):
+        first = adversarial_sequence.AttackBudget(3, 3, 0.6)
+        steps = budget_over(first, accuracies[:cut])
+        second = adversarial_sequence.AttackBudget(3, 3, 0.6)
+        second.load_state_dict(first.state_dict())
+        steps += budget_over(second, accuracies[cut:])
+        assert steps == budget_over(adversarial_sequence.AttackBudget(3, 3, 0.6), accuracies)
 
 
 def test_without_attack_steps_algorithm_1_with_the_logistic_loss_is_residual_noise_contrast() -> None:

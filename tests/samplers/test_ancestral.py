@@ -80,3 +80,14 @@ def test_bad_prompts_temperatures_and_weights_are_refused() -> None:
         ancestral(lm, begin(2), n_steps=1, temperature=0.0, generator=g)
     with pytest.raises(ValueError, match="at least one token"):
         ancestral(lm, torch.zeros(2, 0, dtype=torch.long), n_steps=1, generator=g)
+    with pytest.raises(ValueError, match="expected 0 to 2, got 3 to 3"):
+        ancestral(lm, begin(2) + V, n_steps=1, generator=g)
+    with pytest.raises(TypeError, match="int32"):
+        ancestral(lm, begin(2).int(), n_steps=1, generator=g)
+    with pytest.raises(ValueError, match="reads 4 tokens at most, got 5"):
+        ancestral(model("transformer"), begin(2), n_steps=L + 1, generator=g)
+    for bad in (torch.nan, torch.inf):
+        with torch.no_grad():
+            lm.to_logits.bias[1] = bad
+        with pytest.raises(FloatingPointError, match="language model's energy is not finite in 2 of 2"):
+            ancestral(lm, begin(2), n_steps=1, generator=g)

@@ -47,7 +47,7 @@ class Watched(nn.Module):
             distance = L - (hot * F.one_hot(c, V)).sum(dim=(1, 2))
         else:
             distance = (y - c).square().sum(dim=1) / 2
-        return self.sharpness * self.inner(self.outer(distance)) + self.fixed
+        return self.sharpness * self.inner(self.outer(distance.to(self.sharpness))) + self.fixed
 
 
 class Alone(nn.Module):
@@ -231,6 +231,40 @@ def test_no_steps_leave_every_state_where_it_is(name):
         pytest.skip("has no steps")
     x0 = case.start(case.discrete)
     assert torch.equal(call(name, case.energy(), x0=x0, n_steps=0).x, x0)
+
+
+@every_sampler
+def test_no_chains_and_one_chain_are_no_special_cases(name):
+    case = case_of(name)
+    for n in (0, case.arguments.get("group_size", 1)):
+        result = call(name, case.energy(), x0=case.start(case.discrete)[:n])
+        assert len(result.x) == n // case.arguments.get("group_size", 1)
+        assert len(result.info["energy"]) == len(result.x)
+
+
+@every_sampler
+def test_energies_in_double_precision_stay_so(name):
+    case = case_of(name)
+    x0 = case.start(case.discrete)
+    result = call(name, case.energy().double(), x0=x0 if case.discrete else x0.double())
+    numbers = [result.info["energy"], *([] if result.log_q is None else [result.log_q])]
+    assert {t.dtype for t in numbers} == {torch.float64}
+    assert result.x.dtype == (torch.int64 if case.discrete else torch.float64)
+
+
+@every_sampler
+def test_strides_of_x0_do_not_matter(name):
+    energy, x0 = case_of(name).energy(), case_of(name).start(case_of(name).discrete)
+    assert torch.equal(call(name, energy, x0=x0.T.contiguous().T).x, call(name, energy, x0=x0).x)
+
+
+@every_sampler
+def test_a_row_alone_is_refused_in_words(name):
+    if name == "resampling":
+        pytest.skip("takes states of any shape: the energy refuses them")
+    case = case_of(name)
+    with pytest.raises(ValueError, match=r"\(N, .*got \("):
+        call(name, case.energy(), x0=case.start(case.discrete)[0])
 
 
 @every_sampler

@@ -27,6 +27,7 @@ class Bent(torch.nn.Module):
         return e + 0.3 * e.square()
 
 
+@torch.no_grad()
 def gradient(energy, x: list[int], n_values: int) -> list[list[float]]:
     """Central differences of E in every entry of the one-hot rows."""
     hot, step = F.one_hot(torch.tensor([x]), n_values).double(), 1e-4

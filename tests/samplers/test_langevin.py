@@ -66,13 +66,15 @@ def test_without_noise_it_is_gradient_descent():
     torch.testing.assert_close(x, torch.full((3, 2), 0.5**5))
 
 
-def test_a_mixture_keeps_its_moments():
+def test_a_mixture_reaches_its_moments_from_elsewhere():
     model = GaussianMixture(torch.tensor([[-1.0, 0.0], [1.0, 0.5]]), 0.5, torch.tensor([0.3, 0.7]))
-    n = 20_000
-    x0 = model.sample(n, generator=generator(1))
-    x = langevin(model, x0, n_steps=30, step_size=0.005, generator=generator()).x
-    mean = torch.tensor([0.4, 0.35])
+    n, a = 4_000, 0.03
+    x0 = torch.full((n, 2), 3.0)
+    x = langevin(model, x0, n_steps=300, step_size=a, generator=generator()).x
+    mean, second = torch.tensor([0.4, 0.35]), torch.tensor([1.5, 0.5 + 0.7 * 0.25])
+    bias = 0.5 * a  # of a variance of 1/2: v / (1 - a / (2 v)) - v = a / 2
     assert ((x.mean(0) - mean).abs() < 5 * x.std(0) / math.sqrt(n)).all()
+    assert ((x.square().mean(0) - second).abs() < 5 * x.square().std(0) / math.sqrt(n) + 2 * bias).all()
 
 
 def test_a_large_gradient_is_shortened_and_a_small_one_is_not():

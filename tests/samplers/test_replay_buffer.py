@@ -66,10 +66,12 @@ def test_misfits_are_refused():
     buffer = ReplayBuffer(torch.zeros(4, 2))
     with pytest.raises(ValueError, match="expected 1 to 4"):
         buffer.sample(5, generator=generator())
-    with pytest.raises(ValueError, match=r"fresh states of shape \(2, 2\): got none"):
+    with pytest.raises(ValueError, match=r"fresh states of shape \(2, 2\) of torch\.float32: got none"):
         buffer.sample(2, restart_probability=0.1, generator=generator())
     with pytest.raises(ValueError, match=r"got shape \(3, 2\)"):
         buffer.sample(2, restart_probability=0.1, fresh=torch.zeros(3, 2), generator=generator())
+    with pytest.raises(ValueError, match=r"of torch\.float32: got shape \(2, 2\) of torch\.int64"):
+        buffer.sample(2, restart_probability=0.1, fresh=torch.zeros(2, 2).long(), generator=generator())
     with pytest.raises(ValueError, match=r"the slots take states \(2, 2\)"):
         buffer.push(torch.arange(2), torch.zeros(3, 2))
     with pytest.raises(ValueError, match="int64"):

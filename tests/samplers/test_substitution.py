@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from ebm_course.energies.potts import Potts
 from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy
 from ebm_course.energies.transformer import Transformer
 from ebm_course.samplers.substitution import substitution
-from ebm_course.samplers.substitution_proposals import by_gain, saliency
+from ebm_course.samplers.substitution_proposals import by_gain, by_saliency, saliency
 
 V, L, N = 7, 6, 8
 
@@ -57,30 +58,54 @@ def literal_gradient(energy: Any, x: Tensor) -> Tensor:
     return hot.grad[0].abs().sum(dim=1)
 
 
+def literal_saliency(energy: Any, x: Tensor, may: list[int]) -> list[tuple[int, int]]:
+    """Eqs. 4 and 5: the most salient position with all its synonyms, as pairs of position and value."""
+    weight = literal_gradient(energy, x)
+    i = max(may, key=lambda j: float(weight[j]))
+    return [(i, v) for v in synonyms()[x[i]].tolist() if v != int(x[i])]
+
+
+def literal_gain(energy: Any, x: Tensor, may: list[int]) -> list[tuple[int, int]]:
+    """The three pairs of position and value with the largest first-order fall of E."""
+    hot = F.one_hot(x, V).double()[None].requires_grad_()
+    energy(hot).sum().backward()
+    assert hot.grad is not None
+    g = hot.grad[0]
+    pairs = {(i, v) for i in may for v in synonyms()[x[i]].tolist() if v != int(x[i])}
+    return sorted(pairs, key=lambda p: float(g[p[0], x[p[0]]] - g[p]), reverse=True)[:3]
+
+
+PROPOSALS = {"saliency": (by_saliency, literal_saliency), "gain": (partial(by_gain, n_candidates=3), literal_gain)}
+
+
 def literal_attack(
-    energy: Any, x: Tensor, *, n_steps: int, free: Tensor, include_current: bool, only_improve: bool, memory: bool
+    energy: Any,
+    x: Tensor,
+    pairs_of: Callable[[Any, Tensor, list[int]], list[tuple[int, int]]],
+    *,
+    n_steps: int,
+    free: Tensor,
+    include_current: bool,
+    only_improve: bool,
+    memory: bool,
 ) -> Tensor:
     """Algorithm 1, lines 8 to 13, for one sequence (L,), with the options spelt out."""
     x, aside = x.clone(), set()
     for _ in range(n_steps):
-        weight = literal_gradient(energy, x)
         may = [i for i in range(L) if free[i] and i not in aside and set(synonyms()[x[i]].tolist()) != {int(x[i])}]
         if not may:
             break
-        i = max(may, key=lambda j: float(weight[j]))
-        values = [v for v in synonyms()[x[i]].tolist() if v != int(x[i])]
-        values = [int(x[i]), *values] if include_current or memory else values
-        scored = []
-        for v in values:
+        pairs, here = pairs_of(energy, x, may), float(energy(x[None]))
+        scored = [(here, -1, -1)] if include_current or memory else []
+        for i, v in pairs:
             candidate = x.clone()
             candidate[i] = v
-            scored.append((float(energy(candidate[None])), v))
-        lowest, best = min(scored)
-        moved = best != int(x[i]) and (not only_improve or lowest < float(energy(x[None])))
-        if moved:
-            x[i], aside = best, set()
+            scored.append((float(energy(candidate[None])), i, v))
+        lowest, i, v = min(scored)
+        if i >= 0 and (not only_improve or lowest < here):
+            x[i], aside = v, set()
         if memory:
-            aside = aside | {i}
+            aside = aside | {i for i, _ in pairs}
     return x
 
 
@@ -88,17 +113,22 @@ FLAGS = ("include_current", "only_improve", "memory")
 OPTIONS = [dict(zip(FLAGS, flags, strict=True)) for flags in itertools.product((False, True), repeat=3)]
 
 
+@pytest.mark.parametrize("proposal", PROPOSALS)
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(k for k, v in o.items() if v) or "paper")
 @pytest.mark.parametrize("which", range(4), ids=["potts", "likelihood", "pooled", "corrected"])
-def test_the_batched_attack_equals_the_literal_one_token_for_token(which: int, options: dict[str, bool]) -> None:
-    energy, x0 = energies()[which], start()
-    free = torch.tensor([False, True, True, True, True, True])
+def test_the_batched_attack_equals_the_literal_one_token_for_token(
+    which: int, options: dict[str, bool], proposal: str
+) -> None:
+    energy, x0, (propose, pairs_of) = energies()[which], start(), PROPOSALS[proposal]
+    free = torch.rand(N, L, generator=torch.Generator().manual_seed(8)) < 0.8  # others in each sequence
     named = {"position_memory" if k == "memory" else k: v for k, v in options.items()}
-    batched = substitution(energy, x0, n_steps=7, synonyms=synonyms(), free=free, **named)
+    batched = substitution(energy, x0, n_steps=7, synonyms=synonyms(), free=free, propose=propose, **named)
     energy.eval()  # type: ignore[attr-defined]
     energy.requires_grad_(False)  # type: ignore[attr-defined]
-    literal = torch.stack([literal_attack(energy, x, n_steps=7, free=free, **options) for x in x0])
-    assert torch.equal(batched.x, literal)
+    literal = [
+        literal_attack(energy, x, pairs_of, n_steps=7, free=row, **options) for x, row in zip(x0, free, strict=True)
+    ]
+    assert torch.equal(batched.x, torch.stack(literal))
     assert not torch.equal(batched.x, x0)
 
 
@@ -197,3 +227,17 @@ def test_bad_input_is_refused_in_words() -> None:
         substitution(
             lambda x: x.double().sum(dim=tuple(range(1, x.ndim))) * torch.nan, start(), n_steps=1, synonyms=synonyms()
         )
+    with pytest.raises(ValueError, match="expected 0 to 6, got 1 to 7"):
+        substitution(energy, start(), n_steps=1, synonyms=synonyms() + 1)
+
+
+@pytest.mark.parametrize("only_improve", [False, True])
+def test_a_nan_on_the_way_is_told_though_the_chain_ends_elsewhere(only_improve: bool) -> None:
+    potts, x0 = energies()[0], torch.zeros(2, L, dtype=torch.long)
+
+    def hole(x: Tensor) -> Tensor:
+        hot = F.one_hot(x, V).double() if x.ndim == 2 else x
+        return torch.where(hot[:, :, 2].amax(dim=1) > 0.5, torch.nan, potts(x))  # a candidate of every step
+
+    with pytest.raises(FloatingPointError, match="attacked energy is not finite in 2 of 2"):
+        substitution(hole, x0, n_steps=1, synonyms=synonyms(), only_improve=only_improve)

@@ -1,0 +1,33 @@
+"""Embeddings of tokens and of relaxed tokens by one table, and what is refused. It knows no net and no task."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ebm_course.core import check_tokens
+
+
+def embed_tokens(table: nn.Embedding, x: Tensor) -> Tensor:
+    """Rows of the table for tokens (N, L), mixtures of rows for relaxed tokens (N, L, V): (N, L, D) in both cases.
+
+    Args:
+        table: V rows of width D.
+        x: integers 0 to V - 1, or one-hot rows and mixtures of them; not changed.
+
+    Raises:
+        ValueError: another shape, or a token out of the vocabulary.
+    """
+    v = table.num_embeddings
+    if x.ndim == 3 and x.shape[2] == v:
+        return x.to(table.weight) @ table.weight
+    if x.ndim != 2 or x.is_floating_point():
+        raise ValueError(
+            f"this net reads tokens (N, L) of integers or relaxed tokens (N, L, {v}): "
+            f"got {tuple(x.shape)} of {x.dtype}."
+        )
+    try:
+        embeddings: Tensor = table(x)
+    except IndexError:  # on a CPU; asking first would wait for the device at every call
+        check_tokens(x.long(), v)
+        raise
+    return embeddings
