@@ -23,11 +23,22 @@ class Density(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What figures and tasks call it."""
+        ...
+
     @property
-    def extent(self) -> float: ...
-    def log_prob(self, x: Tensor) -> Tensor: ...
-    def sample(self, n: int, *, generator: torch.Generator) -> Tensor: ...
+    def extent(self) -> float:
+        """Half the side of the square that holds the mass."""
+        ...
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x), (N,)."""
+        ...
+
+    def sample(self, n: int, *, generator: torch.Generator) -> Tensor:
+        """n draws (n, 2)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,7 @@ class Spots:
 
     @property
     def extent(self) -> float:
+        """Half the side of the square."""
         return max(abs(c) for point in self.points for c in point) + 4 * self.std
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -94,6 +106,7 @@ class Pinwheel:
 
     @property
     def extent(self) -> float:
+        """Half the side of the square."""
         return self.radius + 3 * self.radial_std
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -127,6 +140,7 @@ class Checkerboard:
 
     @property
     def extent(self) -> float:
+        """Half the side of the square."""
         return self.n_squares * self.side / 2
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -157,6 +171,7 @@ class Banana:
 
     @property
     def extent(self) -> float:
+        """Half the side of the square."""
         return max(2.8 * self.width, 4 * self.thickness + 7 * self.bend * self.width**2)
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -184,6 +199,7 @@ class Funnel:
 
     @property
     def extent(self) -> float:
+        """Half the side of the square."""
         return 5.0 * self.spread
 
     def log_prob(self, x: Tensor) -> Tensor:

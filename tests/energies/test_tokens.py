@@ -1,0 +1,33 @@
+"""One table for tokens and relaxed tokens, and words for what it cannot read."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ebm_course.energies.tokens import embed_tokens
+
+TABLE = nn.Embedding.from_pretrained(torch.arange(8.0).reshape(4, 2))
+
+
+def test_tokens_take_rows_and_mixtures_take_mixtures_of_rows():
+    x = torch.tensor([[0, 3, 1]])
+    rows = torch.tensor([[[0.0, 1.0], [6.0, 7.0], [2.0, 3.0]]])
+    for same in (x, x.int(), F.one_hot(x, 4), F.one_hot(x, 4).double()):
+        assert torch.equal(embed_tokens(TABLE, same), rows)
+    half = (F.one_hot(x, 4) + F.one_hot(x.flip(1), 4)) / 2
+    assert torch.equal(embed_tokens(TABLE, half), (rows + rows.flip(1)) / 2)
+
+
+@pytest.mark.parametrize("x", [torch.zeros(3).long(), torch.zeros(1, 3), torch.zeros(1, 3, 5), torch.zeros(1, 1, 3, 4)])
+def test_another_shape_or_kind_is_refused(x):
+    with pytest.raises(ValueError, match=r"tokens \(N, L\) of integers or relaxed tokens \(N, L, 4\): got \("):
+        embed_tokens(TABLE, x)
+
+
+@pytest.mark.parametrize("token", [-1, 4])
+def test_a_token_out_of_the_table_is_refused(token):
+    with pytest.raises(ValueError, match=r"expected 0 to 3, got .*Encode the text"):
+        embed_tokens(TABLE, torch.tensor([[0, token]]))
