@@ -195,8 +195,10 @@ def frozen(energy: Energy) -> Iterator[None]:
 
 
 def check_generator(generator: torch.Generator | None, x: Tensor) -> None:
-    """Refuse a generator that lives on another device than the states it should move."""
-    if generator is not None and generator.device.type != x.device.type:
+    """Refuse no generator, and one that lives on another device than the states it should move."""
+    if generator is None:
+        raise TypeError("this sampler draws: pass generator=run.generator(name), so that the draw can be repeated.")
+    if generator.device.type != x.device.type:
         raise ValueError(
             f"the generator lives on {generator.device}, the states on {x.device}: expected one device. "
             f"Make it with torch.Generator(device={str(x.device)!r}) or run.generator(name)."

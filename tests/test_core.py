@@ -186,10 +186,14 @@ def test_a_batch_is_sliced_and_moved_with_all_its_parts() -> None:
         batch.x = part.x  # type: ignore[misc]
 
 
+def test_a_missing_generator_is_refused_before_the_global_stream_is_used() -> None:
+    with pytest.raises(TypeError, match="this sampler draws"):
+        check_generator(None, torch.zeros(1))
+
+
 def test_a_generator_on_another_device_is_refused() -> None:
     generator = torch.Generator()
     check_generator(generator, torch.zeros(1))
-    check_generator(None, torch.zeros(1))
     with pytest.raises(ValueError, match=r"lives on cpu, the states on meta.*torch\.Generator\(device='meta'\)"):
         check_generator(generator, torch.zeros(1, device="meta"))
 

@@ -9,8 +9,8 @@ from torch import Tensor
 def maximum_mean_discrepancy(x: Tensor, y: Tensor, *, bandwidth: float | None = None) -> dict[str, float]:
     r"""MMD^2 = E k(x, x') + E k(y, y') - 2 E k(x, y) with k(a, b) = exp(-|a - b|^2 / (2 bandwidth^2)).
 
-    The unbiased estimate: pairs of a point with itself are left out, so equal laws give 0 on average and values
-    below 0 half the time.
+    The unbiased estimate: pairs of a point with itself are left out, so equal laws give 0 on average, and values below
+    0 more often than above: few large ones stand against many small ones.
 
     Args:
         x: samples of one law (N, *S), N > 1; flattened to vectors.

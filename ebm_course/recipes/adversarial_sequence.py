@@ -5,7 +5,9 @@ r"""Algorithm 1: push the energy down on data and up on attacked samples of the 
 
 With ``n_attack_steps = 0`` this is noise contrast with another loss (the paper's ablation, Section 3.3.1).
 Source: Yin (2023), Algorithm 1. Departure: means where line 18 has sums (a factor in the learning rate), AdamW where
-it has plain descent, and every choice that the paper leaves open is a field below.
+it has plain descent, the last weights where the paper stops early by a rule it does not give; every choice that the
+paper leaves open is a field below. The notebook's presets also take the logistic loss, keep the current token among the
+candidates, and let the attack grow: with all of it from the start nothing is learned.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from torch import Tensor, nn
 
 from ebm_course.core import Batch, Loss, Negatives, Step
 from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy
+from ebm_course.objectives.contrastive import contrastive
 from ebm_course.objectives.logistic import logistic
 from ebm_course.recipes.residual_nce import data_and_noise, shipped_nets, start_energy
 from ebm_course.recipes.sequence_parts import Draw, adamw, energies_of_both, update
@@ -44,9 +47,9 @@ class Config:
     grow_every: int = 0  # updates between looks at the budget, see AttackBudget; 0: n_attack_steps at once
     grow_above: float = 0.0  # share of rows ranked rightly above which the budget grows; 0: by the clock alone
     answer_only: bool = False  # Eq. 4 ranges over all tokens; True: only digits of c may change
-    include_current: bool = True  # "alternative token", unsaid; with it chains freeze and leave the batch
+    include_current: bool = False  # Eq. 5: "an alternative token"; with it chains freeze and leave the batch
     position_memory: bool = False  # not in the paper
-    objective: Callable[..., Loss] = logistic  # line 18 is `contrastive`, which has no anchor for the scale
+    objective: Callable[..., Loss] = contrastive  # line 18; it has no anchor for the scale, `logistic` has
     l2: float = 0.0
     batch_size: int = 50  # unsaid
     rate: float = 6e-4  # unsaid
@@ -57,7 +60,7 @@ class Config:
 
 
 PAPER = Config()
-NOTEBOOK = Config(n_digits=3, n_attack_steps=5, grow_every=60, grow_above=0.7)
+NOTEBOOK = Config(n_digits=3, n_attack_steps=5, grow_every=60, grow_above=0.7, include_current=True, objective=logistic)
 NOTEBOOK_CLOCK = replace(NOTEBOOK, grow_every=180, grow_above=0.0)
 NOTEBOOK_AT_ONCE = replace(NOTEBOOK, grow_every=0, grow_above=0.0)
 NOTEBOOK_CORRECTED = replace(NOTEBOOK_AT_ONCE, rate=2e-4, head=CorrectedEnergy)
@@ -68,7 +71,7 @@ class AttackBudget:
     """How many steps the attack has: always ``most``, or growing from 0 to ``most``.
 
     Growing from 0 begins with plain noise contrast, because an energy that knows nothing yet loses to any attack. Every
-    ``grow_every`` updates the budget grows by one if the energy ranked more than ``grow_above`` of the rows rightly
+    ``grow_every`` updates the budget grows by one if the energy ranked ``grow_above`` of the rows or more rightly
     since the last look, and shrinks by one if it ranked less than half of them rightly. With ``grow_above = 0`` it
     grows by the clock alone. Its state is saved with the run, so that a resumed one goes on with the same budget.
     """
@@ -81,13 +84,13 @@ class AttackBudget:
     def observe(self, accuracy: Tensor) -> None:
         """Count an update; looks at the mean accuracy, which reads the device, once every ``grow_every`` updates."""
         self.updates += 1
-        self.accuracy = self.accuracy + accuracy.detach().to(self.accuracy)
+        self.accuracy = self.accuracy.to(accuracy) + accuracy.detach()
         if not self.grow_every or self.updates % self.grow_every:
             return
         mean = float(self.accuracy) / self.grow_every
         change = 1 if mean >= self.grow_above else -1 if mean < 0.5 else 0
         self.steps = min(self.most, max(0, self.steps + change))
-        self.accuracy = torch.zeros(())
+        self.accuracy = torch.zeros_like(accuracy)
 
     def state_dict(self) -> dict[str, Any]:
         return {"steps": self.steps, "updates": self.updates, "accuracy": self.accuracy}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ Draw = Callable[[int, torch.Generator], Tensor]
 """n sequences (n, L) of a noise distribution."""
 
 
+@lru_cache(maxsize=4)
 def task_for(n_digits: int) -> Task:
     """The arithmetic task every sequence recipe of so many digits shares: the paper's own at ten digits."""
     if n_digits == 10:

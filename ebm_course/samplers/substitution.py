@@ -71,7 +71,8 @@ def substitution(
         ValueError: a token out of the vocabulary of ``synonyms``, or ``free`` of another shape.
         FloatingPointError: an energy was NaN on a chain's way, or is not finite where it ends.
     """
-    check_generator(generator, x0)
+    if generator is not None:
+        check_generator(generator, x0)
     check_tokens(synonyms, len(synonyms))
     check_tokens(x0, len(synonyms))
     may_change = _free_positions(free, x0)

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import tensor
 
-from ebm_course.energies.potts import Potts
 from ebm_course.objectives.contrastive import contrastive
 
 
@@ -33,39 +32,6 @@ def test_exact_model_samples_give_the_likelihood_gradient():
     loss = contrastive(energies[tensor([0, 1, 1, 3])], energies[rows])
     (grad,) = torch.autograd.grad(loss.value, energies)
     torch.testing.assert_close(grad, exact, atol=4 / n, rtol=0)
-
-
-def potts_and_data() -> tuple[Potts, torch.Tensor]:
-    """A Potts model and data that do not come from it."""
-    model, other = (Potts.random(3, 3, generator=torch.Generator().manual_seed(seed)).double() for seed in (1, 2))
-    return model, other.sample(50, generator=torch.Generator().manual_seed(3))
-
-
-def test_equation_3_is_the_slope_of_the_log_likelihood_by_finite_differences():
-    model, data = potts_and_data()
-    energies, p = model(model.states()), model.probabilities().detach()
-    equation_3 = torch.autograd.grad(-model(data).mean() + (p * energies).sum(), list(model.parameters()))
-    step = 1e-5
-    for parameter, gradient in zip(model.parameters(), equation_3, strict=True):
-        numbers = parameter.data.view(-1)  # shares memory with the parameter
-        for k, expected in enumerate(gradient.flatten().tolist()):
-            slope = 0.0
-            for sign in (1, -1):
-                numbers[k] += sign * step
-                slope += sign * model.log_prob(data).mean().item() / (2 * step)
-                numbers[k] -= sign * step
-            assert slope == pytest.approx(expected, abs=1e-8)
-
-
-def test_with_draws_of_the_model_its_gradient_is_equation_3_within_the_error_of_the_draws():
-    model, data = potts_and_data()
-    n = 50_000
-    negatives = model.sample(n, generator=torch.Generator().manual_seed(4))
-    estimate = torch.autograd.grad(contrastive(model(data), model(negatives)).value, list(model.parameters()))
-    exact = torch.autograd.grad(-model.log_prob(data).mean(), list(model.parameters()))
-    expected = torch.autograd.grad(model.log_z(), list(model.parameters()))  # probabilities of the features
-    for found, true, p in zip(estimate, exact, expected, strict=True):
-        assert ((found - true).abs() < 5 * (p * (1 - p) / n).sqrt()).all()
 
 
 def test_without_an_anchor_the_level_is_free_and_with_one_it_is_not():

@@ -11,7 +11,7 @@ import torch
 from ebm_course.core import Batch
 from ebm_course.energies.language_model import LSTMLanguageModel
 from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy
-from ebm_course.objectives.contrastive import contrastive
+from ebm_course.objectives.logistic import logistic
 from ebm_course.recipes import adversarial_sequence, language_model, residual_nce
 from ebm_course.recipes.sequence_curves import attack_curve, resampling_curve
 from ebm_course.recipes.sequence_parts import adamw, fixed_dump, sample_sequences
@@ -60,7 +60,7 @@ def test_a_killed_language_model_run_ends_with_the_same_weights(tmp_path: Path) 
 
 def test_one_step_of_algorithm_1_is_its_five_lines_written_out() -> None:
     pretrained, noise = nets()
-    config = replace(adversarial_sequence.SMOKE, objective=contrastive, clip=1e9, weight_decay=0.0)
+    config = replace(adversarial_sequence.SMOKE, clip=1e9, weight_decay=0.0)
     energies = [residual_nce.start_energy(pretrained, CorrectedEnergy) for _ in range(2)]
     for energy in energies:
         energy.net.dropout = 0.0
@@ -118,7 +118,10 @@ def test_a_resumed_attack_budget_goes_on_as_if_nothing_had_happened() -> None:
 def test_without_attack_steps_algorithm_1_with_the_logistic_loss_is_residual_noise_contrast() -> None:
     pretrained, noise = nets()
     x_lm = sample_sequences(noise, 6, n_digits=1, generator=RUN.generator("test"))
-    x_data, config = language_model.task_for(1).train.x[:6], replace(adversarial_sequence.SMOKE, l2=0.01)
+    x_data, config = (
+        language_model.task_for(1).train.x[:6],
+        replace(adversarial_sequence.SMOKE, l2=0.01, objective=logistic),
+    )
     torch.manual_seed(1)
     first = residual_nce.start_energy(pretrained, PooledEnergy)
     second = residual_nce.start_energy(pretrained, PooledEnergy)
