@@ -62,6 +62,14 @@ def test_far_points_have_finite_energies_and_gradients():
     assert e.isfinite().all() and grad.isfinite().all()
 
 
+def test_the_density_stays_normalised_while_the_weights_are_trained():
+    model, x = GaussianMixture(MEANS, COVARIANCES, WEIGHTS), torch.randn(5, 2, dtype=torch.float64)
+    before = model(x)
+    with torch.no_grad():
+        model.logits += 1.3
+    torch.testing.assert_close(model(x), before)
+
+
 def test_arguments_are_copied():
     means = MEANS.clone()
     model = GaussianMixture(means)

@@ -230,7 +230,10 @@ def test_no_steps_leave_every_state_where_it_is(name):
     if "n_steps" not in case.arguments:
         pytest.skip("has no steps")
     x0 = case.start(case.discrete)
-    assert torch.equal(call(name, case.energy(), x0=x0, n_steps=0).x, x0)
+    before, result = x0.clone(), call(name, case.energy(), x0=x0, n_steps=0)
+    assert torch.equal(result.x, before)
+    result.x.fill_(1)
+    assert torch.equal(x0, before), "x shares its memory with x0"
 
 
 @every_sampler

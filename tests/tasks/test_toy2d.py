@@ -35,6 +35,13 @@ def test_cell_masses_of_a_gaussian_are_products_of_normal_probabilities():
     assert masses.sum().item() == pytest.approx(1)
 
 
+def test_cells_and_points_are_numbered_alike():
+    flat = Spots("flat", ((-1.0, 0.0), (1.0, 0.0)), 0.1)  # wide along x1, narrow along x2
+    x = flat.sample(4_000, generator=torch.Generator().manual_seed(0))
+    assert score(x, flat)["total_variation"] < 0.1
+    assert score(x.flip(1), flat)["total_variation"] > 0.5
+
+
 def test_score_by_hand():
     board = Checkerboard(n_squares=2, side=1.0)
     x = torch.tensor([[0.5, 0.5], [0.7, 0.7], [0.5, -0.5], [3.0, 3.0]])  # two dark, one light, one outside
