@@ -63,7 +63,8 @@ PAPER = Config()
 NOTEBOOK = Config(n_digits=3, n_attack_steps=5, grow_every=60, grow_above=0.7, include_current=True, objective=logistic)
 NOTEBOOK_CLOCK = replace(NOTEBOOK, grow_every=180, grow_above=0.0)
 NOTEBOOK_AT_ONCE = replace(NOTEBOOK, grow_every=0, grow_above=0.0)
-NOTEBOOK_CORRECTED = replace(NOTEBOOK_AT_ONCE, rate=2e-4, head=CorrectedEnergy)
+# A likelihood lies far above 0, where the logistic loss only asks for a lower level: the bare difference has none.
+NOTEBOOK_CORRECTED = replace(NOTEBOOK_AT_ONCE, rate=2e-4, head=CorrectedEnergy, objective=contrastive)
 SMOKE = Config(n_digits=1, n_rows=20, n_noise=20, n_epochs=2, n_attack_steps=2, batch_size=10)
 
 
