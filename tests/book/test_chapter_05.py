@@ -40,12 +40,11 @@ def random_rows(seed: int) -> Tensor:
 
 @pytest.mark.parametrize("head", [LikelihoodEnergy, PooledEnergy, CorrectedEnergy])
 @pytest.mark.parametrize("where", [LAYOUT.digit_positions(), LAYOUT.answer_positions()], ids=["digits", "answer"])
-@pytest.mark.parametrize("seed", range(2))
 def test_the_bare_attack_equals_the_package_at_every_step(
-    chapter: Callable[[str], Any], head: type[SequenceEnergy], where: Tensor, seed: int
+    chapter: Callable[[str], Any], head: type[SequenceEnergy], where: Tensor
 ):
     attack = chapter("05_the_discrete_attack").run("bare", torch=torch)["attack"]
-    energy, x0 = random_energy(head, seed), random_rows(seed)
+    energy, x0 = random_energy(head, seed=0), random_rows(seed=1)
     bare = torch.stack([attack(energy, x, N_STEPS, where, DIGITS) for x in x0], dim=1)  # (T + 1, N, L)
     batched = substitution(energy, x0, n_steps=N_STEPS, synonyms=digit_synonyms(), free=where, keep_path=True)
     assert batched.path is not None
