@@ -1,0 +1,1 @@
+"""Recorded results: what was run, on what machine, and the paper's number beside ours."""

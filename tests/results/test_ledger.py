@@ -1,0 +1,173 @@
+"""The ledger: what is written is what is read, damaged files are named, and tables show the paper beside ours."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from ebm_course.recipes.findings import CurveFinding, Finding
+from ebm_course.results import ledger
+from ebm_course.results.record import Curve, Entry, Record
+
+RECORD = Record(
+    name="sums",
+    preset="cpu",
+    command="python -m ebm_course reproduce sums --preset cpu --seed 3",
+    commit="0123abc",
+    hardware="a processor, cpu, 2 threads",
+    torch="2.13.0",
+    seconds=90.0,
+    seeds=(3, 4, 5),
+    config={"rate": 0.5, "sizes": [1, 2], "head": "Linear", "inner": {"tied": True}},
+    entries=(
+        Entry.of(Finding("correct", "Share of sums that are right.", (0.9, 0.95, 1.0), "", "0.8 | more", 12.0, True)),
+        Entry.of(Finding("speed", "Sums a second.", (1234.56,), "1/s")),
+    ),
+    curves=(Curve("by steps", "steps", [0.0, 10.0], "correct", [[0.1, 0.5], [0.3, 0.9]], "rises"),),
+    notes="a note",
+)
+
+
+def changed(**values: object) -> Record:
+    return dataclasses.replace(RECORD, **values)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    path = ledger.write(RECORD, tmp_path)
+    assert path == tmp_path / "sums-cpu.json"
+    assert ledger.read("sums-cpu", folder=tmp_path) == RECORD
+    assert ledger.records(tmp_path) == [RECORD]
+    assert [p.name for p in tmp_path.iterdir()] == ["sums-cpu.json"]
+
+
+def test_a_list_of_numbers_is_one_line_of_the_file(tmp_path: Path) -> None:
+    lines = ledger.write(RECORD, tmp_path).read_text().splitlines()
+    assert '"values": [0.9, 0.95, 1.0],' in [line.strip() for line in lines]
+    assert "[0.1, 0.5]," in [line.strip() for line in lines]
+
+
+def test_the_package_reads_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "FOLDER", tmp_path)
+    ledger.write(RECORD, tmp_path)
+    assert ledger.read("sums-cpu") == RECORD
+    assert ledger.names() == ["sums-cpu"]
+
+
+def test_the_records_that_come_with_the_course_can_be_read() -> None:
+    assert [record.key for record in ledger.records()] == ledger.names()
+
+
+def test_an_absent_record_is_refused_with_those_that_exist(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"'sums-gpu'.*none is recorded yet.*reproduce"):
+        ledger.read("sums-gpu", folder=tmp_path)
+    ledger.write(RECORD, tmp_path)
+    with pytest.raises(FileNotFoundError, match="expected one of sums-cpu"):
+        ledger.read("../sums-cpu", folder=tmp_path)
+
+
+def test_an_entry_is_the_mean_and_the_standard_deviation_over_runs() -> None:
+    entry = RECORD.entry("correct")
+    assert entry.value == pytest.approx(0.95)
+    assert entry.spread == pytest.approx(0.05)  # sqrt((0.05^2 + 0^2 + 0.05^2) / 2)
+    assert (entry.paper, entry.seconds, entry.holds) == ("0.8 | more", 12.0, True)
+    assert RECORD.entry("speed").spread is None
+    with pytest.raises(ValueError, match="'empty' has no values"):
+        Entry.of(Finding("empty", "Nothing.", ()))
+
+
+def test_a_curve_is_averaged_at_each_x() -> None:
+    curve = RECORD.curve("by steps")
+    assert curve.mean() == pytest.approx([0.2, 0.7])
+    assert curve.spread() == pytest.approx([0.2 / math.sqrt(2), 0.4 / math.sqrt(2)])
+    found = CurveFinding("one", "n", [1.0, 2.0], "y", [[3.0, 4.0]])
+    assert Curve.of(found).spread() is None
+    with pytest.raises(ValueError, match=r"one value for each of 2 x, got \[2, 1\]"):
+        Curve("ragged", "n", [1.0, 2.0], "y", [[3.0, 4.0], [5.0]])
+
+
+def test_a_name_that_is_not_there_is_refused_with_near_ones() -> None:
+    with pytest.raises(KeyError, match="no entry 'corect': expected one such as correct"):
+        RECORD.entry("corect")
+    with pytest.raises(KeyError, match="no curve 'x': expected one such as by steps"):
+        RECORD.curve("x")
+
+
+@pytest.mark.parametrize(
+    "record, place",
+    [
+        (changed(seconds=math.inf), "the record, seconds is inf"),
+        (changed(config={"inner": {"rate": math.nan}}), "config, inner, rate is nan"),
+        (changed(entries=(dataclasses.replace(RECORD.entries[0], value=math.nan),)), "entries, correct, value is nan"),
+        (changed(curves=(Curve("c", "n", [1.0], "y", [[-math.inf]]),)), "curves, c, runs, number 0, number 0 is -inf"),
+    ],
+)
+def test_a_number_that_is_not_finite_is_not_written(record: Record, place: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=place):
+        ledger.write(record, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_configuration_that_json_changes_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="use lists, not tuples"):
+        ledger.write(changed(config={"sizes": (1, 2)}), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "field, value, message",
+    [
+        ("seconds", "long", "seconds: expected float, got 'long'"),
+        ("seeds", [0.5], "seeds, number 0: expected int, got 0.5"),
+        ("seeds", [True], "seeds, number 0: expected int, got True"),
+        ("entries", [{"name": "a"}], "entries, number 0: what is missing"),
+        ("speed", 1, "speed is unknown"),
+        ("seconds", math.nan, "seconds is nan"),
+    ],
+)
+def test_a_damaged_file_is_refused_with_the_field_at_fault(
+    field: str, value: object, message: str, tmp_path: Path
+) -> None:
+    path = ledger.write(RECORD, tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
+    with pytest.raises(ValueError, match=message) as refusal:
+        ledger.read("sums-cpu", folder=tmp_path)
+    assert str(refusal.value).startswith("sums-cpu.json is no record of this course")
+
+
+def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
+    path = ledger.write(RECORD, tmp_path)
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(ValueError, match=r"sums-cpu\.json is no record of this course"):
+        ledger.records(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "value, spread, text",
+    [
+        (0.94876, None, "0.9488"),
+        (0.94876, 0.0523, "0.949 ± 0.052"),
+        (1234.5, 17.0, "1234 ± 17"),
+        (0.5, 0.0, "0.5"),
+    ],
+)
+def test_a_number_has_the_digits_its_spread_warrants(value: float, spread: float | None, text: str) -> None:
+    assert ledger.number(value, spread) == text
+
+
+def test_the_markdown_table_has_five_columns_and_keeps_bars_inside_cells() -> None:
+    lines = ledger.markdown(RECORD).splitlines()
+    assert lines[0] == "| what | paper | here | runs | holds |"
+    assert lines[2] == r"| Share of sums that are right. | 0.8 \| more | 0.950 ± 0.050 | 3 | yes |"
+    assert lines[3] == "| Sums a second. |  | 1235 1/s | 1 |  |"
+
+
+def test_the_table_for_the_terminal_is_aligned_and_says_where_it_ran() -> None:
+    lines = ledger.table(RECORD, width=20).splitlines()
+    assert "command   python -m ebm_course reproduce sums --preset cpu --seed 3" in lines
+    assert "minutes   1.5" in lines
+    start = next(k for k, line in enumerate(lines) if line.startswith("what"))
+    assert lines[start].index("here") == lines[start + 2].index("0.950")
+    assert lines[start + 3] == "are right."  # a sentence goes on in the next line
