@@ -31,7 +31,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "The course needs Python 3.11 or newer and found none of: $(CANDIDATES)."; exit 1; }
 	@test -x $(BIN)/python || { echo "Making the environment $(VENV) ..."; $(PYTHON) -m venv $(VENV); }
 	@echo "Installing the tested set into $(VENV); the first time this loads torch and takes minutes ..."
-	@$(PIP) --quiet --editable '.[book,test,dev]'
+	@$(PIP) --quiet --editable '.[book,test,dev,scale]'
 	@touch $@
 
 $(LAB_STAMP): $(STAMP)

@@ -1,18 +1,27 @@
-"""Where the course runs: device, random streams, and the settings read from the environment.
+"""Where the course runs: device, processes, random streams, and the settings read from the environment.
 
 The only module that reads environment variables or sets a global seed. ``EBM_COURSE_DATA`` names a folder of
-data sets, ``EBM_COURSE_DEVICE`` overrides the device. It knows no task and no algorithm.
+data sets, ``EBM_COURSE_DEVICE`` overrides the device, ``WORLD_SIZE`` is set by ``accelerate launch``. It knows no task
+and no algorithm.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import platform
+import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
+from torch import Tensor, nn
+
+from ebm_course.core import Batch
+
+Rows = TypeVar("Rows", Tensor, Batch)
 
 PUBLIC_ADDRESS = ""
 """Where the course is published: the one setting that turns launch buttons and installation in Colab on."""
@@ -20,36 +29,142 @@ PUBLIC_ADDRESS = ""
 
 @dataclass(frozen=True)
 class Run:
-    """A device and a seed, from which every random stream of a run is named."""
+    """A device, a seed from which every random stream is named, and this process's place among those of the run.
+
+    Every process holds the same weights and draws the same numbers; each works on its own share of the rows. In one
+    process :meth:`share` to :meth:`wait` do nothing; in several, all processes have to call them in the same order.
+    """
 
     device: torch.device
     seed: int
+    rank: int = 0
+    n_processes: int = 1
 
     def generator(self, name: str) -> torch.Generator:
         """A fresh stream of its own: the same seed and name give the same draws, other names independent ones."""
         mixed = (self.seed * 0x9E3779B97F4A7C15 + zlib.crc32(name.encode())) % 2**63
         return torch.Generator(device=self.device).manual_seed(mixed)
 
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is the one that prints, shows progress and writes files."""
+        return self.rank == 0
+
+    def share(self, x: Rows, dim: int = 0) -> Rows:
+        """This process's rows of what every process holds whole: block ``rank`` of ``n_processes`` equal blocks.
+
+        Args:
+            x: a tensor or a batch, the same on every process; not changed.
+            dim: the axis to cut; of a batch, the first.
+
+        Raises:
+            ValueError: the rows do not divide evenly: a mean of means would then weigh rows differently.
+        """
+        if self.n_processes == 1:
+            return x
+        n = len(x) if isinstance(x, Batch) else x.shape[dim]
+        if n % self.n_processes:
+            raise ValueError(
+                f"{self.n_processes} processes take equal shares: got {n} rows. Make the batch size and every number "
+                f"of samples a multiple of {self.n_processes}, or launch another number of processes."
+            )
+        first, size = self.rank * (n // self.n_processes), n // self.n_processes
+        return x[first : first + size] if isinstance(x, Batch) else x.narrow(dim, first, size)
+
+    def gather(self, x: Tensor, dim: int = 0) -> Tensor:
+        """The whole again on every process, from shares of one shape, in the order of the processes; no gradient."""
+        if self.n_processes == 1:
+            return x
+        from accelerate.utils import gather
+
+        whole: Tensor = gather(x.detach().movedim(dim, 0).contiguous())
+        return whole.movedim(0, dim)
+
+    def mean(self, x: Tensor) -> Tensor:
+        """The mean over processes of a real tensor of any shape, the same bits on every process; no gradient."""
+        if self.n_processes == 1:
+            return x
+        from accelerate.utils import reduce
+
+        mean: Tensor = reduce(x.detach(), reduction="mean")
+        return mean
+
+    def average_gradients(self, module: nn.Module) -> None:
+        """Replace the gradients of ``module`` by their means over processes, in one message; changes ``.grad``."""
+        if self.n_processes == 1:
+            return
+        grads = [p.grad for p in module.parameters() if p.grad is not None]
+        means = self.mean(torch.cat([grad.flatten() for grad in grads]))
+        for grad, mean in zip(grads, means.split([grad.numel() for grad in grads]), strict=True):
+            grad.copy_(mean.view_as(grad))
+
+    def wait(self) -> None:
+        """Return when all processes are here: what the main process wrote before is then there for all."""
+        if self.n_processes == 1:
+            return
+        from accelerate.utils import wait_for_everyone
+
+        wait_for_everyone()
+
+
+ONE_PROCESS = Run(torch.device("cpu"), 0)
+"""What stands for a run where only its processes are asked for, and there is one."""
+
 
 def setup(seed: int = 0, *, device: str | None = None, quiet: bool = False) -> Run:
-    """Choose a device, seed initialisation and dropout, print versions, and return the run's random streams.
+    """Choose a device, join the other processes if there are any, seed initialisation and dropout, print versions.
 
     Args:
-        seed: any integer, 0 or larger.
-        device: a torch device; by default ``EBM_COURSE_DEVICE``, else a GPU if there is one, else the CPU.
+        seed: any integer, 0 or larger; the same on every process.
+        device: a torch device; by default ``EBM_COURSE_DEVICE``, else a GPU if there is one, else the CPU. Of several
+            processes each gets a GPU of its own.
         quiet: print nothing.
 
+    Returns:
+        The run's random streams and processes. Under ``accelerate launch --num_processes N`` there are N.
+
     Raises:
-        RuntimeError: the device asked for is not there.
+        RuntimeError: the device asked for is not there, or several processes were launched without accelerate.
     """
     name = device or os.environ.get("EBM_COURSE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise RuntimeError(f"device {name!r} was asked for and torch sees no GPU: use device='cpu'.")
-    torch.manual_seed(seed)
     run = Run(torch.device(name), seed)
-    if not quiet:
-        print(f"python {platform.python_version()} · torch {torch.__version__} · {describe(run.device)} · seed {seed}")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        run = _join(run)
+    elif "MASTER_ADDR" in os.environ and "ACCELERATE_USE_CPU" in os.environ:
+        warnings.warn(
+            "accelerate launch was asked for several processes and started one: on CPUs it needs MPI. This run is one "
+            "process, with the same numbers. For several: torchrun --standalone --nproc-per-node 2 -m ebm_course ...",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    torch.manual_seed(seed)
+    if not quiet and run.is_main:
+        many = f" · {run.n_processes} processes" if run.n_processes > 1 else ""
+        versions = f"python {platform.python_version()} · torch {torch.__version__}"
+        print(f"{versions} · {describe(run.device)}{many} · seed {seed}")
     return run
+
+
+def _join(run: Run) -> Run:
+    """The run as one of the processes that were launched together."""
+    try:
+        from accelerate import PartialState
+    except ImportError as error:
+        raise RuntimeError(
+            "several processes were launched, and accelerate, which lets them talk, is not installed: "
+            "pip install 'ebm-course[scale]'."
+        ) from error
+    on_cpu = run.device.type == "cpu"
+    state = PartialState(cpu=on_cpu)
+    atexit.register(state.destroy_process_group)
+    return replace(
+        run,
+        device=run.device if on_cpu else state.device,
+        rank=state.process_index,
+        n_processes=state.num_processes,
+    )
 
 
 def describe(device: torch.device) -> str:
