@@ -27,7 +27,7 @@ from ebm_course.objectives.contrastive import contrastive
 from ebm_course.objectives.logistic import logistic
 from ebm_course.recipes.residual_nce import data_and_noise, shipped_nets, start_energy
 from ebm_course.recipes.sequence_parts import Draw, adamw, energies_of_both, update
-from ebm_course.runtime import Run
+from ebm_course.runtime import ONE_PROCESS, Run
 from ebm_course.samplers.ancestral import LanguageModel
 from ebm_course.samplers.substitution import substitution
 from ebm_course.tasks.arithmetic import Format, digit_synonyms
@@ -101,19 +101,28 @@ class AttackBudget:
 
 
 def make_step(
-    energy: PooledEnergy, optimizer: torch.optim.Optimizer, draw: Draw, budget: AttackBudget, config: Config
+    energy: PooledEnergy,
+    optimizer: torch.optim.Optimizer,
+    draw: Draw,
+    budget: AttackBudget,
+    config: Config,
+    *,
+    run: Run = ONE_PROCESS,
 ) -> Step:
-    """Lines 4 to 18 of Algorithm 1 for one minibatch; ``draw`` supplies the samples of the language model."""
+    """Lines 4 to 18 of Algorithm 1 for one minibatch; ``draw`` supplies the samples of the language model.
+
+    Each process of ``run`` attacks its share of the samples; all have the same budget.
+    """
 
     def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        x_lm = draw(len(batch), generator)  # lines 4-5
+        x_lm = run.share(draw(len(batch), generator))  # lines 4-5
         n_steps = budget.steps
         negatives = attack(energy, x_lm, n_steps=n_steps, config=config)  # lines 6-15
         energy.train()
-        e_data, e_negative = energies_of_both(energy, batch.x, negatives.x)
+        e_data, e_negative = energies_of_both(energy, run.share(batch.x), negatives.x)
         loss = config.objective(e_data, e_negative, l2=config.l2)  # line 17
-        log = update(loss, energy, optimizer, clip=config.clip)  # line 18
-        budget.observe((e_data < e_negative).float().mean())
+        log = update(loss, energy, optimizer, clip=config.clip, run=run)  # line 18
+        budget.observe(run.gather((e_data < e_negative).float()).mean())
         shares = {name: negatives.info[name].float().mean() for name in ("tokens_moved", "frozen", "toggling")}
         return log | shares | {"attack_steps": torch.tensor(float(n_steps))}
 
@@ -163,7 +172,7 @@ def fit_energy(
     batches = Batches(train, config.batch_size, seed=run.seed)
     budget = AttackBudget(config.n_attack_steps, config.grow_every, config.grow_above)
     rows = fit(
-        make_step(energy, optimizer, draw, budget, config),
+        make_step(energy, optimizer, draw, budget, config, run=run),
         batches,
         n_steps=config.n_epochs * batches.steps_per_epoch,
         generator=run.generator("adversarial_sequence"),
@@ -172,6 +181,7 @@ def fit_energy(
         folder=folder,
         save_every=batches.steps_per_epoch if folder else 0,
         progress=progress,
+        run=run,
     )
     return energy.eval(), rows
 

@@ -21,7 +21,7 @@ from ebm_course.energies.language_model import LSTMLanguageModel
 from ebm_course.energies.sequence_energies import LikelihoodEnergy
 from ebm_course.energies.transformer import Transformer
 from ebm_course.recipes.sequence_parts import adamw, load_shipped, task_for, update
-from ebm_course.runtime import Run
+from ebm_course.runtime import ONE_PROCESS, Run
 from ebm_course.tasks.arithmetic import VOCABULARY, Format
 from ebm_course.training.batches import Batches
 from ebm_course.training.fit import fit
@@ -74,14 +74,19 @@ def build(config: Config) -> LSTMLanguageModel | LikelihoodEnergy:
 
 
 def make_step(
-    model: nn.Module, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler, *, clip: float
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    *,
+    clip: float,
+    run: Run = ONE_PROCESS,
 ) -> Step:
-    """Minimise -log p(x) a predicted token, in nats."""
+    """Minimise -log p(x) a predicted token, in nats; each process of ``run`` takes its share of the batch."""
 
     def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         model.train()
-        nll = model(batch.x).mean() / (batch.x.shape[1] - 1)
-        log = update(Loss(nll), model, optimizer, clip=clip)
+        nll = model(run.share(batch.x)).mean() / (batch.x.shape[1] - 1)
+        log = update(Loss(nll), model, optimizer, clip=clip, run=run)
         schedule.step()
         return log
 
@@ -100,7 +105,7 @@ def fit_model(
     n_steps = config.n_epochs * batches.steps_per_epoch
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: _rate(i, n_steps, config))
     rows = fit(
-        make_step(model, optimizer, schedule, clip=config.clip),
+        make_step(model, optimizer, schedule, clip=config.clip, run=run),
         batches,
         n_steps=n_steps,
         generator=run.generator("language_model"),
@@ -112,6 +117,7 @@ def fit_model(
         folder=folder,
         save_every=batches.steps_per_epoch if folder else 0,
         progress=progress,
+        run=run,
     )
     return model.eval(), rows, task
 

@@ -29,7 +29,7 @@ from ebm_course.recipes.sequence_parts import (
     task_for,
     update,
 )
-from ebm_course.runtime import Run
+from ebm_course.runtime import ONE_PROCESS, Run
 from ebm_course.samplers.ancestral import LanguageModel
 from ebm_course.training.batches import Batches
 from ebm_course.training.fit import fit
@@ -62,14 +62,22 @@ NOTEBOOK_MATCHED = replace(NOTEBOOK_LONG, batch_size=50, keep_best=True)  # as m
 SMOKE = Config(n_digits=1, n_rows=20, n_noise=20, n_epochs=2, batch_size=10)
 
 
-def make_step(energy: nn.Module, optimizer: torch.optim.Optimizer, draw: Draw, *, clip: float, l2: float) -> Step:
-    """One update of noise contrast; ``draw`` supplies the noise."""
+def make_step(
+    energy: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    draw: Draw,
+    *,
+    clip: float,
+    l2: float,
+    run: Run = ONE_PROCESS,
+) -> Step:
+    """One update of noise contrast; ``draw`` supplies the noise, each process of ``run`` takes its share of both."""
 
     def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        x_noise = draw(len(batch), generator)
+        x_noise = run.share(draw(len(batch), generator))
         energy.train()
-        loss = residual_nce(*energies_of_both(energy, batch.x, x_noise), l2=l2)
-        return update(loss, energy, optimizer, clip=clip)
+        loss = residual_nce(*energies_of_both(energy, run.share(batch.x), x_noise), l2=l2)
+        return update(loss, energy, optimizer, clip=clip, run=run)
 
     return step
 
@@ -103,7 +111,7 @@ def fit_energy(
         return {"loss": float(loss.value), "accuracy": float(loss.terms["accuracy"])}
 
     rows = fit(
-        make_step(energy, optimizer, draw, clip=config.clip, l2=config.l2),
+        make_step(energy, optimizer, draw, clip=config.clip, l2=config.l2, run=run),
         batches,
         n_steps=config.n_epochs * batches.steps_per_epoch,
         generator=run.generator("residual_nce"),
@@ -116,6 +124,7 @@ def fit_energy(
         folder=folder,
         save_every=batches.steps_per_epoch if folder else 0,
         progress=progress,
+        run=run,
     )
     return energy.eval(), rows
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ebm_course.core import Energy, Loss, Task
 from ebm_course.files import load_checkpoint, shipped_checkpoint
+from ebm_course.runtime import ONE_PROCESS, Run
 from ebm_course.samplers.ancestral import LanguageModel, ancestral
 from ebm_course.tasks.arithmetic import BEGIN, VOCABULARY, Format, arithmetic, paper_arithmetic
 
@@ -52,10 +53,17 @@ def adamw(module: nn.Module, *, rate: float, weight_decay: float, betas: tuple[f
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=rate, betas=betas)
 
 
-def update(loss: Loss, module: nn.Module, optimizer: torch.optim.Optimizer, *, clip: float) -> dict[str, Tensor]:
-    """One step downhill with the gradient's norm clipped at ``clip``; returns the loss and its terms for the log."""
+def update(
+    loss: Loss, module: nn.Module, optimizer: torch.optim.Optimizer, *, clip: float, run: Run = ONE_PROCESS
+) -> dict[str, Tensor]:
+    """One step downhill with the gradient's norm clipped at ``clip``; returns the loss and its terms for the log.
+
+    The loss is a mean over this process's share of rows; the mean of the gradients over processes, which is the
+    gradient over all rows, is clipped.
+    """
     optimizer.zero_grad(set_to_none=True)
     loss.value.backward()
+    run.average_gradients(module)
     norm = nn.utils.clip_grad_norm_(module.parameters(), clip)
     optimizer.step()
     return {"loss": loss.value.detach(), "gradient_norm": norm, **loss.terms}

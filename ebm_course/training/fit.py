@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ebm_course.core import Batch, Step
+from ebm_course.runtime import ONE_PROCESS, Run
 from ebm_course.training.log import IntervalLog, check_number
 from ebm_course.training.resume import (
     Progress,
@@ -50,6 +51,7 @@ def fit(
     save_every: int = 0,
     progress: bool = True,
     log_every: int = 1,
+    run: Run = ONE_PROCESS,
 ) -> list[dict[str, float]]:
     """Call ``step(batches[i], generator)`` for i = 0 .. n_steps - 1 and return what it logged.
 
@@ -71,6 +73,11 @@ def fit(
         save_every: updates between saves; 0: only at the end.
         progress: show a bar; ``TQDM_DISABLE`` turns bars of text off, ``progress=False`` every bar.
         log_every: updates in a row's average. Values are read from the device once a row.
+        run: the processes that train together, one by default. All see the same minibatches; the step takes its share
+            of rows and averages gradients over processes. Rows of the log are means over processes. All load the
+            state, only the main process saves it and shows the bar. ``validate`` has to return the same everywhere.
+            N processes equal one up to rounding where nothing but ``generator`` is drawn from: with dropout above 0
+            runs of other numbers of processes differ as runs of other seeds do.
 
     Returns:
         One row for every ``log_every`` updates, every validation and the end: ``"step"``, the number of updates done,
@@ -79,34 +86,38 @@ def fit(
     Raises:
         FloatingPointError: a logged value or a kept tensor is not finite; names it, the step and a remedy. Nothing
             is repaired and nothing of it is saved.
-        ValueError: the arguments contradict one another, or ``folder`` holds another run.
+        ValueError: the arguments contradict one another, ``folder`` holds another run, or processes found it at
+            different updates.
     """
     kept, home = dict(keep or {}), None if folder is None else Path(folder)
     _check_numbers(n_steps=n_steps, validate_every=validate_every, save_every=save_every, log_every=log_every)
     _check_batches(batches)
     _check_validation(validate, validate_every, patience, kept if keep_best else None)
     _check_folder(home, save_every, kept)
-    run = _start(home, kept, generator, n_steps)
-    log, saved = IntervalLog(run.interval), run.step
-    with tqdm(total=n_steps, initial=run.step, leave=False, **({} if progress else {"disable": True})) as bar:
-        while run.step < n_steps and (patience is None or run.waited < patience):
-            values = step(_batch(batches, run.step), generator)
-            run.step += 1
-            log.add(run.step, values)
-            validating = validate is not None and _due(run.step, validate_every, n_steps)
-            if validating or _due(run.step, log_every, n_steps):
-                run.rows.append({"step": run.step, **log.average()})
+    done = _start(home, kept, generator, n_steps)
+    _check_together(run, done.step, home)
+    log, saved = IntervalLog(done.interval), done.step
+    shown = {} if progress and run.is_main else {"disable": True}
+    with tqdm(total=n_steps, initial=done.step, leave=False, **shown) as bar:
+        while done.step < n_steps and (patience is None or done.waited < patience):
+            values = _means(step(_batch(batches, done.step), generator), run)
+            done.step += 1
+            log.add(done.step, values)
+            validating = validate is not None and _due(done.step, validate_every, n_steps)
+            if validating or _due(done.step, log_every, n_steps):
+                done.rows.append({"step": done.step, **log.average()})
                 if validate is not None and validating:
-                    run.rows[-1] |= _validated(validate, run, kept, generator, keep_best)
-                _show(bar, run.rows[-1])
-            if home is not None and _due(run.step, save_every, n_steps):
-                saved = _save(home, run, log, kept, generator)
-    if home is not None and saved < run.step:  # stopped early
-        _save(home, run, log, kept, generator)
-    check_states(kept, run.step)
-    if keep_best and run.best_state is not None:
-        load_states(kept, run.best_state)
-    return run.rows
+                    done.rows[-1] |= _validated(validate, done, kept, generator, keep_best)
+                _show(bar, done.rows[-1])
+            if home is not None and _due(done.step, save_every, n_steps):
+                saved = _save(home, done, log, kept, generator, run)
+    if home is not None and saved < done.step:  # stopped early
+        _save(home, done, log, kept, generator, run)
+    run.wait()  # what the main process saved is there for all
+    check_states(kept, done.step)
+    if keep_best and done.best_state is not None:
+        load_states(kept, done.best_state)
+    return done.rows
 
 
 def _due(step: int, every: int, n_steps: int) -> bool:
@@ -120,11 +131,22 @@ def _start(home: Path | None, keep: Mapping[str, Any], generator: torch.Generato
     return run
 
 
-def _save(home: Path, run: Progress, log: IntervalLog, keep: Mapping[str, Any], generator: torch.Generator) -> int:
+def _save(
+    home: Path, done: Progress, log: IntervalLog, keep: Mapping[str, Any], generator: torch.Generator, run: Run
+) -> int:
     log.read()
-    run.interval = log.kept
-    save_run(home, run, keep, generator)
-    return run.step
+    done.interval = log.kept
+    if run.is_main:
+        save_run(home, done, keep, generator)
+    return done.step
+
+
+def _means(values: Mapping[str, Tensor], run: Run) -> Mapping[str, Tensor]:
+    """Means over processes, in one message."""
+    if run.n_processes == 1 or not values:
+        return values
+    means = run.mean(torch.stack([value.detach().to(run.device, torch.float32) for value in values.values()]))
+    return dict(zip(values, means, strict=True))
 
 
 def _batch(batches: Indexed | Callable[[int], Batch], i: int) -> Batch:
@@ -181,6 +203,15 @@ def _check_validation(
         raise ValueError(f"patience={patience} counts validations: expected 1 or larger, and validate=... given.")
     if restored is not None and (validate is None or not any(isinstance(x, nn.Module) for x in restored.values())):
         raise ValueError("keep_best needs validate=... and a module in keep={'model': model}: one of them is missing.")
+
+
+def _check_together(run: Run, step: int, home: Path | None) -> None:
+    steps = run.gather(torch.tensor([step], device=run.device)).tolist()
+    if len(set(steps)) > 1:
+        raise ValueError(
+            f"the processes found {home} at the updates {steps}: expected one folder that all of them see. "
+            f"Pass a folder on a disk that every machine shares."
+        )
 
 
 def _check_folder(home: Path | None, save_every: int, keep: Mapping[str, Any]) -> None:
