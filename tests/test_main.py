@@ -1,8 +1,7 @@
-"""The command line: what it refuses, what it writes, and what the doctor sees."""
+"""The command line: what ``train`` refuses and what it writes."""
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import torch
 
 from ebm_course import __main__ as program
 from ebm_course import files, recipes
-from ebm_course.files import load_checkpoint, save_checkpoint
+from ebm_course.files import load_checkpoint
 
 STUB = """
 from dataclasses import dataclass
@@ -36,7 +35,7 @@ class Config:
             raise ValueError(f"n_steps is 0 or larger, got {self.n_steps}")
 
 
-PAPER, NOTEBOOK, SMOKE = Config(100), Config(10), Config()
+PAPER, NOTEBOOK, SMOKE = Config(100), Config(10), Config(head=nn.Bilinear)
 LONG_BASELINE = Config(1000)
 
 
@@ -81,7 +80,7 @@ def test_train_writes_the_checkpoint_with_all_that_makes_it_again(
     assert meta["config"]["rate"] == 2.0
     assert meta["seen"] == [meta["seen"][0], 4, "here", False]
     assert meta["score"] == 0.5
-    assert meta["config"]["head"] == "Linear"
+    assert meta["config"]["head"] == "Bilinear"
     command = "python -m ebm_course train stub_recipe --preset smoke --seed 4 --set rate=2 --out stub.safetensors"
     assert meta["command"] == command
     assert files.sha256_of(out) in capsys.readouterr().out
@@ -107,6 +106,7 @@ def test_presets_are_the_upper_case_configurations(preset: str, n_steps: int, tm
         ("tied=True", "tied", True),
         ("sizes=(4, 5)", "sizes", [4, 5]),  # a note in JSON has no tuples
         ("name=a=b", "name", "a=b"),
+        ("head=Bilinear", "head", "Bilinear"),  # a class that another preset has
     ],
 )
 def test_a_field_is_set_to_a_value_of_its_type(change: str, name: str, value: object, tmp_path: Path) -> None:
@@ -117,6 +117,19 @@ def test_a_field_is_set_to_a_value_of_its_type(change: str, name: str, value: ob
 def test_a_value_of_another_type_is_refused(change: str, capsys: pytest.CaptureFixture[str]) -> None:
     message = refused("stub_recipe", "--out", "a.safetensors", "--set", change, capsys=capsys)
     assert f"--set {change}: {change.split('=')[0]} is of type" in message
+
+
+def test_a_class_or_function_is_set_by_the_name_that_a_preset_gives_it(capsys: pytest.CaptureFixture[str]) -> None:
+    message = refused("stub_recipe", "--out", "a.safetensors", "--set", "head=Conv1d", capsys=capsys)
+    assert "--set head=Conv1d: expected the name of one that a preset has: Linear, Bilinear." in message
+
+
+def test_help_lists_what_can_be_trained_with_its_presets(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        program.main(["train", "--help"])
+    out = capsys.readouterr().out
+    assert "  stub_recipe: paper, notebook, smoke, long_baseline\n" in out
+    assert "stub_parts" not in out
 
 
 @pytest.mark.parametrize(
@@ -149,77 +162,3 @@ def test_a_device_that_is_not_there_is_refused(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setenv("EBM_COURSE_DEVICE", "cuda")
     assert "torch sees no GPU" in refused("stub_recipe", "--out", "a.safetensors", capsys=capsys)
-
-
-def doctor(capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    code = program.main(["doctor"])
-    return code, capsys.readouterr().out
-
-
-def test_the_doctor_finds_a_whole_installation(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out = doctor(capsys)
-    assert code == 0, out
-    for name in (*program.NEEDED, *program.FOR_THE_BOOK, "python", "EBM_COURSE_DATA is not set", "all that is needed"):
-        assert name in out
-
-
-def test_the_doctor_names_a_missing_package_and_a_book_of_the_wrong_version(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def version(name: str) -> str:
-        if name in ("pooch", "nbval"):
-            raise PackageNotFoundError(name)
-        return "2.1.0"
-
-    monkeypatch.setattr(program, "version", version)
-    code, out = doctor(capsys)
-    assert code == 1
-    assert "pooch missing  <- pip install pooch" in out
-    assert "nbval missing (needed only to build and check the book)\n" in out
-    assert 'version 2 builds nothing here: pip install "jupyter-book>=1.0.4.post1,<2"' in out
-
-
-def test_the_doctor_looks_into_the_data_folder(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    data = tmp_path / "data"
-    (data / "sums").mkdir(parents=True)
-    (data / "sums" / "a.txt").write_text("a")
-    (data / "SHA256SUMS").write_text(f"{'0' * 64}  sums/a.txt\n")
-    monkeypatch.setenv("EBM_COURSE_DATA", str(data))
-    code, out = doctor(capsys)
-    assert code == 0, out
-    assert "holds sums" in out
-    assert "1 of the 1 files" in out
-    (data / "sums" / "a.txt").unlink()
-    code, out = doctor(capsys)
-    assert code == 1
-    assert "missing: sums/a.txt  <- copy sums/a.txt into" in out
-
-
-@pytest.mark.parametrize("name, value", [("EBM_COURSE_DATA", "nowhere"), ("EBM_COURSE_DEVICE", "cuda")])
-def test_the_doctor_finds_wrong_settings(
-    name: str, value: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setenv(name, value)
-    code, out = doctor(capsys)
-    assert code == 1
-    assert ("no folder: set it to one" if value == "nowhere" else "use device='cpu'") in out
-
-
-def test_the_doctor_checks_the_shipped_checkpoints(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(files, "CHECKPOINTS", tmp_path)
-    (tmp_path / "SHA256SUMS").write_text("")
-    for name in ("whole", "short", "gone"):
-        save_checkpoint(tmp_path / f"{name}.safetensors", torch.nn.Linear(1, 1), meta={})
-    (tmp_path / "short.safetensors").write_bytes(b"")
-    (tmp_path / "gone.safetensors").rename(tmp_path / "new.safetensors")
-    code, out = doctor(capsys)
-    assert code == 1
-    assert "whole.safetensors has the right SHA-256\n" in out
-    assert "short.safetensors  <- " in out
-    assert "new.safetensors  <- list it: " in out
-    assert "no checkpoint 'gone' comes with the course" in out

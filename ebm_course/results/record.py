@@ -40,6 +40,7 @@ class Entry:
         """The mean and the standard deviation of what a recipe found."""
         if not found.values:
             raise ValueError(f"the finding {found.name!r} has no values: expected one a run.")
+        check_finite(found.values, f"the finding {found.name}")
         return cls(**asdict(found), value=statistics.fmean(found.values), spread=_spread(found.values))
 
 

@@ -1,0 +1,88 @@
+"""``doctor``: look at the installation and say what is missing. It knows no recipe."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from ebm_course import files
+from ebm_course.runtime import data_folder, describe, setup
+
+NEEDED = ("torch", "numpy", "matplotlib", "ipywidgets", "safetensors", "pooch", "tqdm")
+FOR_THE_BOOK = ("jupyter-book", "nbval")
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Declare the command."""
+    parser = commands.add_parser("doctor", help="look at the installation and say what is missing")
+    parser.set_defaults(run=lambda _: doctor())
+
+
+def doctor() -> int:
+    """Print versions, device, data folders and checkpoints, and what is missing; 0 if all needed is there, else 1."""
+    faults = []
+    for title, lines in (("versions", _versions()), ("device", _device()), ("data", _data()), ("weights", _weights())):
+        print(title)
+        for line, fault in lines:
+            print(f"  {line}{'  <- ' + fault if fault else ''}")
+            faults += [fault] if fault else []
+    print("all that is needed is there" if not faults else "to do: " + "; ".join(dict.fromkeys(faults)))
+    return 1 if faults else 0
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    yield f"python {platform.python_version()}", "" if sys.version_info >= (3, 11) else "install Python 3.11 or newer"
+    for name in NEEDED + FOR_THE_BOOK:
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            found = ""
+        if name == "jupyter-book" and found and int(found.split(".")[0]) > 1:
+            yield f"{name} {found}", 'version 2 builds nothing here: pip install "jupyter-book>=1.0.4.post1,<2"'
+        elif name in NEEDED:
+            yield f"{name} {found or 'missing'}", "" if found else f"pip install {name}"
+        else:
+            yield f"{name} {found or 'missing (needed only to build and check the book)'}", ""
+
+
+def _device() -> Iterator[tuple[str, str]]:
+    try:
+        yield describe(setup(quiet=True).device), ""
+    except RuntimeError as error:
+        yield "not there", str(error)
+
+
+def _data() -> Iterator[tuple[str, str]]:
+    yield f"downloads are kept in {files.cache_folder()}", ""
+    try:
+        folder = data_folder()
+    except FileNotFoundError as error:
+        yield "EBM_COURSE_DATA", str(error)
+        return
+    if folder is None:
+        yield "EBM_COURSE_DATA is not set: what a chapter needs is downloaded when first used", ""
+        return
+    sums = files.read_sums(folder / "SHA256SUMS")
+    missing = [name for name in sums if not (folder / name).is_file()]
+    sets = sorted(p.name for p in folder.iterdir() if p.is_dir())
+    yield f"EBM_COURSE_DATA is {folder} and holds {', '.join(sets) or 'no data set'}", ""
+    yield f"{len(sums) - len(missing)} of the {len(sums)} files in its SHA256SUMS are there", ""
+    for name in missing:
+        yield f"missing: {name}", f"copy {name} into the folder of EBM_COURSE_DATA"
+
+
+def _weights() -> Iterator[tuple[str, str]]:
+    listed = files.read_sums(files.CHECKPOINTS / "SHA256SUMS")
+    for path in sorted(files.CHECKPOINTS.glob("*.safetensors")):
+        if path.name not in listed:
+            yield path.name, f"list it: cd {files.CHECKPOINTS} && sha256sum *.safetensors > SHA256SUMS"
+    for name in sorted(listed):
+        try:
+            files.shipped_checkpoint(Path(name).stem)
+            yield f"{name} has the right SHA-256", ""
+        except (ValueError, FileNotFoundError) as error:
+            yield name, str(error)

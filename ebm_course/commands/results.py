@@ -1,0 +1,50 @@
+"""``results``: print what was recorded, the paper's number or claim beside ours. It runs nothing."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from ebm_course.commands.choices import RefusedError
+from ebm_course.results import ledger
+from ebm_course.results.record import Curve, Record
+
+TO_RECORD = "python -m ebm_course reproduce sequences --preset cpu --record"
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Declare the command and its options."""
+    parser = commands.add_parser("results", help="print recorded results beside the paper's")
+    parser.add_argument("name", nargs="?", help="one record, such as sequences-cpu, or its file; by default all")
+    parser.add_argument("--curves", action="store_true", help="print the curves as well")
+    parser.set_defaults(run=results)
+
+
+def results(options: argparse.Namespace) -> int:
+    """Print one record, or all that come with the course; says what to run where there is none."""
+    try:
+        found = [_record(options.name)] if options.name else ledger.records()
+    except (FileNotFoundError, ValueError) as error:
+        raise RefusedError(str(error)) from error
+    if not found:
+        print(f"Nothing is recorded yet. To make a record: {TO_RECORD}")
+    for record in found:
+        print(f"{record.key}\n{'=' * len(record.key)}\n{ledger.table(record)}\n")
+        for curve in record.curves if options.curves else ():
+            print(curve_text(curve) + "\n")
+    return 0
+
+
+def curve_text(curve: Curve) -> str:
+    """A curve as lines of x, mean over runs and standard deviation."""
+    spread: Sequence[float | None] = curve.spread() or [None] * len(curve.x)
+    lines = [f"{curve.name}: {curve.y_name} against {curve.x_name}, {len(curve.runs)} runs"]
+    lines += [f"paper: {curve.paper}"] if curve.paper else []
+    rows = zip(curve.x, curve.mean(), spread, strict=True)
+    return "\n".join(lines + [f"{x:>10g}  {ledger.number(mean, sd)}" for x, mean, sd in rows])
+
+
+def _record(name: str) -> Record:
+    path = Path(name)
+    return ledger.read_file(path) if path.suffix == ".json" and path.is_file() else ledger.read(name)

@@ -1,0 +1,186 @@
+"""``reproduce`` hands a preset to its recipe and writes what comes back into the ledger; ``results`` prints it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+from ebm_course import __main__ as program
+from ebm_course import recipes
+from ebm_course.commands import provenance
+from ebm_course.results import ledger
+from ebm_course.runtime import Run
+
+FAKE = """
+from dataclasses import dataclass
+
+from ebm_course.recipes.findings import CurveFinding, Finding, Findings
+
+
+@dataclass(frozen=True)
+class Config:
+    n_runs: int = 10
+    rates: tuple[float, ...] = (0.5, 0.25)
+    value: float = 0.5
+
+
+PAPER, CPU, SMOKE = Config(), Config(n_runs=3), Config(n_runs=1)
+STOPPED, NAN = Config(value=-1.0), Config(value=float("nan"))
+
+
+def reproduce(config, run, *, folder, progress):
+    if config.value < 0:
+        raise KeyboardInterrupt
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "seen.txt").write_text(f"{config.n_runs} {run.seed} {run.device} {progress}")
+    values = tuple(config.value + k / 10 for k in range(config.n_runs))
+    entry = Finding("correct", "Share of sums that are right.", values, "", "substantial", 2.0, True)
+    curve = CurveFinding("by steps", "steps", [0.0, 1.0], "correct", [[v, v + 0.1] for v in values])
+    return Findings([entry], [curve], 60.0)
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder, an empty ledger, and one experiment."""
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "reproduce_fake.py").write_text(FAKE)
+    (tmp_path / "recipes" / "stub_parts.py").write_text("x = 1\n")
+    (tmp_path / "ledger").mkdir()
+    monkeypatch.setattr(recipes, "__path__", [str(tmp_path / "recipes")])
+    monkeypatch.setattr(ledger, "FOLDER", tmp_path / "ledger")
+    monkeypatch.setenv("EBM_COURSE_DEVICE", "cpu")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def refused(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        program.main(list(arguments))
+    assert stopped.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_the_record_holds_what_the_recipe_found_and_how_to_find_it_again(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert program.main(["reproduce", "fake", "--preset", "cpu", "--seed", "4", "--quiet"]) == 0
+    record = ledger.read("fake-cpu", folder=here / "ebm-course-runs" / "fake-cpu")
+    assert (here / "ebm-course-runs" / "fake-cpu" / "seen.txt").read_text() == "3 4 cpu False"
+    assert record.entry("correct").value == pytest.approx(0.6)
+    assert record.entry("correct").spread == pytest.approx(0.1)
+    assert record.curve("by steps").mean() == pytest.approx([0.6, 0.7])
+    assert record.command == "python -m ebm_course reproduce fake --preset cpu --seed 4"
+    assert record.config == {"n_runs": 3, "rates": [0.5, 0.25], "value": 0.5}
+    assert (record.seeds, record.seconds, record.torch) == ((4, 5, 6), 60.0, str(torch.__version__))
+    assert "cpu" in record.hardware
+    out = capsys.readouterr().out
+    assert "substantial" in out
+    assert "recorded in ebm-course-runs/fake-cpu/fake-cpu.json" in out
+
+
+def test_runs_and_places_can_be_chosen(here: Path) -> None:
+    chosen = ["--preset", "smoke", "--runs", "2", "--device", "cpu", "--folder", "work"]
+    assert program.main(["reproduce", "fake", *chosen, "--out", "a/b.json"]) == 0
+    record = ledger.read_file(here / "a" / "b.json")
+    assert record.command == "python -m ebm_course reproduce fake --preset smoke --runs 2 --seed 0 --device cpu"
+    assert len(record.entry("correct").values) == len(record.seeds) == record.config["n_runs"] == 2
+    assert (here / "work" / "seen.txt").read_text() == "2 0 cpu True"
+    assert not (here / "ebm-course-runs").exists()
+
+
+def test_a_record_goes_into_the_ledger_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main(["reproduce", "fake", "--preset", "smoke", "--record"]) == 0
+    assert ledger.names() == ["fake-smoke"]
+    capsys.readouterr()
+    assert program.main(["results", "fake-smoke"]) == 0
+    assert "by steps" not in (first := capsys.readouterr().out)
+    assert program.main(["results", "--curves"]) == 0
+    second = capsys.readouterr().out
+    assert second.startswith(first.rstrip())
+    assert "by steps: correct against steps, 1 runs\n         0  0.5\n         1  0.6\n" in second
+    for text in ("fake-smoke", "python -m ebm_course reproduce fake", "substantial", "minutes   1.0", "commit"):
+        assert text in first
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["nothing"], "nothing is called 'nothing': expected one of fake."),
+        (["fake", "--preset", "huge"], "there is no preset 'huge': expected one of cpu, nan, paper, smoke, stopped."),
+        (["fake", "--runs", "0"], "--runs is 1 or larger, got 0."),
+        (["fake", "--out", "a.txt"], "--out names the record to write, NAME.json: got 'a.txt'."),
+        (["fake", "--out", "a.json", "--record"], "not allowed with argument"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_the_work(
+    arguments: list[str], message: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refused("reproduce", *arguments, capsys=capsys)
+    assert not (here / "ebm-course-runs").exists()
+
+
+def test_a_device_that_is_not_there_is_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert "torch sees no GPU" in refused("reproduce", "fake", "--device", "cuda", capsys=capsys)
+
+
+def test_a_stopped_run_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main(["reproduce", "fake", "--preset", "stopped"]) == 130
+    assert "The same command goes on with what is in ebm-course-runs/fake-stopped." in capsys.readouterr().out
+
+
+def test_a_result_that_is_not_finite_is_not_recorded(here: Path) -> None:
+    with pytest.raises(ValueError, match="is nan"):
+        program.main(["reproduce", "fake", "--preset", "nan", "--out", "a.json"])
+    assert not (here / "a.json").exists()
+
+
+def test_results_say_what_to_run_where_nothing_is_recorded(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main(["results"]) == 0
+    assert "Nothing is recorded yet. To make a record: python -m ebm_course reproduce" in capsys.readouterr().out
+    assert "there is no record 'sums-cpu'" in refused("results", "sums-cpu", capsys=capsys)
+
+
+def test_results_refuse_a_damaged_file(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "ledger" / "a-b.json").write_text("{")
+    assert "a-b.json is no record of this course" in refused("results", capsys=capsys)
+    assert "a-b.json is no record of this course" in refused("results", "ledger/a-b.json", capsys=capsys)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    names = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(["git", "-C", str(folder), *names, *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_the_commit_is_that_of_the_checkout_and_says_if_files_differ(tmp_path: Path) -> None:
+    package = tmp_path / "checkout" / "package"
+    package.mkdir(parents=True)
+    (package / "core.py").write_text("x = 1\n")
+    git(tmp_path, "init", "-q", "checkout")
+    assert provenance.commit(package).startswith("version ")  # lies in a checkout that does not hold it
+    git(package, "add", ".")
+    git(package, "commit", "-qm", "one")
+    head = git(package, "rev-parse", "HEAD")
+    (package / "new.py").write_text("")  # a file that git does not know changes nothing
+    assert provenance.commit(package) == head
+    (package / "core.py").write_text("x = 2\n")
+    assert provenance.commit(package) == f"{head}+changes"
+
+
+def test_a_package_outside_a_checkout_has_its_version_for_a_commit(tmp_path: Path) -> None:
+    assert provenance.commit(tmp_path).startswith("version 0.")
+
+
+def test_the_hardware_line_names_processor_and_threads(tmp_path: Path) -> None:
+    listing = tmp_path / "cpuinfo"
+    listing.write_text("processor\t: 0\nmodel name\t: A Processor 3000\nmodel name\t: A Processor 3000\n")
+    assert provenance.processor(listing) == "A Processor 3000"
+    assert provenance.processor(tmp_path / "none")
+    assert f"cpu, {torch.get_num_threads()} threads" in provenance.hardware(Run(torch.device("cpu"), 0))
