@@ -10,8 +10,10 @@ All read tokens (N, L) or relaxed tokens (N, L, V) and give (N,) in nats. They k
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
+from ebm_course.energies.prefix import Reading
 from ebm_course.energies.transformer import Cache, Transformer
 
 
@@ -26,8 +28,18 @@ def sequence_nll(logits: Tensor, x: Tensor) -> Tensor:
     return -(log_p * x[:, 1:]).sum(dim=(1, 2))
 
 
+def nll_after(net: Transformer, h: Tensor, x: Tensor, before_h: Tensor, before_x: Tensor) -> Tensor:
+    """-log p (M, K) of prefixes (M, S) with K continuations (M, K, T) each; features as in SequenceEnergy.after."""
+    m, k = x.shape[:2]
+    shared = sequence_nll(net.to_logits(before_h), before_x)[:, None] if before_x.shape[1] else h.new_zeros(m, 1)
+    # The prefix's last feature predicts the continuation's first token.
+    last_h, last_x = (t[:, None, -1:].expand(m, k, *t[:, -1:].shape[1:]) for t in (before_h, before_x))
+    h, x = torch.cat([last_h, h], dim=2), torch.cat([last_x, x], dim=2)
+    return shared + sequence_nll(net.to_logits(h).flatten(0, 1), x.flatten(0, 1)).view(m, k)
+
+
 class SequenceEnergy(nn.Module):
-    """Shared by the three: ``forward``, ``embed`` and what an attack on embeddings needs."""
+    """Shared by the three: ``forward``, ``embed``, what an attack on embeddings needs, and the reuse of prefixes."""
 
     def __init__(self, net: Transformer):
         super().__init__()
@@ -40,7 +52,28 @@ class SequenceEnergy(nn.Module):
 
     def from_embeddings(self, embeddings: Tensor, x: Tensor) -> Tensor:
         """E (N,) with the net's inputs given as embeddings (N, L, D); x (N, L) are the tokens to be predicted."""
+        return self.from_features(self.net.features(embeddings), x)
+
+    def from_features(self, h: Tensor, x: Tensor) -> Tensor:
+        """E (N,) from the net's features (N, L, D) and the tokens (N, L) to be predicted."""
         raise NotImplementedError
+
+    def after(self, h: Tensor, x: Tensor, before_h: Tensor, before_x: Tensor) -> Tensor:
+        """E (M, K) of M prefixes with K continuations each, the prefixes' share computed once.
+
+        Args:
+            h: features of the continuations (M, K, T, D); x: their tokens (M, K, T).
+            before_h: features of the prefixes (M, S, D), S >= 0; before_x: their tokens (M, S).
+        """
+        raise NotImplementedError
+
+    def read(self, embeddings: Tensor, x: Tensor) -> tuple[Tensor, Reading | None]:
+        """E (N,) as :meth:`from_embeddings` gives it, and what a causal net need not compute again (else None)."""
+        h, cache = self.net.features_and_cache(embeddings)
+        e = self.from_features(h, x)
+        if not self.net.causal or x.ndim != 2:
+            return e, None
+        return e, Reading(self, x, h.detach(), [(k.detach(), v.detach()) for k, v in cache])
 
     def forward(self, x: Tensor) -> Tensor:
         return self.from_embeddings(self.embed(x), x)
@@ -53,10 +86,15 @@ class LikelihoodEnergy(SequenceEnergy):
         ValueError: the net is bidirectional: it would read the very token it predicts.
     """
 
-    def from_embeddings(self, embeddings: Tensor, x: Tensor) -> Tensor:
+    def from_features(self, h: Tensor, x: Tensor) -> Tensor:
+        """-log p of tokens (N, L), (N,)."""
         if not self.net.causal:
             raise ValueError("a likelihood needs a causal net: a bidirectional one reads the token it predicts.")
-        return sequence_nll(self.net.to_logits(self.net.features(embeddings)), x)
+        return sequence_nll(self.net.to_logits(h), x)
+
+    def after(self, h: Tensor, x: Tensor, before_h: Tensor, before_x: Tensor) -> Tensor:
+        """-log p (M, K) of prefixes with continuations."""
+        return nll_after(self.net, h, x, before_h, before_x)
 
     def advance(self, tokens: Tensor, state: Cache | None = None) -> tuple[Tensor, Cache]:
         """One token of generation, see :meth:`Transformer.advance`."""
@@ -75,9 +113,16 @@ class PooledEnergy(SequenceEnergy):
         nn.init.normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
 
-    def from_embeddings(self, embeddings: Tensor, x: Tensor) -> Tensor:
-        scores = self.head(self.net.features(embeddings).mean(dim=1))
+    def from_features(self, h: Tensor, x: Tensor) -> Tensor:
+        """The difference of two scores of the mean feature, (N,)."""
+        scores = self.head(h.mean(dim=1))
         return scores[:, 1] - scores[:, 0]
+
+    def after(self, h: Tensor, x: Tensor, before_h: Tensor, before_x: Tensor) -> Tensor:
+        """The same of the mean over prefix and continuation, (M, K)."""
+        mean = (before_h.sum(dim=1)[:, None] + h.sum(dim=2)) / (before_h.shape[1] + h.shape[2])  # (M, K, D)
+        scores = self.head(mean)
+        return scores[..., 1] - scores[..., 0]
 
 
 class CorrectedEnergy(PooledEnergy):
@@ -87,8 +132,10 @@ class CorrectedEnergy(PooledEnergy):
         super().__init__(net)
         nn.init.zeros_(self.head.weight)
 
-    def from_embeddings(self, embeddings: Tensor, x: Tensor) -> Tensor:
-        h = self.net.features(embeddings)
-        scores = self.head(h.mean(dim=1))
-        correction: Tensor = scores[:, 1] - scores[:, 0]
-        return sequence_nll(self.net.to_logits(h), x) + correction
+    def from_features(self, h: Tensor, x: Tensor) -> Tensor:
+        """-log p plus the correction, (N,)."""
+        return sequence_nll(self.net.to_logits(h), x) + super().from_features(h, x)
+
+    def after(self, h: Tensor, x: Tensor, before_h: Tensor, before_x: Tensor) -> Tensor:
+        """-log p plus the correction of prefixes with continuations, (M, K)."""
+        return nll_after(self.net, h, x, before_h, before_x) + super().after(h, x, before_h, before_x)

@@ -31,10 +31,14 @@ class Block(nn.Module):
         n, length, width = h.shape
         qkv = self.qkv(self.norm_attention(h)).view(n, length, 3, self.n_heads, width // self.n_heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (N, heads, L, D / heads) each
+        mask = None
         if past is not None:
             k, v = torch.cat([past[0], k], dim=2), torch.cat([past[1], v], dim=2)
+            if causal and length > 1:  # row t sees all of the past and positions 0..t of its own
+                mask = q.new_ones(length, k.shape[2], dtype=torch.bool).tril(k.shape[2] - length)
         drop = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=drop, is_causal=causal and past is None)
+        whole = causal and past is None
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=drop, is_causal=whole)
         h = h + F.dropout(self.out(mixed.transpose(1, 2).reshape(n, length, width)), self.dropout, self.training)
         inner = self.down(F.gelu(self.up(self.norm_mlp(h))))
         return h + F.dropout(inner, self.dropout, self.training), (k, v)
@@ -80,11 +84,17 @@ class Transformer(nn.Module):
 
     def features(self, embeddings: Tensor) -> Tensor:
         """What the net knows at every position, (N, L, D), from token embeddings (N, L, D)."""
-        h = F.dropout(embeddings + self.position[: embeddings.shape[1]], self.dropout, self.training)
-        for block in self.blocks:
-            h, _ = block(h, causal=self.causal)
-        normed: Tensor = self.norm(h)
-        return normed
+        return self.features_and_cache(embeddings)[0]
+
+    def features_and_cache(self, embeddings: Tensor, past: Cache | None = None) -> tuple[Tensor, Cache]:
+        """Features (N, T, D) of embeddings (N, T, D) that stand after ``past``, and the keys and values of both."""
+        seen = 0 if past is None else past[0][0].shape[2]
+        here = self.position[seen : seen + embeddings.shape[1]]
+        h, grown = F.dropout(embeddings + here, self.dropout, self.training), []
+        for k, block in enumerate(self.blocks):
+            h, pair = block(h, causal=self.causal, past=None if past is None else past[k])
+            grown.append(pair)
+        return self.norm(h), grown
 
     def logits(self, x: Tensor) -> Tensor:
         """Next-token logits (N, L, V): row t scores token t + 1."""
@@ -97,11 +107,8 @@ class Transformer(nn.Module):
             raise ValueError("a bidirectional net cannot generate token by token: build it with causal=True.")
         seen = 0 if state is None else state[0][0].shape[2]
         self._check_length(seen + 1)
-        h, grown = self.embedding(tokens)[:, None] + self.position[seen], []
-        for k, block in enumerate(self.blocks):
-            h, pair = block(h, causal=True, past=None if state is None else state[k])
-            grown.append(pair)
-        scores: Tensor = self.to_logits(self.norm(h))[:, 0]
+        h, grown = self.features_and_cache(self.embedding(tokens)[:, None], state)
+        scores: Tensor = self.to_logits(h)[:, 0]
         return scores, grown
 
     def _check_length(self, length: int) -> None:

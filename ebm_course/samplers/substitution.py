@@ -5,9 +5,10 @@ r"""Attack an energy of tokens by substitution: change one token a step, so that
     C &= \{ (x_1, .., x_{i^*-1}, v, x_{i^*+1}, .., x_L) : v \in \mathbb{L}(x_{i^*}) \} \tag{5} \\
     x' &= \arg\min_{c \in C} E(c) \tag{6}
 
-The state follows from the state alone, so a chain that stays once stays for ever: it is at a *fixed point* and leaves
-the batch, with the very same result. Whether chains freeze or toggle depends on the options, and ``info`` counts both.
-It knows no net and no task. Where proposals come from stands in ``substitution_proposals``.
+The state follows from the state alone, so a chain that stays once stays for ever (a *fixed point*), and one that goes
+there and back does so for ever (a *two-cycle*). Both leave the batch, with the very same result. Whether chains freeze
+or toggle depends on the options, and ``info`` counts both. It knows no net and no task. Where proposals come from
+stands in ``substitution_proposals``, how candidates are scored in ``substitution_scores``.
 Source: Yin (2023), Eqs. 4-6. Departure: none with the defaults; every option is named below.
 """
 
@@ -27,7 +28,8 @@ from ebm_course.core import (
     frozen,
     select,
 )
-from ebm_course.samplers.substitution_proposals import Proposal, by_saliency
+from ebm_course.samplers.substitution_proposals import Proposal, by_saliency, n_values_of
+from ebm_course.samplers.substitution_scores import StepEnergy, rows_at_once
 
 
 def substitution(
@@ -35,32 +37,38 @@ def substitution(
     x0: Tensor,
     *,
     n_steps: int,
-    synonyms: Tensor,
+    synonyms: Tensor | None,
     free: Tensor | None = None,
     propose: Proposal = by_saliency,
     include_current: bool = False,
     only_improve: bool = False,
     position_memory: bool = False,
     drop_fixed: bool = True,
+    reuse_prefix: bool = True,
+    max_rows: int | None = None,
     keep_path: bool = False,
     generator: torch.Generator | None = None,
 ) -> Negatives:
-    """x <- argmin over candidates of E, ``n_steps`` times; all candidates of all chains in one call.
+    """x <- argmin over candidates of E, ``n_steps`` times; the candidates of all chains together.
 
     Args:
         energy: energies of tokens (N, L); for Eq. 4 with ``embed`` and ``from_embeddings``, or of one-hot rows.
         x0: tokens (N, L), int64; not changed.
         synonyms: (V, K) int64: row u lists what may replace u, filled up with u itself; a row of u alone means that
-            u is never replaced.
+            u is never replaced. None: every other value, which needs ``energy.n_values``.
         free: bool (L,) or (N, L): positions that may change; by default all.
-        propose: which candidates to score: ``by_saliency`` (Eqs. 4 and 5) or ``by_gain``.
+        propose: which candidates to score: ``by_saliency`` (Eqs. 4 and 5), ``by_short_list`` or ``by_gain``.
         include_current: whether the current token is a candidate too. The paper's "alternative token" says no: then
             a chain at its minimum is pushed out and comes back (it toggles). With it, such a chain freezes.
         only_improve: keep the state unless the best candidate has a lower energy.
         position_memory: a position that was proposed is set aside until another position changes; implies
             ``include_current``. A chain ends where no single substitution lowers E (with ``by_saliency``).
-        drop_fixed: chains at a fixed point leave the batch. Same result, less work; needs an energy that
-            ``core.can_select``, others keep all chains.
+        drop_fixed: chains at a fixed point leave the batch, and without position memory so do those on a two-cycle.
+            Same result, less work; needs an energy that ``core.can_select``, others keep all chains.
+        reuse_prefix: candidates at one position do not repeat what stands before it, where the energy can ``read``
+            (the sequence energies on a causal net). Same result up to rounding, less work.
+        max_rows: sequences scored at once, which bounds the memory; by default 64 on a CPU, where activations then
+            stay in its cache, and 16,384 elsewhere.
         generator: not used, nothing is drawn.
 
     Returns:
@@ -73,29 +81,38 @@ def substitution(
     """
     if generator is not None:
         check_generator(generator, x0)
-    check_tokens(synonyms, len(synonyms))
-    check_tokens(x0, len(synonyms))
+    n_values = n_values_of(energy, synonyms)
+    if synonyms is not None:
+        check_tokens(synonyms, n_values)
+    check_tokens(x0, n_values)
     may_change = _free_positions(free, x0)
-    attack = _Attack(energy, synonyms, may_change, propose, include_current or position_memory, only_improve)
+    attack = _Attack(energy, synonyms, may_change, propose)
+    attack.must_fall = include_current or position_memory or only_improve
+    attack.max_rows, attack.reuse_prefix = rows_at_once(max_rows, x0), reuse_prefix
     x, before, n_moves = x0.clone(), x0, torch.zeros_like(x0[:, 0])
     toggling, aside = torch.zeros_like(n_moves, dtype=torch.bool), torch.zeros_like(may_change)
     alive = torch.ones_like(toggling)
     path = [x0]
     leave = drop_fixed and can_select(energy)
+    rows = torch.arange(len(x), device=x.device)
     with frozen(energy):
         for _ in range(n_steps):
-            rows = alive.nonzero()[:, 0] if leave else torch.arange(len(x), device=x.device)
-            if len(rows) == 0:
-                break
-            new, changed, tried, stuck = attack.step(x[rows], aside[rows], rows)
-            if position_memory:
-                aside[rows] = torch.where(changed[:, None], tried, aside[rows] | tried)
-            else:
-                stuck = stuck | ~changed
-            toggling[rows] = changed & (new == before[rows]).all(dim=1)
-            before, x = x, x.index_copy(0, rows, new)
-            n_moves = n_moves.index_add(0, rows, changed.long())
-            alive[rows] = ~stuck
+            cycling = toggling if leave and not position_memory else torch.zeros_like(toggling)
+            if leave and len(rows):  # who has left stays away
+                rows = (alive & ~cycling).nonzero()[:, 0]
+            following = torch.where(cycling[:, None], before, x)
+            n_moves = n_moves + cycling
+            if len(rows):
+                new, changed, tried, stuck = attack.step(x[rows], aside[rows], rows)
+                if position_memory:
+                    aside[rows] = torch.where(changed[:, None], tried, aside[rows] | tried)
+                else:
+                    stuck = stuck | ~changed
+                toggling[rows] = changed & (new == before[rows]).all(dim=1)
+                following = following.index_copy(0, rows, new)
+                n_moves = n_moves.index_add(0, rows, changed.long())
+                alive[rows] = ~stuck
+            before, x = x, following
             if keep_path:
                 path.append(x)
         e = energies_of(energy, x)
@@ -103,50 +120,46 @@ def substitution(
     check_finite("the attacked energy", seen, "Train with a lower rate, or put an L2 on energies.")
     info = {"energy": e.detach(), "n_moves": n_moves, "tokens_moved": (x != x0).sum(dim=1)}
     info |= {"frozen": ~alive, "toggling": toggling}
-    path += [x] * (n_steps + 1 - len(path) if keep_path else 0)
     return Negatives(x, info, path=torch.stack(path) if keep_path else None)
 
 
 class _Attack:
-    """One step of the attack on the chains named in ``rows``; notes which chains met a NaN (N,)."""
+    """One step of the attack on the chains named in ``rows``; notes which chains met a NaN (N,).
 
-    def __init__(
-        self,
-        energy: Energy,
-        synonyms: Tensor,
-        may_change: Tensor,
-        propose: Proposal,
-        include_current: bool,
-        only_improve: bool,
-    ):
-        self.energy, self.may_change, self.propose = energy, may_change, propose
-        self.include_current, self.only_improve = include_current, only_improve
-        self.synonyms = synonyms.to(may_change.device)
+    ``must_fall``: move only where the energy falls. To keep the current token among the candidates says the same.
+    """
+
+    must_fall: bool
+    reuse_prefix: bool
+    max_rows: int
+
+    def __init__(self, energy: Energy, synonyms: Tensor | None, may_change: Tensor, propose: Proposal):
+        self.energy, self.may_change, self.propose, self.synonyms = energy, may_change, propose, synonyms
         self.met_nan = torch.zeros_like(may_change[:, 0])
-        self.replaceable = (self.synonyms != torch.arange(len(synonyms), device=may_change.device)[:, None]).any(dim=1)
+        if synonyms is not None:
+            self.synonyms = synonyms.to(may_change.device)
+            own = torch.arange(len(synonyms), device=may_change.device)[:, None]
+            self.replaceable = (self.synonyms != own).any(dim=1)
 
     def step(self, x: Tensor, aside: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """New states (M, L), whether each changed, positions tried (M, L), and whether none was left to try."""
-        energy = select(self.energy, rows) if len(rows) < len(self.may_change) else self.energy
-        eligible = self.may_change[rows] & ~aside & self.replaceable[x]  # (M, L)
-        current, where, what = self.propose(energy, x, eligible, self.synonyms)  # (M,) (M, K) (M, K)
-        m, k = where.shape
-        candidates = x[:, None].expand(m, k, -1).scatter(2, where[..., None], what[..., None])  # (M, K, L)
-        with torch.no_grad():
-            e = energies_of(energy, candidates.reshape(m * k, -1)).view(m, k)
+        chosen = select(self.energy, rows) if len(rows) < len(self.may_change) else self.energy
+        energy = StepEnergy(chosen, max_rows=self.max_rows, reuse_prefix=self.reuse_prefix)
+        eligible = self.may_change[rows] & ~aside  # (M, L)
+        if self.synonyms is not None:
+            eligible &= self.replaceable[x]
+        current, where, what = self.propose(energy, x, eligible, self.synonyms)  # (M,) (M, K) or (M, 1), (M, K)
+        e = energy.candidates(x, where, what)  # (M, K)
         met_nan = self.met_nan[rows] | e.isnan().any(dim=1) | current.isnan()
         self.met_nan = self.met_nan.index_copy(0, rows, met_nan)
-        is_current = what == x.gather(1, where)
-        if not self.include_current:
-            e = e.masked_fill(is_current, torch.inf)
-        lowest, best = e.min(dim=1)
+        lowest, best = e.masked_fill(what == x.gather(1, where), torch.inf).min(dim=1, keepdim=True)
         stuck = ~eligible.any(dim=1)
-        changed = ~is_current.gather(1, best[:, None])[:, 0] & ~stuck & ~lowest.isposinf()
-        if self.only_improve:
-            changed &= lowest < current
-        chosen = candidates[torch.arange(m, device=x.device), best]
+        changed = ~stuck & ~lowest[:, 0].isposinf()
+        if self.must_fall:
+            changed &= lowest[:, 0] < current
+        moved = x.scatter(1, where.expand_as(what).gather(1, best), what.gather(1, best))
         tried = torch.zeros_like(aside).scatter(1, where, True)
-        return torch.where(changed[:, None], chosen, x), changed, tried, stuck
+        return torch.where(changed[:, None], moved, x), changed, tried, stuck
 
 
 def _free_positions(free: Tensor | None, x0: Tensor) -> Tensor:

@@ -1,0 +1,78 @@
+r"""What one pass of a causal net over sequences leaves behind, so that substitutions need not read the prefix again.
+
+A causal net's features before position :math:`i` do not depend on the token at :math:`i`. So the energies of all
+sequences that differ from x at one position need that position and the ones after it, with attention to the keys and
+values of x before it. Chains are sorted by their position and go in groups with a common start, the group's first.
+It knows no loss and no sampler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ebm_course.energies.transformer import Cache, Transformer
+
+
+class Continued(Protocol):
+    """An energy that knows the share of a prefix: see ``SequenceEnergy.after``."""
+
+    net: Transformer
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Token embeddings."""
+
+    def after(self, h: Tensor, x: Tensor, before_h: Tensor, before_x: Tensor) -> Tensor:
+        """Energies of continuations."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Tokens ``x`` (N, L), their ``features`` (N, L, D), and keys and values of every layer, all detached."""
+
+    energy: Continued
+    x: Tensor
+    features: Tensor
+    cache: Cache
+
+    @staticmethod
+    def joined(readings: Sequence[Reading]) -> Reading:
+        """One reading of all the rows."""
+        if len(readings) == 1:
+            return readings[0]
+        pairs = zip(*(r.cache for r in readings), strict=True)
+        cache = [tuple(torch.cat(t) for t in zip(*layer, strict=True)) for layer in pairs]
+        x, features = torch.cat([r.x for r in readings]), torch.cat([r.features for r in readings])
+        return Reading(readings[0].energy, x, features, cache)  # type: ignore[arg-type]
+
+    def substituted(self, position: Tensor, values: Tensor, *, max_rows: int) -> Tensor:
+        """Energies (N, K) of x with each of ``values`` (N, K) at ``position`` (N,), equal to a full pass over each.
+
+        At most ``max_rows`` sequences are scored at once. Reads the device once.
+        """
+        n, k = values.shape
+        chains = min(n, max(1, max_rows // k))
+        order = position.argsort()
+        starts = position[order[::chains]].tolist()
+        e = self.features.new_empty(n, k)
+        for rows, start in zip(order.split(chains), starts, strict=True):
+            for columns in torch.arange(k, device=values.device).split(max_rows):
+                e[rows[:, None], columns] = self._group(rows, start, position[rows], values[rows][:, columns])
+        return e
+
+    def _group(self, rows: Tensor, start: int, position: Tensor, values: Tensor) -> Tensor:
+        (m, k), x = values.shape, self.x[rows]
+        tail = x[:, None, start:].repeat(1, k, 1)  # (M, K, T)
+        tail.scatter_(2, (position - start)[:, None, None].expand(m, k, 1), values[..., None])
+        past = [(_of_chains(key, rows, start, k), _of_chains(value, rows, start, k)) for key, value in self.cache]
+        h, _ = self.energy.net.features_and_cache(self.energy.embed(tail.flatten(0, 1)), past)
+        return self.energy.after(h.unflatten(0, (m, k)), tail, self.features[rows, :start], x[:, :start])
+
+
+def _of_chains(t: Tensor, rows: Tensor, start: int, k: int) -> Tensor:
+    """The first ``start`` positions of the chains ``rows``, each k times: (M K, heads, start, D / heads)."""
+    return t[:, :, :start][rows].repeat_interleave(k, dim=0)
