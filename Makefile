@@ -13,7 +13,7 @@ STAMP := $(VENV)/.installed-course
 LAB_STAMP := $(VENV)/.installed-lab
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 
-.PHONY: help install book test notebooks figures lint bench lab clean
+.PHONY: help install book test notebooks figures results lint bench lab clean
 
 help:
 	@echo "make book       build the book from stored outputs"
@@ -21,7 +21,8 @@ help:
 	@echo "make lab        open the chapters in JupyterLab"
 	@echo "make notebooks  run the chapters again and store their outputs"
 	@echo "make figures    draw the cover, the logo and the map again"
-	@echo "make lint       style, types, and the generated cells of the notebooks"
+	@echo "make results    write the page of recorded results from the ledger"
+	@echo "make lint       style, types, the generated cells of the notebooks and the page of results"
 	@echo "make bench      what measures speed"
 	@echo "make clean      remove what was built; the environment stays"
 
@@ -51,11 +52,15 @@ notebooks: $(STAMP)
 figures: $(STAMP)
 	$(BIN)/python book/_scripts/draw_static.py
 
+results: $(STAMP)
+	$(BIN)/python book/_scripts/write_results.py
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python book/_scripts/refresh_notebooks.py --check
+	$(BIN)/python book/_scripts/write_results.py --check
 
 bench: $(STAMP)
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only

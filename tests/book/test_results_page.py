@@ -1,0 +1,104 @@
+"""The page of recorded results is what the ledger says, and its figures are those of the recorded numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from ebm_course.results import ledger
+from ebm_course.results.record import Curve, Entry, Record
+
+BOOK = Path(__file__).parents[2] / "book"
+
+
+def a_curve(name: str, paper: str | None = None) -> Curve:
+    return Curve(name, "attack steps", [0.0, 5.0], "correctness [share]", [[0.1, 0.5], [0.3, 0.9]], paper)
+
+
+RECORD = Record(
+    name="sums",
+    preset="cpu",
+    command="python -m ebm_course reproduce sums --preset cpu --seed 0",
+    commit="0123abc",
+    hardware="a processor, cpu, 2 threads",
+    torch="2.13.0",
+    seconds=90.0,
+    seeds=(0, 1),
+    config={},
+    entries=(Entry("correct", "Share that is right.", 0.5, "", "substantial", 0.1, (0.4, 0.6), 3.0, True),),
+    curves=(a_curve("trained", "it rises"), a_curve("plain"), Curve("one", "n", [1.0], "ess", [[2.0]])),
+)
+
+
+@pytest.fixture
+def results(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("write_results")
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Path:
+    (tmp_path / "_static").mkdir()
+    return tmp_path
+
+
+def test_the_stored_page_and_figures_are_those_of_the_ledger(results: ModuleType):
+    assert results.faults(BOOK, ledger.records()) == [], "run `make results`"
+
+
+def test_without_a_record_the_page_says_what_to_run(results: ModuleType):
+    text = results.page([])
+    assert "No experiment is recorded yet." in text
+    assert "python -m ebm_course reproduce sequences --preset cpu --record" in text
+
+
+def test_a_record_is_shown_whole(results: ModuleType, book: Path, capsys: pytest.CaptureFixture[str]):
+    results.write(book, [RECORD])
+    text = (book / "results.md").read_text()
+    assert "recorded yet" not in text
+    for line in (
+        "## sums, preset cpu",
+        "- **command**: `python -m ebm_course reproduce sums --preset cpu --seed 0`",
+        "- **hardware**: a processor, cpu, 2 threads, torch 2.13.0",
+        "- **minutes**: 1.5",
+        "| Share that is right. | substantial | 0.50 ± 0.10 | 2 | yes |",
+        "The paper on trained: it rises",
+    ):
+        assert line in text.splitlines()
+    pictures = re.findall(r"!\[([^\]]+)\]\(_static/([^)]+)\)", text)
+    assert [name for _, name in pictures] == ["results-sums-cpu-1.svg", "results-sums-cpu-2.svg"]
+    assert pictures[0][0] == (
+        "correctness (share) against attack steps: trained from 0.2 to 0.7; plain from 0.2 to 0.7."
+    )
+    assert all((book / "_static" / name).read_text().startswith("<?xml") for _, name in pictures)
+    assert results.faults(book, [RECORD]) == []
+    assert "book/_static/results-sums-cpu-1.svg" in capsys.readouterr().out
+
+
+def test_a_changed_number_is_seen_and_a_figure_of_no_record_goes(results: ModuleType, book: Path):
+    results.write(book, [RECORD])
+    other = dataclasses.replace(RECORD, curves=(a_curve("trained", "it rises"),))
+    assert results.faults(book, [other]) == ["results.md", "results-sums-cpu-1.svg", "results-sums-cpu-2.svg"]
+    shifted = Curve("one", "n", [1.0], "ess", [[2.0001]])  # rounds to the same in the text
+    assert results.faults(book, [dataclasses.replace(RECORD, curves=(*RECORD.curves[:2], shifted))]) == [
+        "results-sums-cpu-2.svg"
+    ]
+    results.write(book, [other])
+    assert sorted(path.name for path in (book / "_static").iterdir()) == ["results-sums-cpu-1.svg"]
+
+
+def test_a_figure_is_drawn_twice_to_the_same_file(results: ModuleType):
+    assert results.draw(list(RECORD.curves[:2])) == results.draw(list(RECORD.curves[:2]))
+
+
+def test_a_figure_holds_as_many_curves_as_there_are_colours(results: ModuleType):
+    many = dataclasses.replace(RECORD, curves=tuple(a_curve(f"curve {k}") for k in range(8)))
+    assert [len(group) for group in results.figures(many).values()] == [6, 2]
+
+
+def test_a_recipe_introduces_its_record(results: ModuleType):
+    assert results.summary("nothing") == []
