@@ -134,8 +134,8 @@ def setup(seed: int = 0, *, device: str | None = None, quiet: bool = False) -> R
         run = _join(run)
     elif "MASTER_ADDR" in os.environ and "ACCELERATE_USE_CPU" in os.environ:
         warnings.warn(
-            "accelerate launch was asked for several processes and started one: on CPUs it needs MPI. This run is one "
-            "process, with the same numbers. For several: torchrun --standalone --nproc-per-node 2 -m ebm_course ...",
+            "accelerate launch --cpu was asked for several processes and started one. This run is one process, with "
+            "the same numbers. For two: EBM_COURSE_DEVICE=cpu accelerate launch --multi_gpu --num_processes 2 ...",
             RuntimeWarning,
             stacklevel=2,
         )

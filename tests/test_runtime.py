@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from ebm_course.runtime import PUBLIC_ADDRESS, data_folder, describe, setup
+from ebm_course.core import Batch
+from ebm_course.runtime import ONE_PROCESS, PUBLIC_ADDRESS, Run, data_folder, describe, setup
 
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("EBM_COURSE_DATA", "EBM_COURSE_DEVICE"):
+    for name in ("EBM_COURSE_DATA", "EBM_COURSE_DEVICE", "WORLD_SIZE", "MASTER_ADDR", "ACCELERATE_USE_CPU"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -75,3 +77,54 @@ def test_the_data_folder_is_the_one_named_or_none(monkeypatch: pytest.MonkeyPatc
 
 def test_the_public_address_is_not_invented() -> None:
     assert PUBLIC_ADDRESS == "" or PUBLIC_ADDRESS.startswith("https://")
+
+
+def rank(k: int, n: int) -> Run:
+    return Run(torch.device("cpu"), 0, rank=k, n_processes=n)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 6])
+def test_shares_are_equal_blocks_in_the_order_of_the_processes(n: int) -> None:
+    x = torch.arange(72).view(6, 12)
+    assert torch.equal(torch.cat([rank(k, n).share(x) for k in range(n)]), x)
+    assert torch.equal(torch.cat([rank(k, n).share(x, 1) for k in range(n)], dim=1), x)
+    shares = [rank(k, n).share(Batch(x, y=x[:, 0], mask=x > 3)) for k in range(n)]
+    assert [len(share) for share in shares] == [6 // n] * n
+    for k, share in enumerate(shares):
+        rows = x[k * 6 // n : (k + 1) * 6 // n]
+        assert share.y is not None and share.mask is not None
+        assert torch.equal(share.x, rows) and torch.equal(share.y, rows[:, 0]) and torch.equal(share.mask, rows > 3)
+
+
+def test_rows_that_do_not_divide_are_refused() -> None:
+    for x in (torch.zeros(10, 3), Batch(torch.zeros(10, 3))):
+        with pytest.raises(ValueError, match=r"3 processes take equal shares: got 10 rows.*a multiple of 3"):
+            rank(1, 3).share(x)
+    assert rank(1, 3).share(torch.zeros(10, 3), 1).shape == (10, 1)
+
+
+def test_one_process_changes_nothing_and_does_not_import_accelerate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    monkeypatch.setitem(sys.modules, "accelerate.utils", None)
+    run, x, module = setup(device="cpu", quiet=True), torch.randn(3, 2), torch.nn.Linear(2, 1)
+    module(x).sum().backward()
+    assert module.weight.grad is not None
+    before = module.weight.grad.clone()
+    run.average_gradients(module)
+    run.wait()
+    assert run == ONE_PROCESS and run.is_main
+    assert run.share(x) is x and run.gather(x) is x and run.mean(x) is x and torch.equal(module.weight.grad, before)
+
+
+def test_several_processes_without_accelerate_are_told_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RuntimeError, match=r"accelerate.*not installed: pip install 'ebm-course\[scale\]'"):
+        setup(device="cpu", quiet=True)
+
+
+def test_a_launch_that_started_one_process_in_place_of_several_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
+    with pytest.warns(RuntimeWarning, match=r"started one\..*--multi_gpu --num_processes 2"):
+        assert setup(device="cpu", quiet=True).n_processes == 1
