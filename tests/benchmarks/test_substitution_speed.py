@@ -1,12 +1,20 @@
-"""The batched attack against Algorithm 1 written literally, in one run: the same result, and how much sooner.
+"""The attack against Algorithm 1 written literally, against the machine, and against itself; the same result each time.
 
-Run with ``make bench``. The net is the paper's transformer at ten digits with fresh weights; speed does not ask for
-trained ones. The literal code takes one sequence and one candidate at a time.
+Run with ``make bench``. The net is the paper's transformer at ten digits with fresh wide weights; speed does not ask
+for trained ones. The literal code takes one sequence and one candidate at a time. What is compared runs in turn in one
+run; a ratio is that of the shortest times, with the lowest and highest ratio of single rounds beside it.
+
+Useful FLOPs of a step, two a multiply-add, for N sequences of L tokens, each scored at K = 9 other digits: a token
+costs c(t) = n_layers (24 D^2 + 4 D t) with t tokens in sight (qkv 6 D^2, out 2 D^2, perceptron 16 D^2, scores and
+mixing 4 D t). The gradient is a pass forward and one backward to the inputs: 2 sum_t c(t) a sequence. Candidates cost
+K sum_{t > i*} c(t) from the changed position i* on. Embeddings, norms, GELU, softmax and the head count as nothing.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,18 +24,30 @@ from torch import Tensor
 from ebm_course.energies.sequence_energies import PooledEnergy
 from ebm_course.energies.transformer import Transformer
 from ebm_course.samplers.substitution import substitution
+from ebm_course.samplers.substitution_proposals import by_saliency
 from ebm_course.tasks.arithmetic import Format, arithmetic, digit_synonyms
 
-LAYOUT = Format(10)
+LAYOUT, SYNONYMS, N, N_LITERAL = Format(10), digit_synonyms(), 256, 8
+FREE = {"free digits": LAYOUT.digit_positions(), "c only": LAYOUT.answer_positions()}
+ROUNDS = 5
 
 
-def literal_step(energy: PooledEnergy, x: Tensor, synonyms: Tensor, free: Tensor) -> Tensor:
-    """Lines 9 to 12 of Algorithm 1 for one sequence (L,), the current token among the candidates."""
+@pytest.fixture
+def energy() -> PooledEnergy:
+    torch.manual_seed(0)
+    made = PooledEnergy(Transformer(16, LAYOUT.length)).eval().requires_grad_(False)
+    for p in made.parameters():
+        torch.nn.init.normal_(p, std=0.2)  # wide enough that candidates differ by more than rounding
+    return made
+
+
+def literal_step(energy: PooledEnergy, x: Tensor, free: Tensor, include_current: bool) -> Tensor:
+    """Lines 9 to 12 of Algorithm 1 for one sequence (L,)."""
     e = energy.embed(x[None]).detach().requires_grad_()
     (grad,) = torch.autograd.grad(energy.from_embeddings(e, x[None]).sum(), e)
     i = int(grad[0].abs().sum(dim=-1).masked_fill(~free, -1.0).argmax())
     lowest, best = torch.inf, x
-    for v in [x[i], *synonyms[x[i]]]:
+    for v in [x[i], *SYNONYMS[x[i]]] if include_current else SYNONYMS[x[i]]:
         candidate = x.clone()
         candidate[i] = v
         with torch.no_grad():
@@ -37,21 +57,92 @@ def literal_step(energy: PooledEnergy, x: Tensor, synonyms: Tensor, free: Tensor
     return best
 
 
-@pytest.mark.parametrize("n", [32, 256])
-def test_attack_step_at_ten_digits(benchmark: Any, n: int) -> None:
-    torch.manual_seed(0)
-    energy = PooledEnergy(Transformer(16, LAYOUT.length)).eval()
-    for p in energy.parameters():
-        torch.nn.init.normal_(p, std=0.2)  # wide enough that candidates differ by more than rounding
-    x, synonyms, free = arithmetic(10, n_train=n).train.x, digit_synonyms(), LAYOUT.digit_positions()
+def literal_attack(energy: PooledEnergy, x: Tensor, free: Tensor, include_current: bool, n_steps: int) -> Tensor:
+    """``n_steps`` literal steps for each sequence of (N, L)."""
+    rows = list(x)
+    for _ in range(n_steps):
+        rows = [literal_step(energy, row, free, include_current) for row in rows]
+    return torch.stack(rows)
 
-    def batched() -> Tensor:
-        return substitution(energy, x, n_steps=1, synonyms=synonyms, free=free, include_current=True).x
 
-    some = x[:16]
+def useful_flops(energy: PooledEnergy, x: Tensor, free: Tensor) -> float:
+    """Useful FLOPs of one step from x (N, L), as the module counts them."""
+    d, length = energy.net.width, x.shape[1]
+    a_token = len(energy.net.blocks) * (24 * d**2 + 4 * d * torch.arange(1, length + 1).double())  # (L,)
+    _, where, what = by_saliency(energy, x, free.expand_as(x), SYNONYMS)
+    from_here_on = a_token.flip(0).cumsum(0).flip(0)  # (L,)
+    return float(2 * len(x) * a_token.sum() + what.shape[1] * from_here_on[where].sum())
+
+
+def seconds(act: Callable[[], Any]) -> float:
     start = time.perf_counter()
-    literal = torch.stack([literal_step(energy, row, synonyms, free) for row in some])
-    literal_seconds = (time.perf_counter() - start) / len(some)
-    found = benchmark.pedantic(batched, rounds=5, warmup_rounds=1)
-    assert torch.equal(found[:16], literal)
-    benchmark.extra_info["times_faster_than_literal"] = literal_seconds * n / benchmark.stats.stats.median
+    act()
+    return time.perf_counter() - start
+
+
+def paired(benchmark: Any, fast: Callable[[], Any], slow: Callable[[], Any], rounds: int) -> tuple[float, list[float]]:
+    """Shortest times' ratio slow / fast and the ratios of single rounds; the two run in turn, after one unmeasured."""
+    slow_seconds: list[float] = []
+    benchmark.pedantic(fast, setup=lambda: slow_seconds.append(seconds(slow)), rounds=rounds, warmup_rounds=1)
+    fast_seconds = benchmark.stats.stats.data
+    measured = slow_seconds[-len(fast_seconds) :]
+    return min(measured) / min(fast_seconds), [s / f for s, f in zip(measured, fast_seconds, strict=True)]
+
+
+def report(benchmark: Any, name: str, ratio: float, ratios: list[float], scale: float = 1.0) -> None:
+    low, high = min(ratios) * scale, max(ratios) * scale
+    benchmark.extra_info[name] = {"of_shortest": ratio * scale, "lowest": low, "highest": high}
+    print(f"\n{name}: {ratio * scale:.2f} ({low:.2f} to {high:.2f} over {len(ratios)} rounds)")
+
+
+@pytest.mark.parametrize("where", FREE)
+def test_a_step_against_the_literal_one(benchmark: Any, energy: PooledEnergy, where: str) -> None:
+    x, free = arithmetic(10, n_train=N).train.x, FREE[where]
+    some = x[: 2 * N_LITERAL]
+    found = substitution(energy, x, n_steps=1, synonyms=SYNONYMS, free=free, include_current=True).x
+    assert torch.equal(found[: len(some)], literal_attack(energy, some, free, True, 1))
+    fast = partial(substitution, energy, x, n_steps=1, synonyms=SYNONYMS, free=free, include_current=True)
+    slow = partial(literal_attack, energy, some, free, True, 1)
+    report(benchmark, f"step, {where}: times faster", *paired(benchmark, fast, slow, ROUNDS), scale=N / len(some))
+
+
+@pytest.mark.parametrize("where", FREE)
+def test_a_step_against_the_machines_matrix_rate(benchmark: Any, energy: PooledEnergy, where: str) -> None:
+    x, free, side = arithmetic(10, n_train=N).train.x, FREE[where], 2048
+    a = torch.randn(side, side, generator=torch.Generator().manual_seed(0))
+    fast = partial(substitution, energy, x, n_steps=1, synonyms=SYNONYMS, free=free, include_current=True)
+    share = useful_flops(energy, x, free) / (2 * side**3)
+    report(benchmark, f"step, {where}: share of the matrix rate", *paired(benchmark, fast, lambda: a @ a, 7), share)
+
+
+@pytest.mark.parametrize("include_current", [False, True], ids=["toggles", "freezes"])
+@pytest.mark.parametrize("where", FREE)
+def test_forty_steps_against_the_literal_attack(
+    benchmark: Any, energy: PooledEnergy, where: str, include_current: bool
+) -> None:
+    x, free, some = arithmetic(10, n_train=N).train.x, FREE[where], N_LITERAL
+    fast = partial(substitution, energy, x, n_steps=40, synonyms=SYNONYMS, free=free, include_current=include_current)
+    literal: list[Tensor] = []
+
+    def slow() -> None:
+        literal.append(literal_attack(energy, x[:some], free, include_current, 40))
+
+    ratio, ratios = paired(benchmark, fast, slow, 1)
+    assert torch.equal(fast().x[:some], literal[-1])
+    kind = "freezes" if include_current else "toggles"
+    report(benchmark, f"40 steps, {where}, {kind}: times faster", ratio, ratios, scale=N / some)
+
+
+@pytest.mark.parametrize("include_current", [False, True], ids=["toggles", "freezes"])
+@pytest.mark.parametrize("where", FREE)
+def test_forty_steps_against_itself_without_leaving_and_prefixes(
+    benchmark: Any, energy: PooledEnergy, where: str, include_current: bool
+) -> None:
+    x = arithmetic(10, n_train=64).train.x
+    attack = partial(
+        substitution, energy, x, n_steps=40, synonyms=SYNONYMS, free=FREE[where], include_current=include_current
+    )
+    slow = partial(attack, drop_fixed=False, reuse_prefix=False)
+    assert torch.equal(attack().x, slow().x)
+    kind = "freezes" if include_current else "toggles"
+    report(benchmark, f"40 steps, {where}, {kind}: times faster than itself", *paired(benchmark, attack, slow, 1))
