@@ -35,7 +35,7 @@ terminal: `python -m ebm_course results --curves`.
 """
 
 NONE_YET = """
-No experiment is recorded yet. This makes the first record, on two CPU cores in about two hours:
+No experiment is recorded yet. This makes the first record, at a size for two CPU cores:
 
 ```
 python -m ebm_course reproduce sequences --preset cpu --record

@@ -22,9 +22,8 @@ def commit(package: Path = PACKAGE) -> str:
     ``+changes`` follows where files that git knows differ from that commit.
     """
     try:
-        _git(
-            package, "ls-files", "--error-unmatch", "core.py"
-        )  # an environment may lie in a checkout of something else
+        # An environment may lie in a checkout of something else.
+        _git(package, "ls-files", "--error-unmatch", "core.py")
         found = _git(package, "rev-parse", "HEAD")
         changes = _git(package, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.CalledProcessError):

@@ -85,6 +85,8 @@ def test_a_curve_is_averaged_at_each_x() -> None:
     assert curve.spread() == pytest.approx([0.2 / math.sqrt(2), 0.4 / math.sqrt(2)])
     found = CurveFinding("one", "n", [1.0, 2.0], "y", [[3.0, 4.0]])
     assert Curve.of(found).spread() is None
+    with pytest.raises(ValueError, match="one value for each of 2 x"):
+        Curve("short", "n", [1.0, 2.0], "y", [[3.0], [5.0]])
     with pytest.raises(ValueError, match=r"one value for each of 2 x, got \[2, 1\]"):
         Curve("ragged", "n", [1.0, 2.0], "y", [[3.0, 4.0], [5.0]])
 
