@@ -33,8 +33,9 @@ def recipe(name: str) -> Any:
 
 
 def presets(module: Any) -> dict[str, Any]:
-    """Name in lower case -> configuration: the module's upper-case dataclasses."""
-    return {k.lower(): v for k, v in vars(module).items() if k.isupper() and dataclasses.is_dataclass(v)}
+    """Name in lower case -> configuration: the module's upper-case values of a dataclass that a recipe defines."""
+    constants = {k.lower(): v for k, v in vars(module).items() if k.isupper() and dataclasses.is_dataclass(v)}
+    return {k: v for k, v in constants.items() if type(v).__module__.startswith(f"{recipes.__name__}.")}
 
 
 def preset(module: Any, name: str) -> Any:

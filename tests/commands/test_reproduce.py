@@ -164,6 +164,7 @@ def test_the_commit_is_that_of_the_checkout_and_says_if_files_differ(tmp_path: P
     package.mkdir(parents=True)
     (package / "core.py").write_text("x = 1\n")
     git(tmp_path, "init", "-q", "checkout")
+    git(package, "commit", "-q", "--allow-empty", "-m", "none")
     assert provenance.commit(package).startswith("version ")  # lies in a checkout that does not hold it
     git(package, "add", ".")
     git(package, "commit", "-qm", "one")
