@@ -54,8 +54,9 @@ def train(options: argparse.Namespace) -> int:
         "torch": version("torch"),
         "command": f"{made} --out {out.name}",
     }
-    digest = files.save_checkpoint(out, module, meta=note)
-    print(f"{digest}  {out}")
+    if run.is_main:
+        digest = files.save_checkpoint(out, module, meta=note)
+        print(f"{digest}  {out}")
     return 0
 
 

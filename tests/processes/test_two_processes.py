@@ -28,10 +28,12 @@ LEVEL_VALUES = {"e_data", "e_negative", "gradient_norm"}
 Result = tuple[dict[str, Tensor], dict]
 
 
+def start(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*map(str, command)], env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+
+
 def trained(folder: Path, *command: str) -> Result:
-    done = subprocess.run(
-        [*command, str(TRAININGS), str(folder)], env=ENVIRONMENT, capture_output=True, text=True, timeout=120
-    )
+    done = start(*command, TRAININGS, folder)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("torch") == 1, "only the main process prints"
     return load_file(folder / "weights.safetensors"), json.loads((folder / "facts.json").read_text())
@@ -78,6 +80,34 @@ def test_shares_means_and_saved_states_are_what_they_should_be(one: Result, two:
     assert found["processes"] == n
     assert [fact for fact, holds in found["facts"].items() if not holds] == []
     assert len(found["facts"]) == 9
+
+
+@pytest.mark.slow
+def test_two_processes_of_which_one_was_killed_go_on_and_end_with_the_weights_of_one(tmp_path: Path) -> None:
+    script, two, one = TRAININGS.with_name("killed.py"), tmp_path / "two", tmp_path / "one"
+    one.mkdir()
+    two.mkdir()
+    assert start(*LAUNCH, script, two, "kill").returncode != 0
+    assert (two / "state" / "fit.safetensors").is_file() and not (two / "weights.safetensors").exists()
+    for command, folder in ((LAUNCH, two), ([sys.executable], one)):
+        assert start(*command, script, folder).returncode == 0
+    expected = load_file(one / "weights.safetensors")
+    for key, value in load_file(two / "weights.safetensors").items():
+        torch.testing.assert_close(value, expected[key], rtol=1e-5, atol=1e-5)  # as above
+
+
+@pytest.mark.slow
+def test_the_command_line_in_two_processes_writes_one_checkpoint(tmp_path: Path) -> None:
+    out = tmp_path / "lm.safetensors"
+    command = ["-m", "ebm_course", "train", "language_model", "--preset", "smoke", "--out", out]
+    done = start(*LAUNCH, *command)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("2 processes") == 1 and done.stdout.count(str(out)) == 1
+    assert done.stderr.count("  0%|") == 1, "one bar, that of the main process"
+    two = load_file(out)
+    assert start(sys.executable, *command).returncode == 0
+    for key, value in load_file(out).items():
+        torch.testing.assert_close(two[key], value, rtol=1e-5, atol=1e-5)  # as above
 
 
 def test_the_trainings_would_notice_a_difference() -> None:
