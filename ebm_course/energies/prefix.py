@@ -66,13 +66,9 @@ class Reading:
 
     def _group(self, rows: Tensor, start: int, position: Tensor, values: Tensor) -> Tensor:
         (m, k), x = values.shape, self.x[rows]
+        past = [(key[rows, :, :start], value[rows, :, :start]) for key, value in self.cache]
+        changed = self.energy.embed(values.reshape(-1, 1)).view(m, k, -1)
+        h = self.energy.net.branches(self.energy.embed(x[:, start:]), changed, position - start, past)
         tail = x[:, None, start:].repeat(1, k, 1)  # (M, K, T)
         tail.scatter_(2, (position - start)[:, None, None].expand(m, k, 1), values[..., None])
-        past = [(_of_chains(key, rows, start, k), _of_chains(value, rows, start, k)) for key, value in self.cache]
-        h, _ = self.energy.net.features_and_cache(self.energy.embed(tail.flatten(0, 1)), past)
-        return self.energy.after(h.unflatten(0, (m, k)), tail, self.features[rows, :start], x[:, :start])
-
-
-def _of_chains(t: Tensor, rows: Tensor, start: int, k: int) -> Tensor:
-    """The first ``start`` positions of the chains ``rows``, each k times: (M K, heads, start, D / heads)."""
-    return t[:, :, :start][rows].repeat_interleave(k, dim=0)
+        return self.energy.after(h, tail, self.features[rows, :start], x[:, :start])

@@ -7,6 +7,8 @@ Source: Vaswani et al. (2017); sizes and initialisation as in Yin (2023), Table 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -28,20 +30,30 @@ class Block(nn.Module):
         self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
     def forward(self, h: Tensor, *, causal: bool, past: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple]:
-        n, length, width = h.shape
-        qkv = self.qkv(self.norm_attention(h)).view(n, length, 3, self.n_heads, width // self.n_heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (N, heads, L, D / heads) each
-        mask = None
+        q, k, v = self.project(h)
         if past is not None:
             k, v = torch.cat([past[0], k], dim=2), torch.cat([past[1], v], dim=2)
-            if causal and length > 1:  # row t sees all of the past and positions 0..t of its own
-                mask = q.new_ones(length, k.shape[2], dtype=torch.bool).tril(k.shape[2] - length)
+        return self.mix(h, q, k, v, causal=causal), (k, v)
+
+    def project(self, h: Tensor) -> Iterable[Tensor]:
+        """Queries, keys and values of every position, (N, heads, L, D / heads) each."""
+        n, length, width = h.shape
+        qkv = self.qkv(self.norm_attention(h)).view(n, length, 3, self.n_heads, width // self.n_heads)
+        three: Tensor = qkv.permute(2, 0, 3, 1, 4)
+        return three
+
+    def mix(self, h: Tensor, q: Tensor, k: Tensor, v: Tensor, *, causal: bool) -> Tensor:
+        """The block's output at positions h (N, T, D), the last T of those with keys and values."""
+        length, seen = h.shape[1], k.shape[2] - h.shape[1]
+        mask = None
+        if causal and seen and length > 1:  # row t sees all of the past and positions 0..t of its own
+            mask = q.new_ones(length, seen + length, dtype=torch.bool).tril(seen)
         drop = self.dropout if self.training else 0.0
-        whole = causal and past is None
+        whole = causal and not seen
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=drop, is_causal=whole)
-        h = h + F.dropout(self.out(mixed.transpose(1, 2).reshape(n, length, width)), self.dropout, self.training)
+        h = h + F.dropout(self.out(mixed.transpose(1, 2).flatten(2)), self.dropout, self.training)
         inner = self.down(F.gelu(self.up(self.norm_mlp(h))))
-        return h + F.dropout(inner, self.dropout, self.training), (k, v)
+        return h + F.dropout(inner, self.dropout, self.training)
 
 
 class Transformer(nn.Module):
@@ -95,6 +107,36 @@ class Transformer(nn.Module):
             h, pair = block(h, causal=self.causal, past=None if past is None else past[k])
             grown.append(pair)
         return self.norm(h), grown
+
+    def branches(self, embeddings: Tensor, changed: Tensor, at: Tensor, past: Cache) -> Tensor:
+        """Features (M, K, T, D) of K versions of M tails after their prefixes, each with one other token.
+
+        In the first layer only that token has other queries, keys and values; the rest is projected once a tail.
+
+        Args:
+            embeddings: the tails as they are (M, T, D).
+            changed: embeddings (M, K, D) of the tokens that stand at ``at`` (M,) of the tail instead.
+            past: keys and values of the prefixes (M, heads, S, D / heads).
+        """
+        (m, k, _), seen = changed.shape, past[0][0].shape[2]
+        each = torch.arange(m * k, device=at.device)
+        at_each = at.repeat_interleave(k)
+        tail = embeddings + self.position[seen : seen + embeddings.shape[1]]
+        token = (changed + self.position[seen + at][:, None]).flatten(0, 1)[:, None]  # (M K, 1, D)
+        first, *others = self.blocks
+        h = tail.repeat_interleave(k, dim=0)
+        h[each, at_each] = token[:, 0]
+        mixed = []
+        for shared, own in zip(first.project(tail), first.project(token), strict=True):  # queries, keys, values
+            mixed.append(shared.repeat_interleave(k, dim=0))
+            mixed[-1][each, :, at_each] = own[:, :, 0]
+        q, *pair = mixed
+        pair = [torch.cat([p.repeat_interleave(k, dim=0), own], dim=2) for p, own in zip(past[0], pair, strict=True)]
+        h = first.mix(h, q, *pair, causal=True)
+        for block, (keys, values) in zip(others, past[1:], strict=True):
+            h, _ = block(h, causal=True, past=(keys.repeat_interleave(k, dim=0), values.repeat_interleave(k, dim=0)))
+        normed: Tensor = self.norm(h)
+        return normed.unflatten(0, (m, k))
 
     def logits(self, x: Tensor) -> Tensor:
         """Next-token logits (N, L, V): row t scores token t + 1."""
