@@ -10,9 +10,11 @@ import ast
 import hashlib
 import io
 import json
+import re
 import sys
 from dataclasses import asdict
 from importlib.util import find_spec
+from itertools import takewhile
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -25,6 +27,20 @@ from ebm_course.results.record import Curve, Record
 
 BOOK = Path(__file__).parents[1]
 MOST = 6  # lines in one figure: as many as the style has colours
+MAIN = {
+    "sequences": (
+        r"(?!short)[^/]+/literal/free",  # Figures 1a and 2
+        r"(?!short)[^/]+/memory/answer",
+        r"idea/[^/]+/literal/free",
+        r"idea/[^/]+/memory/answer",
+        r"resampling/.*",  # Figure 1b
+        r"equal/likelihood/.*",
+        r"equal/grown/.*",
+        r"energy/.*",
+        r"lm/.*",
+    )
+}
+"""Experiment -> what names of curves of one figure match. Of other experiments every curve is drawn."""
 
 HEAD = """\
 # Recorded results
@@ -58,10 +74,15 @@ def section(record: Record) -> str:
     """One record: what it is, how it was made, its table and its figures."""
     lines = [f"## {record.name}, preset {record.preset}", "", *summary(record.name)]
     lines += [f"- **{title}**: {f'`{text}`' if title == 'command' else text}" for title, text in ledger.head(record)]
-    lines += ["", ledger.markdown(record)]
+    lines += ["", ledger.markdown(record, ledger.headlines(record))]
     for name, group in figures(record).items():
         lines += ["", f"![{alt(group)}](_static/{name})"]
         lines += [f"\nThe paper on {curve.name}: {curve.paper}" for curve in group if curve.paper]
+    shown = {entry.name for entry in ledger.headlines(record)}
+    for name, family in ledger.families(record).items():
+        if family[0].name not in shown:
+            table = ledger.markdown(record, family)
+            lines += ["", f"<details>\n<summary>{name}: {len(family)} numbers</summary>\n\n{table}\n\n</details>"]
     return "\n".join(lines) + "\n"
 
 
@@ -77,16 +98,38 @@ def summary(name: str) -> list[str]:
 def figures(record: Record) -> dict[str, list[Curve]]:
     """File name -> curves on the same axes, at most :data:`MOST` of them in one figure."""
     groups: dict[tuple, list[Curve]] = {}
-    for curve in record.curves:
-        groups.setdefault((curve.x_name, curve.y_name, tuple(curve.x)), []).append(curve)
+    for pattern in MAIN.get(record.name, (".*",)):
+        for curve in (curve for curve in record.curves if re.fullmatch(pattern, curve.name)):
+            groups.setdefault((pattern, curve.x_name, curve.y_name, tuple(curve.x)), []).append(curve)
     parts = [group[k : k + MOST] for group in groups.values() for k in range(0, len(group), MOST)]
     return {f"results-{record.key}-{k}.svg": part for k, part in enumerate(parts, start=1)}
 
 
+def shared_parts(names: list[list[str]]) -> int:
+    """How many parts all names have in common at their beginning."""
+    return len(list(takewhile(lambda parts: len(set(parts)) == 1, zip(*names, strict=False))))
+
+
+def labels(group: list[Curve]) -> tuple[str, list[str]]:
+    """What the names share at their ends, for the title, and what tells them apart, for the legend."""
+    names = [curve.name.split("/") for curve in group]
+    if len(names) == 1:
+        return group[0].name, [group[0].name]
+    first = shared_parts(names)
+    last = shared_parts([name[first:][::-1] for name in names])
+    own = ["/".join(name[first : len(name) - last]) for name in names]
+    shared = names[0][:first] + names[0][len(names[0]) - last :]
+    return ", ".join(shared), [part or group[k].name for k, part in enumerate(own)]
+
+
 def alt(group: list[Curve]) -> str:
     """The figure in words: where each curve starts and ends."""
-    ends = [f"{c.name} from {ledger.number(c.mean()[0])} to {ledger.number(c.mean()[-1])}" for c in group]
-    return f"{group[0].y_name} against {group[0].x_name}: {'; '.join(ends)}.".replace("[", "(").replace("]", ")")
+    title, names = labels(group)
+    means = [(name, curve.mean()) for name, curve in zip(names, group, strict=True)]
+    ends = [f"{name} from {ledger.number(mean[0])} to {ledger.number(mean[-1])}" for name, mean in means]
+    return f"{group[0].y_name} against {group[0].x_name}{', ' * bool(title)}{title}: {'; '.join(ends)}.".replace(
+        "[", "("
+    ).replace("]", ")")
 
 
 def fingerprint(group: list[Curve]) -> str:
@@ -99,13 +142,13 @@ def draw(group: list[Curve]) -> bytes:
     use_style()
     first = group[0]
     figure, ax = plt.subplots()
-    lines = {curve.name: curve.runs for curve in group}
+    title, names = labels(group)
+    lines = {name: curve.runs for name, curve in zip(names, group, strict=True)}
     curves(first.x, lines, xlabel=first.x_name, ylabel=first.y_name, ax=ax)
     for line, curve in zip(list(ax.lines), group, strict=True):
         for run in curve.runs if len(curve.runs) > 1 else ():
             ax.plot(curve.x, run, color=line.get_color(), linestyle="-", linewidth=0.6, alpha=0.5)
-    if len(group) == 1:
-        ax.set_title(first.name)
+    ax.set_title(title)
     buffer = io.BytesIO()
     with plt.rc_context({"svg.hashsalt": "ebm-course"}):  # the same numbers are the same file
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Description": fingerprint(group)})

@@ -54,7 +54,7 @@ def reproduce(options: argparse.Namespace) -> int:
     if run.is_main:  # of several processes one writes
         record = record_of(findings, config, run, options)
         ledger.write_file(record, out)
-        print(f"{ledger.table(record)}\n\nrecorded in {out}")
+        print(f"{ledger.table(record, ledger.headlines(record))}\n\nrecorded in {out}")
     return 0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ebm_course.commands.choices import RefusedError
 from ebm_course.results import ledger
-from ebm_course.results.record import Curve, Record
+from ebm_course.results.record import Curve, Entry, Record
 
 TO_RECORD = "python -m ebm_course reproduce sequences --preset cpu --record"
 
@@ -17,6 +17,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Declare the command and its options."""
     parser = commands.add_parser("results", help="print recorded results beside the paper's")
     parser.add_argument("name", nargs="?", help="one record, such as sequences-cpu, or its file; by default all")
+    parser.add_argument("--only", metavar="PREFIX", help="all numbers and curves whose names begin so; '' for all")
     parser.add_argument("--curves", action="store_true", help="print the curves as well")
     parser.set_defaults(run=results)
 
@@ -30,9 +31,11 @@ def results(options: argparse.Namespace) -> int:
     if not found:
         print(f"Nothing is recorded yet. To make a record: {TO_RECORD}")
     for record in found:
-        print(f"{record.key}\n{'=' * len(record.key)}\n{ledger.table(record)}\n")
+        print(f"{record.key}\n{'=' * len(record.key)}\n{ledger.table(record, _chosen(record, options.only))}\n")
         for curve in record.curves if options.curves else ():
-            print(curve_text(curve) + "\n")
+            if curve.name.startswith(options.only or ""):
+                print(curve_text(curve) + "\n")
+        print(_more(record) if options.only is None else "")
     return 0
 
 
@@ -43,6 +46,23 @@ def curve_text(curve: Curve) -> str:
     lines += [f"paper: {curve.paper}"] if curve.paper else []
     rows = zip(curve.x, curve.mean(), spread, strict=True)
     return "\n".join(lines + [f"{x:>10g}  {ledger.number(mean, sd)}" for x, mean, sd in rows])
+
+
+def _chosen(record: Record, prefix: str | None) -> list[Entry]:
+    if prefix is None:
+        return ledger.headlines(record)
+    found = [entry for entry in record.entries if entry.name.startswith(prefix)]
+    if not found:
+        known = ", ".join(ledger.families(record))
+        raise RefusedError(f"no number of {record.key} begins with {prefix!r}: expected one of {known}.")
+    return found
+
+
+def _more(record: Record) -> str:
+    shown = {entry.name for entry in ledger.headlines(record)}
+    more = {k: len(v) for k, v in ledger.families(record).items() if v[0].name not in shown}
+    counts = ", ".join(f"{name} ({n})" for name, n in more.items())
+    return f"Further numbers, printed by --only NAME: {counts}.\n" if more else ""
 
 
 def _record(name: str) -> Record:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ebm_course.files import write_atomically
-from ebm_course.results.record import Record, check_finite, from_plain
+from ebm_course.results.record import Entry, Record, check_finite, from_plain
 
 FOLDER = Path(__file__).parent
 """Where the records that come with the course lie."""
@@ -95,7 +95,21 @@ def number(value: float, spread: float | None = None) -> str:
     return f"{value:.{digits}f} ± {spread:.{digits}f}"
 
 
-def rows(record: Record) -> list[tuple[str, str, str, str, str]]:
+def families(record: Record) -> dict[str, list[Entry]]:
+    """The entries by the first part of their names, what stands before a slash."""
+    found: dict[str, list[Entry]] = {}
+    for entry in record.entries:
+        found.setdefault(entry.name.split("/")[0], []).append(entry)
+    return found
+
+
+def headlines(record: Record) -> list[Entry]:
+    """The families of entries in which the paper has a number or a claim; every entry where it has none."""
+    with_paper = [family for family in families(record).values() if any(entry.paper for entry in family)]
+    return [entry for family in with_paper for entry in family] or list(record.entries)
+
+
+def rows(entries: Sequence[Entry]) -> list[tuple[str, str, str, str, str]]:
     """What was measured, the paper's number, ours with its spread, number of runs, and whether the claim holds."""
     return [
         (
@@ -105,7 +119,7 @@ def rows(record: Record) -> list[tuple[str, str, str, str, str]]:
             str(len(entry.values) or 1),
             HOLDS[entry.holds],
         )
-        for entry in record.entries
+        for entry in entries
     ]
 
 
@@ -124,9 +138,15 @@ def head(record: Record) -> list[tuple[str, str]]:
     return [*lines, ("notes", record.notes)] if record.notes else lines
 
 
-def table(record: Record, *, width: int = 48) -> str:
-    """The record as aligned plain text for a terminal; sentences are wrapped after ``width`` characters."""
-    cells = [[textwrap.wrap(text, width) or [""] for text in row] for row in (TITLES, *rows(record))]
+def table(record: Record, entries: Sequence[Entry] | None = None, *, width: int = 48) -> str:
+    """The record as aligned plain text for a terminal.
+
+    Args:
+        record: what to show.
+        entries: those to show, by default all.
+        width: sentences are wrapped after so many characters.
+    """
+    cells = [[textwrap.wrap(text, width) or [""] for text in row] for row in (TITLES, *rows(_or_all(record, entries)))]
     widths = [max(len(line) for row in cells for line in row[k]) for k in range(len(TITLES))]
     lines = [f"{title:<9} {text}" for title, text in head(record)] + [""]
     for n, row in enumerate(cells):
@@ -138,10 +158,14 @@ def table(record: Record, *, width: int = 48) -> str:
     return "\n".join(lines)
 
 
-def markdown(record: Record) -> str:
-    """The record's numbers as a pipe table."""
-    body: list[Sequence[str]] = [TITLES, ("---", "---", "---:", "---:", "---"), *rows(record)]
+def markdown(record: Record, entries: Sequence[Entry] | None = None) -> str:
+    """The record's numbers, or those of ``entries``, as a pipe table."""
+    body: list[Sequence[str]] = [TITLES, ("---", "---", "---:", "---:", "---"), *rows(_or_all(record, entries))]
     return "\n".join("| " + " | ".join(text.replace("|", r"\|") for text in row) + " |" for row in body)
+
+
+def _or_all(record: Record, entries: Sequence[Entry] | None) -> Sequence[Entry]:
+    return record.entries if entries is None else entries
 
 
 def _exponent(x: float) -> int:

@@ -102,3 +102,31 @@ def test_a_figure_holds_as_many_curves_as_there_are_colours(results: ModuleType)
 
 def test_a_recipe_introduces_its_record(results: ModuleType):
     assert results.summary("nothing") == []
+
+
+def test_numbers_of_which_the_paper_does_not_speak_are_folded(results: ModuleType):
+    other = Entry("idea/one", "Share with another loss.", 0.5)
+    text = results.page([dataclasses.replace(RECORD, entries=(*RECORD.entries, other))])
+    before, folded = text.split("<details>\n<summary>idea: 1 numbers</summary>\n\n")
+    assert "another loss" not in before
+    assert folded.splitlines()[2] == "| Share with another loss. |  | 0.5 | 1 |  |"
+
+
+@pytest.mark.parametrize(
+    "names, title, own",
+    [
+        (["idea/l2/free", "idea/ema/free"], "idea, free", ["l2", "ema"]),
+        (["a/free", "b/free"], "free", ["a", "b"]),
+        (["draw/a", "draw/a/oracle"], "draw, a", ["draw/a", "oracle"]),
+        (["a/free"], "a/free", ["a/free"]),
+    ],
+)
+def test_a_legend_says_what_tells_curves_apart(results: ModuleType, names: list[str], title: str, own: list[str]):
+    assert results.labels([a_curve(name) for name in names]) == (title, own)
+
+
+def test_the_main_curves_of_an_experiment_are_drawn_and_no_others(results: ModuleType):
+    names = ["grown/literal/free", "grown/literal/answer", "options/grown/gain/free", "resampling/residual"]
+    record = dataclasses.replace(RECORD, name="sequences", curves=tuple(map(a_curve, names)))
+    drawn = [curve.name for group in results.figures(record).values() for curve in group]
+    assert drawn == ["grown/literal/free", "resampling/residual"]

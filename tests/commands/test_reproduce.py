@@ -39,7 +39,8 @@ def reproduce(config, run, *, folder, progress):
     values = tuple(config.value + k / 10 for k in range(config.n_runs))
     entry = Finding("correct", "Share of sums that are right.", values, "", "substantial", 2.0, True)
     curve = CurveFinding("by steps", "steps", [0.0, 1.0], "correct", [[v, v + 0.1] for v in values])
-    return Findings([entry], [curve], 60.0)
+    other = Finding("idea/one", "Share with another loss.", values)
+    return Findings([entry, other], [curve], 60.0)
 """
 
 
@@ -100,10 +101,24 @@ def test_a_record_goes_into_the_ledger_when_asked(capsys: pytest.CaptureFixture[
     assert "by steps" not in (first := capsys.readouterr().out)
     assert program.main(["results", "--curves"]) == 0
     second = capsys.readouterr().out
-    assert second.startswith(first.rstrip())
+    assert second.startswith(first.split("Further numbers")[0].rstrip())
     assert "by steps: correct against steps, 1 runs\n         0  0.5\n         1  0.6\n" in second
     for text in ("fake-smoke", "python -m ebm_course reproduce fake", "substantial", "minutes   1.0", "commit"):
         assert text in first
+
+
+def test_numbers_of_which_the_paper_does_not_speak_are_printed_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main(["reproduce", "fake", "--preset", "smoke", "--record"]) == 0
+    capsys.readouterr()
+    assert program.main(["results"]) == 0
+    assert "another loss" not in (first := capsys.readouterr().out)
+    assert "Further numbers, printed by --only NAME: idea (1)." in first
+    assert program.main(["results", "--only", "idea", "--curves"]) == 0
+    second = capsys.readouterr().out
+    assert "another loss" in second
+    assert not any(text in second for text in ("substantial", "Further", "by steps"))
+    message = "no number of fake-smoke begins with 'x': expected one of correct, idea."
+    assert message in refused("results", "--only", "x", capsys=capsys)
 
 
 @pytest.mark.parametrize(

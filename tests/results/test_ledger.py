@@ -173,3 +173,14 @@ def test_the_table_for_the_terminal_is_aligned_and_says_where_it_ran() -> None:
     start = next(k for k, line in enumerate(lines) if line.startswith("what"))
     assert lines[start].index("here") == lines[start + 2].index("0.950")
     assert lines[start + 3] == "are right."  # a sentence goes on in the next line
+
+
+def test_headlines_are_the_families_of_which_the_paper_speaks() -> None:
+    named = [("claims/one", "0.8"), ("claims/two", None), ("idea/a", None), ("idea/b", None)]
+    entries = tuple(Entry(name, "A sentence.", 0.0, paper=paper) for name, paper in named)
+    record = changed(entries=entries)
+    assert {name: len(family) for name, family in ledger.families(record).items()} == {"claims": 2, "idea": 2}
+    assert [entry.name for entry in ledger.headlines(record)] == ["claims/one", "claims/two"]
+    assert ledger.headlines(changed(entries=entries[2:])) == list(entries[2:])  # the paper is silent: all
+    assert len(ledger.markdown(record, ledger.headlines(record)).splitlines()) == 4
+    assert len(ledger.markdown(record).splitlines()) == 6
