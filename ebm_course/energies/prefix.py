@@ -49,6 +49,9 @@ class Reading:
         x, features = torch.cat([r.x for r in readings]), torch.cat([r.features for r in readings])
         return Reading(readings[0].energy, x, features, cache)  # type: ignore[arg-type]
 
+    def __getitem__(self, rows: Tensor | slice) -> Reading:
+        return Reading(self.energy, self.x[rows], self.features[rows], [(k[rows], v[rows]) for k, v in self.cache])
+
     def substituted(self, position: Tensor, values: Tensor, *, max_rows: int) -> Tensor:
         """Energies (N, K) of x with each of ``values`` (N, K) at ``position`` (N,), equal to a full pass over each.
 

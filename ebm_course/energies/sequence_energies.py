@@ -67,9 +67,16 @@ class SequenceEnergy(nn.Module):
         """
         raise NotImplementedError
 
-    def read(self, embeddings: Tensor, x: Tensor) -> tuple[Tensor, Reading | None]:
-        """E (N,) as :meth:`from_embeddings` gives it, and what a causal net need not compute again (else None)."""
-        h, cache = self.net.features_and_cache(embeddings)
+    def read(self, embeddings: Tensor, x: Tensor, known: Reading | None = None) -> tuple[Tensor, Reading | None]:
+        """E (N,) as :meth:`from_embeddings` gives it, and what a causal net need not compute again (else None).
+
+        Args:
+            embeddings: of all tokens (N, L, D), or of the last T where the ones before are known.
+            x: all tokens (N, L).
+            known: what :meth:`read` left of the first L - T tokens.
+        """
+        h, cache = self.net.features_and_cache(embeddings, None if known is None else known.cache)
+        h = h if known is None else torch.cat([known.features, h], dim=1)
         e = self.from_features(h, x)
         if not self.net.causal or x.ndim != 2:
             return e, None

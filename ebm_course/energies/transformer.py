@@ -123,7 +123,7 @@ class Transformer(nn.Module):
         at_each = at.repeat_interleave(k)
         tail = embeddings + self.position[seen : seen + embeddings.shape[1]]
         token = (changed + self.position[seen + at][:, None]).flatten(0, 1)[:, None]  # (M K, 1, D)
-        first, *others = self.blocks
+        first, *others = (b for b in self.blocks if isinstance(b, Block))
         h = tail.repeat_interleave(k, dim=0)
         h[each, at_each] = token[:, 0]
         mixed = []

@@ -14,6 +14,8 @@ Source: Yin (2023), Eqs. 4-6. Departure: none with the defaults; every option is
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -29,7 +31,7 @@ from ebm_course.core import (
     select,
 )
 from ebm_course.samplers.substitution_proposals import Proposal, by_saliency, n_values_of
-from ebm_course.samplers.substitution_scores import StepEnergy, rows_at_once
+from ebm_course.samplers.substitution_scores import StepEnergy, read_fixed, rows_at_once
 
 
 def substitution(
@@ -96,6 +98,7 @@ def substitution(
     leave = drop_fixed and can_select(energy)
     rows = torch.arange(len(x), device=x.device)
     with frozen(energy):
+        attack.known = read_fixed(energy, x0, may_change, attack.max_rows) if reuse_prefix and n_steps else None
         for _ in range(n_steps):
             cycling = toggling if leave and not position_memory else torch.zeros_like(toggling)
             if leave and len(rows):  # who has left stays away
@@ -132,6 +135,7 @@ class _Attack:
     must_fall: bool
     reuse_prefix: bool
     max_rows: int
+    known: Any
 
     def __init__(self, energy: Energy, synonyms: Tensor | None, may_change: Tensor, propose: Proposal):
         self.energy, self.may_change, self.propose, self.synonyms = energy, may_change, propose, synonyms
@@ -143,8 +147,10 @@ class _Attack:
 
     def step(self, x: Tensor, aside: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """New states (M, L), whether each changed, positions tried (M, L), and whether none was left to try."""
-        chosen = select(self.energy, rows) if len(rows) < len(self.may_change) else self.energy
-        energy = StepEnergy(chosen, max_rows=self.max_rows, reuse_prefix=self.reuse_prefix)
+        energy, known = self.energy, self.known
+        if len(rows) < len(self.may_change):
+            energy, known = select(energy, rows), None if known is None else known[rows]
+        energy = StepEnergy(energy, max_rows=self.max_rows, reuse_prefix=self.reuse_prefix, known=known)
         eligible = self.may_change[rows] & ~aside  # (M, L)
         if self.synonyms is not None:
             eligible &= self.replaceable[x]

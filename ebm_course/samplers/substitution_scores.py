@@ -1,9 +1,10 @@
 r"""How an attack gets the energies of its candidates: in pieces of bounded size, and without the prefix where it can.
 
-An energy may offer ``read(embeddings, x) -> (E (M,), reading)``. Its reading scores substitutions at one position a
-chain by ``reading.substituted(position (M,), values (M, K), max_rows=...) -> (M, K)``, without repeating what the
-prefix before the position determines; None instead of a reading says that it cannot. Any other energy is called with
-whole candidates. Both give the same numbers up to rounding.
+An energy may offer ``read(embeddings, x, known) -> (E (M,), reading)``. Its reading scores substitutions at one
+position a chain by ``reading.substituted(position (M,), values (M, K), max_rows=...) -> (M, K)``, without repeating
+what the prefix before the position determines; None instead of a reading says that it cannot. A reading of the tokens
+before the first free position stays true for the whole attack: it is ``known`` to the next, whose embeddings begin
+after it. Any other energy is called with whole candidates. Both give the same numbers up to rounding.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ebm_course.core import Energy, can_select, energies_of, energy_grad, select
 
@@ -27,14 +29,28 @@ def rows_at_once(max_rows: int | None, x: Tensor) -> int:
     return max_rows or (64 if x.device.type == "cpu" else 16_384)
 
 
+def read_fixed(energy: Energy, x: Tensor, may_change: Tensor, max_rows: int) -> Any:
+    """The reading of what stands before the first position that may change in any chain; None where there is none."""
+    changes = may_change.any(dim=0).long()
+    before = int(torch.where(changes.any(), changes.argmax(), 0))  # one wait for the device an attack
+    if before == 0 or not hasattr(energy, "read"):
+        return None
+    readings = []
+    with torch.no_grad():
+        for rows in x[:, :before].split(max_rows):
+            readings.append(energy.read(energy.embed(rows), rows)[1])  # type: ignore[attr-defined]
+    return None if readings[0] is None else readings[0].joined(readings)
+
+
 class StepEnergy:
     """The energy of the chains of one step, as a proposal sees it; keeps the reading of its gradient's pass.
 
-    ``n_values`` and ``gradient`` serve proposals; calling it is calling the energy.
+    ``n_values`` and ``gradient`` serve proposals; calling it is calling the energy. ``known`` is a reading of what
+    stands before the first free position: there the gradient is not taken, and 0.
     """
 
-    def __init__(self, energy: Energy, *, max_rows: int, reuse_prefix: bool):
-        self.energy, self.max_rows = energy, max_rows
+    def __init__(self, energy: Energy, *, max_rows: int, reuse_prefix: bool, known: Any = None):
+        self.energy, self.max_rows, self.known = energy, max_rows, known
         self.reuse_prefix = reuse_prefix and hasattr(energy, "read")
         self.n_values: int | None = getattr(energy, "n_values", None)
         self.reading: Any = None
@@ -53,24 +69,27 @@ class StepEnergy:
         if not self.reuse_prefix:
             return energy_grad(lambda h: self.energy.from_embeddings(h, x), self.embed(x))  # type: ignore[attr-defined]
         parts, readings = [], []
-        for rows in x.split(self.max_rows):
-            e, grad, reading = self._read(rows)
-            parts.append((e, grad))
+        for i in range(0, len(x), self.max_rows):
+            rows = slice(i, i + self.max_rows)
+            *part, reading = self._read(x[rows], None if self.known is None else self.known[rows])
+            parts.append(part)
             readings.append(reading)
         if readings[0] is not None:
             self.reading = readings[0].joined(readings)
         energies, grads = zip(*parts, strict=True)
-        return torch.cat(energies), torch.cat(grads)
+        grad = torch.cat(grads)
+        return torch.cat(energies), F.pad(grad, (0, 0, x.shape[1] - grad.shape[1], 0))
 
-    def _read(self, x: Tensor) -> tuple[Tensor, Tensor, Any]:
+    def _read(self, x: Tensor, known: Any) -> tuple[Tensor, Tensor, Any]:
         readings = []
 
         def energy(h: Tensor) -> Tensor:
-            e, reading = self.energy.read(h, x)  # type: ignore[attr-defined]
+            e, reading = self.energy.read(h, x, known)  # type: ignore[attr-defined]
             readings.append(reading)
             return e
 
-        return *energy_grad(energy, self.embed(x)), readings[0]
+        free = x if known is None else x[:, known.x.shape[1] :]
+        return *energy_grad(energy, self.embed(free)), readings[0]
 
     def candidates(self, x: Tensor, where: Tensor, what: Tensor) -> Tensor:
         """Energies (M, K) of x (M, L) with one token replaced: ``where`` (M, K) or (M, 1), ``what`` (M, K)."""

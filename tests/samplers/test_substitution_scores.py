@@ -93,6 +93,21 @@ def test_reusing_prefixes_changes_nothing(head: type, options: dict[str, bool]) 
         assert_same(attack(max_rows=max_rows), plain)
 
 
+@pytest.mark.parametrize("first", range(1, L))
+@pytest.mark.parametrize("head", HEADS)
+def test_what_stands_before_the_first_free_position_is_read_once(head: type, first: int) -> None:
+    energy, free = wide(head), torch.arange(L) >= first
+    free = free & (torch.rand(N, L, generator=torch.Generator().manual_seed(2)) < 0.7)  # others in each sequence
+    free[:, -1] = True
+    seen: list[int] = []
+    energy.net.blocks[0].qkv.register_forward_hook(lambda _, args, __: seen.append(args[0].shape[1]))
+    attack = partial(substitution, energy, start(), n_steps=9, synonyms=OTHERS, free=free, keep_path=True, max_rows=N)
+    found = attack()
+    steps, ends = seen[1:-1], (seen[0], seen[-1])  # a reading of what is fixed, the steps, the final states
+    assert max(steps) == L - first and ends == (first, L)
+    assert_same(found, attack(reuse_prefix=False))
+
+
 def test_a_bidirectional_net_is_attacked_by_whole_candidates() -> None:
     energy = wide(PooledEnergy, causal=False)
     ends = [substitution(energy, start(), n_steps=5, synonyms=OTHERS, reuse_prefix=r).x for r in (True, False)]
@@ -180,6 +195,13 @@ def test_fifty_thousand_values_fit_in_little_memory(propose: Any, reuse_prefix: 
     assert bool((end.info["tokens_moved"] == 1).all())
     # The net's own table is the largest; a piece of 1,000 rows has at most 1,000 x 12 x 32 numbers inside.
     assert largest.n <= values * width + length * width < n * length * values
+
+
+def test_nothing_free_is_nothing_done() -> None:
+    nowhere = torch.zeros(L, dtype=torch.bool)
+    for energy in (wide(PooledEnergy), Counted()):
+        end = substitution(energy, start(), n_steps=3, synonyms=OTHERS, free=nowhere)
+        assert torch.equal(end.x, start()) and bool(end.info["frozen"].all())
 
 
 def test_bad_settings_are_refused_in_words() -> None:
