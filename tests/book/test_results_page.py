@@ -109,6 +109,7 @@ def test_numbers_of_which_the_paper_does_not_speak_are_folded(results: ModuleTyp
     text = results.page([dataclasses.replace(RECORD, entries=(*RECORD.entries, other))])
     before, folded = text.split("<details>\n<summary>idea: 1 numbers</summary>\n\n")
     assert "another loss" not in before
+    assert text.count("<details>") == 1
     assert folded.splitlines()[2] == "| Share with another loss. |  | 0.5 | 1 |  |"
 
 
