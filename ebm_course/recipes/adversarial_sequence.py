@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ebm_course.core import Batch, Loss, Negatives, Step
 from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy
@@ -29,7 +30,9 @@ from ebm_course.recipes.residual_nce import data_and_noise, shipped_nets, start_
 from ebm_course.recipes.sequence_parts import Draw, adamw, energies_of_both, update
 from ebm_course.runtime import ONE_PROCESS, Run
 from ebm_course.samplers.ancestral import LanguageModel
+from ebm_course.samplers.replay_buffer import ReplayBuffer
 from ebm_course.samplers.substitution import substitution
+from ebm_course.samplers.substitution_proposals import Proposal, by_saliency
 from ebm_course.tasks.arithmetic import Format, digit_synonyms
 from ebm_course.training.batches import Batches
 from ebm_course.training.fit import fit
@@ -49,6 +52,10 @@ class Config:
     answer_only: bool = False  # Eq. 4 ranges over all tokens; True: only digits of c may change
     include_current: bool = False  # Eq. 5: "an alternative token"; with it chains freeze and leave the batch
     position_memory: bool = False  # not in the paper
+    propose: Proposal = by_saliency  # Eq. 4; `by_gain` picks position and digit together
+    replay: float = 0.0  # share of chains that go on from earlier negatives instead of fresh samples
+    bidirectional: bool = False  # fine-tune without the causal mask that pretraining had
+    ema: float = 0.0  # decay of averaged weights, which are returned in place of the last ones; 0: none
     objective: Callable[..., Loss] = contrastive  # line 18; it has no anchor for the scale, `logistic` has
     l2: float = 0.0
     batch_size: int = 50  # unsaid
@@ -108,20 +115,30 @@ def make_step(
     config: Config,
     *,
     run: Run = ONE_PROCESS,
+    buffer: ReplayBuffer | None = None,
+    average: AveragedModel | None = None,
 ) -> Step:
     """Lines 4 to 18 of Algorithm 1 for one minibatch; ``draw`` supplies the samples of the language model.
 
-    Each process of ``run`` attacks its share of the samples; all have the same budget.
+    Each process of ``run`` attacks its share of the samples; all have the same budget. With a ``buffer`` a share
+    ``config.replay`` of the chains goes on from earlier negatives; ``average`` follows the weights.
     """
 
     def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        x_lm = run.share(draw(len(batch), generator))  # lines 4-5
+        x_lm = draw(len(batch), generator)  # lines 4-5
+        if buffer is not None:
+            restart = 1 - config.replay
+            x_lm, slots = buffer.sample(len(x_lm), restart_probability=restart, fresh=x_lm, generator=generator)
         n_steps = budget.steps
-        negatives = attack(energy, x_lm, n_steps=n_steps, config=config)  # lines 6-15
+        negatives = attack(energy, run.share(x_lm), n_steps=n_steps, config=config)  # lines 6-15
+        if buffer is not None:
+            buffer.push(slots, run.gather(negatives.x))
         energy.train()
         e_data, e_negative = energies_of_both(energy, run.share(batch.x), negatives.x)
         loss = config.objective(e_data, e_negative, l2=config.l2)  # line 17
         log = update(loss, energy, optimizer, clip=config.clip, run=run)  # line 18
+        if average is not None:
+            average.update_parameters(energy)
         budget.observe(run.gather((e_data < e_negative).float()).mean())
         shares = {name: negatives.info[name].float().mean() for name in ("tokens_moved", "frozen", "toggling")}
         return log | shares | {"attack_steps": torch.tensor(float(n_steps))}
@@ -140,6 +157,7 @@ def attack(energy: PooledEnergy, x_lm: Tensor, *, n_steps: int, config: Config) 
         free=layout.answer_positions() if config.answer_only else layout.digit_positions(),
         include_current=config.include_current,
         position_memory=config.position_memory,
+        propose=config.propose,
     )
 
 
@@ -168,21 +186,27 @@ def fit_energy(
     train, draw = data_and_noise(config, run, noise)
     energy = copy.deepcopy(start) if start is not None else start_energy(pretrained, config.head)  # type: ignore[arg-type]
     energy = energy.to(run.device)
+    energy.net.causal = energy.net.causal and not config.bidirectional
+    buffer = ReplayBuffer(draw(config.n_noise, run.generator("replay"))) if config.replay else None
+    average = AveragedModel(energy, multi_avg_fn=get_ema_multi_avg_fn(config.ema)) if config.ema else None
     optimizer = adamw(energy, rate=config.rate, weight_decay=config.weight_decay, betas=config.betas)
     batches = Batches(train, config.batch_size, seed=run.seed)
     budget = AttackBudget(config.n_attack_steps, config.grow_every, config.grow_above)
+    kept = {"energy": energy, "optimizer": optimizer, "budget": budget, "buffer": buffer, "average": average}
     rows = fit(
-        make_step(energy, optimizer, draw, budget, config, run=run),
+        make_step(energy, optimizer, draw, budget, config, run=run, buffer=buffer, average=average),
         batches,
         n_steps=config.n_epochs * batches.steps_per_epoch,
         generator=run.generator("adversarial_sequence"),
-        keep={"energy": energy, "optimizer": optimizer, "budget": budget},
+        keep={name: part for name, part in kept.items() if part is not None},
         log_every=batches.steps_per_epoch,
         folder=folder,
         save_every=batches.steps_per_epoch if folder else 0,
         progress=progress,
         run=run,
     )
+    if average is not None:
+        energy.load_state_dict(average.module.state_dict())
     return energy.eval(), rows
 
 

@@ -45,6 +45,7 @@ class Config:
     clip: float = 1.0  # unsaid; as the baseline's notebook
     warm_up: float = 0.0  # share of updates with a rising rate
     decay: bool = False  # let the rate fall to 0 along a half cosine
+    n_cycles: int = 1  # equal parts of training that each warm up and decay anew
     keep_best: bool = True  # unsaid: the weights of the best validation loss, or the last ones
 
 
@@ -150,7 +151,12 @@ def nll_per_token(model: nn.Module, x: Tensor) -> float:
 
 
 def _rate(i: int, n_steps: int, config: Config) -> float:
-    """Factor on the learning rate at update i: linear warm-up, then constant or a half cosine down to 0."""
+    """Factor on the learning rate at update i: linear warm-up, then constant or a half cosine down to 0, in cycles.
+
+    Source: Loshchilov and Hutter (2017), warm restarts. Departure: each cycle begins with a warm-up.
+    """
+    n_steps = -(-n_steps // config.n_cycles)
+    i -= n_steps * min(i // n_steps, config.n_cycles - 1) if n_steps else 0
     rise = config.warm_up * n_steps
     if i < rise:
         return (i + 1) / rise

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ebm_course.core import Energy
+from ebm_course.runtime import ONE_PROCESS, Run
 from ebm_course.samplers.resampling import resampling
 from ebm_course.samplers.substitution import substitution
 from ebm_course.tasks.arithmetic import Format, digit_synonyms
@@ -16,7 +17,13 @@ from ebm_course.tasks.arithmetic_score import correctness, score
 
 
 def attack_curve(
-    energy: Energy, x0: Tensor, *, n_digits: int, at: Sequence[int] = (0, 1, 2, 5, 10, 20), **options: Any
+    energy: Energy,
+    x0: Tensor,
+    *,
+    n_digits: int,
+    at: Sequence[int] = (0, 1, 2, 5, 10, 20),
+    run: Run = ONE_PROCESS,
+    **options: Any,
 ) -> list[dict[str, float]]:
     """Every figure of :func:`score` after so many attack steps, one row for each number in ``at``.
 
@@ -24,13 +31,27 @@ def attack_curve(
         energy: energies of equations (N, L).
         x0: where the attack starts, (N, L); samples of the language model.
         at: attack steps, rising, 0 or larger.
+        run: shares the chains between its processes.
         options: passed to :func:`substitution`; ``free`` is by default every digit.
+
+    Returns:
+        Rows with ``steps``, the figures of ``score``, and in the last row the shares ``frozen`` and ``toggling``.
     """
-    options = {"free": Format(n_digits).digit_positions()} | options
-    negatives = substitution(energy, x0, n_steps=max(at), synonyms=digit_synonyms(), keep_path=True, **options)
+    return attack_path(energy, x0, n_digits=n_digits, at=at, run=run, **options)[0]
+
+
+def attack_path(
+    energy: Energy, x0: Tensor, *, n_digits: int, at: Sequence[int], run: Run, **options: Any
+) -> tuple[list[dict[str, float]], Tensor]:
+    """The rows of :func:`attack_curve` and the states (len(at), N, L) they are scores of."""
+    options = {"free": Format(n_digits).digit_positions(), "synonyms": digit_synonyms()} | options
+    negatives = substitution(energy, run.share(x0), n_steps=max(at), keep_path=True, **options)
     assert negatives.path is not None
-    shares = {name: float(negatives.info[name].float().mean()) for name in ("frozen", "toggling")}
-    return [{"steps": k, **score(negatives.path[k], n_digits, x0=x0), **(shares if k == max(at) else {})} for k in at]
+    path = run.gather(negatives.path[list(at)], dim=1)
+    ends = {name: float(run.gather(negatives.info[name].float()).mean()) for name in ("frozen", "toggling")}
+    rows = [{"steps": k, **score(x, n_digits, x0=x0)} for k, x in zip(at, path, strict=True)]
+    rows[-1] |= ends
+    return rows, path
 
 
 def resampling_curve(

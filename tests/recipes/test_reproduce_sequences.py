@@ -1,0 +1,123 @@
+"""The whole experiment at smoke size: every stage, killed and resumed, and the claims as comparisons that can fail."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ebm_course.recipes import reproduce_sequences as reproduction
+from ebm_course.recipes.findings import Findings
+from ebm_course.recipes.reproduce_sequences import CPU, PAPER, SMOKE, Config, plan, reproduce
+from ebm_course.recipes.sequence_experiment import Experiment
+from ebm_course.recipes.sequence_findings import _clearly_positive
+from ebm_course.recipes.stages import Stages
+from ebm_course.runtime import setup
+
+
+def run_smoke(folder: Path, config: Config = SMOKE) -> Findings:
+    return reproduce(config, setup(0, device="cpu", quiet=True), folder=folder, progress=False)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Findings]:
+    folder = tmp_path_factory.mktemp("sequences")
+    return folder, run_smoke(folder)
+
+
+@pytest.mark.parametrize("config", [PAPER, CPU, SMOKE])
+def test_the_plan_names_every_stage_in_order(config: Config, tmp_path: Path) -> None:
+    run = setup(0, device="cpu", quiet=True)
+    stages = Stages(tmp_path, plan(config), config={}, run=run, progress=False)
+    assert list(plan(config)) == list(Experiment(config, run, stages).in_order())
+
+
+def test_every_preset_trains_all_methods_on_one_number_of_digits() -> None:
+    for config in (PAPER, CPU, SMOKE):
+        parts = [config.lm, config.energy, config.short, *config.methods.values(), *config.ideas.values()]
+        assert {part.n_digits for part in parts} == {config.n_digits}
+        assert set(config.methods) == set(PAPER.methods) and set(config.ideas) == set(PAPER.ideas)
+    assert (PAPER.n_digits, CPU.n_digits) == (10, 10)
+    assert [PAPER.methods[name].n_epochs for name in PAPER.methods] == [5, 55, 55, 55, 55]
+    assert PAPER.lm.n_epochs == PAPER.energy.n_epochs == 500
+
+
+@pytest.mark.slow
+def test_every_number_and_curve_is_found_and_finite(found: tuple[Path, Findings]) -> None:
+    findings = found[1]
+    names = [entry.name for entry in findings.entries]
+    assert len(set(names)) == len(names)
+    assert all(math.isfinite(v) for entry in findings.entries for v in entry.values)
+    assert all(len(line) == len(curve.x) for curve in findings.curves for line in curve.runs)
+    by_name = {entry.name: entry for entry in findings.entries}
+    assert len(by_name["adversarial/literal/free/correctness"].values) == SMOKE.n_runs
+    assert len(by_name["idea/grown-ema/memory/answer/exact"].values) == 1
+    for attack in ("literal", "memory"):
+        assert by_name[f"grown/{attack}/answer/operands_moved"].values == (0.0, 0.0)
+    curves = {curve.name: curve for curve in findings.curves}
+    start = curves["likelihood/literal/free"].runs[0][0]
+    assert curves["equal/grown/Gibbs"].x[0] == 0
+    assert all(line[0] == start for line in curves["adversarial/memory/answer"].runs)  # all begin at the same samples
+
+
+@pytest.mark.slow
+def test_a_finished_experiment_does_nothing_again_and_grows_by_a_run(
+    found: tuple[Path, Findings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, findings = found
+    again = run_smoke(folder)
+    assert again == findings
+    done = []
+    original = Stages.do
+
+    def watched(self: Stages, name: str, work: Callable[[Path], Any]) -> Any:
+        return original(self, name, lambda path: (done.append(name), work(path))[1])
+
+    monkeypatch.setattr(Stages, "do", watched)
+    more = run_smoke(folder, dataclasses.replace(SMOKE, n_runs=SMOKE.n_runs + 1))
+    assert done and all(name.startswith(f"run-{SMOKE.n_runs}/") for name in done)
+    assert len({entry.name: entry for entry in more.entries}["grown/literal/free/exact"].values) == SMOKE.n_runs + 1
+
+
+@pytest.mark.slow
+def test_a_killed_experiment_ends_with_the_same_numbers(
+    found: tuple[Path, Findings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Experiment, "_measure_method", _kill)
+        with pytest.raises(KeyboardInterrupt):
+            run_smoke(tmp_path)
+    resumed = run_smoke(tmp_path)
+    assert [(e.name, e.values, e.holds) for e in resumed.entries] == [
+        (e.name, e.values, e.holds) for e in found[1].entries
+    ]
+    assert resumed.curves == found[1].curves
+
+
+def test_another_experiment_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    setup(0, device="cpu", quiet=True)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="holds an experiment with another"):
+        run_smoke(tmp_path)
+
+
+def test_a_difference_counts_where_it_is_above_twice_its_standard_error() -> None:
+    assert _clearly_positive([0.1, 0.12, 0.11]) is True
+    assert _clearly_positive([0.3, -0.1, 0.05]) is False
+    assert _clearly_positive([-0.1, -0.12]) is False
+    assert _clearly_positive([0.5]) is None
+
+
+def test_methods_take_only_changes_that_they_have_a_field_for() -> None:
+    changed = reproduction.methods(n_attack_steps=3, batch_size=7)
+    assert {method.batch_size for method in changed.values()} == {7}
+    assert changed["adversarial"].n_attack_steps == changed["grown"].n_attack_steps == 3  # type: ignore[union-attr]
+    assert changed["no-attack"].n_attack_steps == 0  # type: ignore[union-attr]
+
+
+def _kill(*_: object) -> None:
+    raise KeyboardInterrupt
