@@ -48,18 +48,22 @@ def quality_against_evaluations(
             than one.
         n_digits: digits of an operand.
         budgets: energy evaluations a chain, rising.
-        run: names the random streams and shares the chains between processes.
+        run: names the random streams; its processes take turns at the pairs of sampler and budget.
         name: of the energy, for the random streams.
 
     Returns:
         sampler -> one correctness for each budget.
     """
-    curves: dict[str, list[float]] = {}
-    for sampler, sample in samplers(n_digits).items():
-        generator = run.generator(f"{name}/{sampler}")
-        drawn = [sample(energy, run.share(starts), budget, generator) for budget in budgets]
-        curves[sampler] = [float(correctness(run.gather(x), n_digits).mean()) for x in drawn]
-    return curves
+    chosen = samplers(n_digits)
+    quality = torch.zeros(len(chosen), len(budgets), device=starts.device)
+    for turn, (i, j) in enumerate((i, j) for i in range(len(chosen)) for j in range(len(budgets))):
+        if turn % run.n_processes == run.rank:
+            sampler = list(chosen)[i]
+            generator = run.generator(f"{name}/{sampler}/{budgets[j]}")
+            x = chosen[sampler](energy, starts, budgets[j], generator)
+            quality[i, j] = correctness(x, n_digits).mean()
+    whole = run.mean(quality) * run.n_processes
+    return dict(zip(chosen, whole.tolist(), strict=True))
 
 
 def samplers(n_digits: int) -> dict[str, Sampled]:
