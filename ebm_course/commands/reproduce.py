@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ebm_course import files
 from ebm_course.commands import choices, provenance
 from ebm_course.commands.choices import RefusedError
 from ebm_course.recipes.findings import Findings
@@ -33,6 +35,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--device", help="a torch device; by default a GPU if there is one")
     parser.add_argument("--folder", type=Path, help="where the work is kept; the same command again goes on there")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--checkpoints", type=Path, metavar="FOLDER", help="write its small checkpoints there as well")
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--out", type=Path, metavar="FILE", help="the record to write, by default in the folder")
     place.add_argument("--record", action="store_true", help="write the record into the course's own ledger")
@@ -43,6 +46,8 @@ def reproduce(options: argparse.Namespace) -> int:
     """Run an experiment and write its record; refuses what cannot work before the work starts."""
     module, config = _module(options.what), _config(options)
     key = f"{options.what}-{options.preset}"
+    if options.checkpoints and not hasattr(module, "small_checkpoints"):
+        raise RefusedError(f"{options.what!r} has no small checkpoints to write.")
     folder = options.folder or Path("ebm-course-runs") / key
     out = _out(options, folder / f"{key}.json")
     run = choices.run_of(options.seed, options.device)
@@ -55,6 +60,8 @@ def reproduce(options: argparse.Namespace) -> int:
         record = record_of(findings, config, run, options)
         ledger.write_file(record, out)
         print(f"{ledger.table(record, ledger.headlines(record))}\n\nrecorded in {out}")
+        if options.checkpoints:
+            _write_checkpoints(module.small_checkpoints(config, folder), options)
     return 0
 
 
@@ -73,6 +80,13 @@ def record_of(findings: Findings, config: Any, run: Run, options: argparse.Names
         entries=tuple(Entry.of(found) for found in findings.entries),
         curves=tuple(Curve.of(found) for found in findings.curves),
     )
+
+
+def _write_checkpoints(found: Mapping[str, Any], options: argparse.Namespace) -> None:
+    for name, (state, config, meta) in found.items():
+        note = meta | {"config": choices.plain(config), "seed": options.seed, "command": _command(options)}
+        path = options.checkpoints / f"{name}.safetensors"
+        print(f"{files.save_checkpoint(path, state, meta=note)}  {path}")
 
 
 def experiments() -> list[str]:

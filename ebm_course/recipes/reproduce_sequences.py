@@ -21,6 +21,7 @@ from ebm_course.energies.sequence_energies import CorrectedEnergy
 from ebm_course.objectives.logistic import logistic
 from ebm_course.recipes import adversarial_sequence, language_model, residual_nce
 from ebm_course.recipes.findings import Findings
+from ebm_course.recipes.sequence_checkpoints import small_checkpoints as small_checkpoints  # for the command line
 from ebm_course.recipes.sequence_experiment import Experiment
 from ebm_course.recipes.sequence_findings import findings
 from ebm_course.recipes.stages import Stages

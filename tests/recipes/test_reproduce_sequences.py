@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from ebm_course.files import load_checkpoint
 from ebm_course.recipes import reproduce_sequences as reproduction
 from ebm_course.recipes.findings import Findings
 from ebm_course.recipes.reproduce_sequences import CPU, PAPER, SMOKE, Config, plan, reproduce
@@ -96,6 +98,21 @@ def test_a_killed_experiment_ends_with_the_same_numbers(
         (e.name, e.values, e.holds) for e in found[1].entries
     ]
     assert resumed.curves == found[1].curves
+
+
+@pytest.mark.slow
+def test_small_checkpoints_hold_the_nets_in_half_precision(found: tuple[Path, Findings]) -> None:
+    folder, _ = found
+    small = reproduction.small_checkpoints(SMOKE, folder)
+    assert sorted(small) == [
+        f"arithmetic-1-{name}" for name in ("adversarial-0", "energy", "grown-0", "lm", "residual-0")
+    ]
+    state, config, meta = small["arithmetic-1-grown-0"]
+    whole, _ = load_checkpoint(folder / "run-0" / "grown" / "net.safetensors")
+    assert config is SMOKE.methods["grown"] and meta["head"] == "PooledEnergy"
+    for key, value in state.items():
+        assert value.dtype == torch.float16
+        torch.testing.assert_close(value.float(), whole[key], rtol=2**-10, atol=1e-7)
 
 
 def test_another_experiment_in_the_same_folder_is_refused(tmp_path: Path) -> None:

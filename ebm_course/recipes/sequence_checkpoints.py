@@ -1,0 +1,45 @@
+"""The nets of a sequence experiment that are worth keeping, small: both pretrained ones, the first run's energies.
+
+Weights are stored in half precision, which halves the file and changes a weight by one part in two thousand at most.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from ebm_course.files import load_checkpoint
+from ebm_course.recipes.sequence_experiment import NET
+
+if TYPE_CHECKING:
+    from ebm_course.recipes.reproduce_sequences import Config
+
+ENERGIES = {"residual-long": "residual", "adversarial": "adversarial", "grown": "grown"}
+
+
+def small_checkpoints(config: Config, folder: Path) -> dict[str, tuple[dict[str, Tensor], Any, dict[str, Any]]]:
+    """Name of each checkpoint -> its weights in half precision, its configuration, and the rest of its note.
+
+    Args:
+        config: of the experiment.
+        folder: where its stages lie, all of them done.
+
+    Raises:
+        FileNotFoundError: a stage is not done.
+    """
+    n = config.n_digits
+    paths: dict[str, tuple[Path, Any]] = {
+        f"arithmetic-{n}-lm": (folder / "lm" / "best.safetensors", config.lm),
+        f"arithmetic-{n}-energy": (folder / "energy" / NET, config.energy),
+    }
+    for name, short in ENERGIES.items():
+        paths[f"arithmetic-{n}-{short}-0"] = (folder / "run-0" / name / NET, config.methods[name])
+    found = {}
+    for name, (path, made) in paths.items():
+        state = {key: value.half() for key, value in load_checkpoint(path)[0].items()}
+        meta: dict[str, Any] = {"n_digits": n, "precision": "float16"}
+        meta |= {"head": made.head.__name__} if hasattr(made, "head") else {}
+        found[name] = (state, made, meta)
+    return found
