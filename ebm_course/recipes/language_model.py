@@ -9,6 +9,7 @@ fields here, because the second decides the headline: a net that saw 1,000 rows 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from ebm_course.runtime import ONE_PROCESS, Run
 from ebm_course.tasks.arithmetic import VOCABULARY, Format
 from ebm_course.training.batches import Batches
 from ebm_course.training.fit import fit
+
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,12 @@ class Config:
     decay: bool = False  # let the rate fall to 0 along a half cosine
     n_cycles: int = 1  # equal parts of training that each warm up and decay anew
     keep_best: bool = True  # unsaid: the weights of the best validation loss, or the last ones
+    precision: str = "float32"  # of the training step; "bfloat16": autocast, the weights and their updates stay float32
+    compile: bool = False  # torch.compile of the training step's two passes; on a CPU it needs a C++ compiler
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision is one of {', '.join(PRECISIONS)}: got {self.precision!r}.")
 
 
 PAPER = Config()
@@ -80,13 +89,21 @@ def make_step(
     schedule: torch.optim.lr_scheduler.LRScheduler,
     *,
     clip: float,
+    precision: str = "float32",
+    compiled: bool = False,
     run: Run = ONE_PROCESS,
 ) -> Step:
-    """Minimise -log p(x) a predicted token, in nats; each process of ``run`` takes its share of the batch."""
+    """Minimise -log p(x) a predicted token, in nats; each process of ``run`` takes its share of the batch.
+
+    With ``precision="bfloat16"`` matrix products are taken in it. With ``compiled`` the first call compiles; ``model``
+    itself and its parameters' names stay as they are.
+    """
+    forward: Callable[[Tensor], Tensor] = torch.compile(model) if compiled else model
 
     def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         model.train()
-        nll = model(run.share(batch.x)).mean() / (batch.x.shape[1] - 1)
+        with torch.autocast(batch.x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            nll = forward(run.share(batch.x)).float().mean() / (batch.x.shape[1] - 1)
         log = update(Loss(nll), model, optimizer, clip=clip, run=run)
         schedule.step()
         return log
@@ -106,7 +123,9 @@ def fit_model(
     n_steps = config.n_epochs * batches.steps_per_epoch
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: _rate(i, n_steps, config))
     rows = fit(
-        make_step(model, optimizer, schedule, clip=config.clip, run=run),
+        make_step(
+            model, optimizer, schedule, clip=config.clip, precision=config.precision, compiled=config.compile, run=run
+        ),
         batches,
         n_steps=n_steps,
         generator=run.generator("language_model"),
