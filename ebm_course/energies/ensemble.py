@@ -1,0 +1,137 @@
+r"""R energies of one architecture as one energy of R blocks of chains: row m of R N rows belongs to energy m // N.
+
+.. math:: E(x)_m = E_{\theta_{\lfloor m / N \rfloor}}(x_m)
+
+So R runs train side by side with samplers that know nothing of it: K candidates a chain keep the blocks where they
+are. Chains may not leave, because the blocks would no longer be equal: ``core.can_select`` is False of an ensemble.
+Data and negatives are stacked block by block, never all data first. A proposal that reads one table of embeddings for
+all chains (``by_short_list``) does not fit: each member has its own. It knows no task, no sampler and no loss.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from ebm_course.core import check_tokens
+
+
+class Ensemble:
+    """Energies of R equal blocks of rows, from modules that are equal but for the values in them.
+
+    ``module`` holds every parameter and buffer of the members stacked, (R, *shape), under the members' own names: an
+    optimiser that works entry by entry on it is R optimisers. Where the members have ``embed`` and
+    ``from_embeddings``, so has the ensemble. ``n_values`` is theirs.
+
+    Args:
+        energies: the members, R of them, on one device; copied. Settings such as ``causal`` are the first one's.
+
+    Raises:
+        ValueError: none, or one that has other parameters or another class than the first.
+    """
+
+    def __init__(self, energies: Sequence[nn.Module]):
+        _check_equal(energies)
+        self.size = len(energies)
+        each = [_tensors(_Called(energy)) for energy in energies]
+        stacked = {name: torch.stack([tensors[name] for tensors in each]) for name in each[0]}
+        self.module = _with_tensors(_Called(energies[0]), stacked)
+        self.n_values: int | None = getattr(energies[0], "n_values", None)
+        if hasattr(energies[0], "from_embeddings"):
+            self.embed = partial(self._call, "embed")
+            self.from_embeddings = partial(self._call, "from_embeddings")
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """E (R N,) of states (R N, *S)."""
+        return self._call("__call__", x)
+
+    def members(self) -> list[nn.Module]:
+        """The R energies apart, as copies, in the mode the ensemble is in."""
+        stacked = _tensors(self.module)
+        apart = [{name: t[r].clone() for name, t in stacked.items()} for r in range(self.size)]
+        return [_with_tensors(self.module, own).energy for own in apart]
+
+    def blocks(self, x: Tensor) -> Tensor:
+        """(R N, ...) as (R, N, ...), a view where that is possible.
+
+        Raises:
+            ValueError: the rows do not make R equal blocks.
+        """
+        if len(x) % self.size:
+            raise ValueError(
+                f"an ensemble of {self.size} energies takes {self.size} equal blocks of rows: got {len(x)} rows. "
+                f"Pass a multiple of {self.size}, all rows of the first energy first."
+            )
+        return x.unflatten(0, (self.size, len(x) // self.size))
+
+    def _call(self, method: str, *states: Tensor) -> Tensor:
+        for x in states:
+            if self.n_values and x.device.type == "cpu" and x.dtype == torch.int64 and x.ndim == 2:
+                check_tokens(x, self.n_values)  # a token too large would be read in the next member's table
+
+        def one(tensors: dict[str, Tensor], *x: Tensor) -> Tensor:
+            value: Tensor = functional_call(self.module, tensors, (method, *x), tie_weights=False)
+            return value
+
+        blocks = [self.blocks(x) for x in states]
+        with _attention(blocks[0].device):
+            return vmap(one, randomness="different")(_tensors(self.module), *blocks).flatten(0, 1)
+
+
+class _Called(nn.Module):
+    """An energy whose methods are reached through ``forward``, which is all that ``functional_call`` calls."""
+
+    def __init__(self, energy: nn.Module):
+        super().__init__()
+        self.energy = energy
+
+    def forward(self, method: str, *x: Tensor) -> Tensor:
+        value: Tensor = getattr(self.energy, method)(*x)
+        return value
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    """All parameters and buffers, tied ones under each of their names."""
+    return {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers())}
+
+
+def _with_tensors(module: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
+    """A copy of the module with other tensors under the same names, whatever their shapes; tied ones stay tied."""
+    made = copy.deepcopy(module)
+    new: dict[int, nn.Parameter] = {}
+    for prefix, part in made.named_modules():
+        dot = f"{prefix}." if prefix else ""
+        for name, old in part._parameters.items():
+            if old is not None:
+                if id(old) not in new:
+                    new[id(old)] = nn.Parameter(tensors[dot + name].detach(), requires_grad=old.requires_grad)
+                part._parameters[name] = new[id(old)]
+        for name, buffer in part._buffers.items():
+            if buffer is not None:
+                part._buffers[name] = tensors[dot + name].detach()
+    return made
+
+
+def _attention(device: torch.device) -> AbstractContextManager[Any]:
+    """On a CPU attention as plain products: the fused kernel there would be called once a member."""
+    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
+
+
+def _check_equal(energies: Sequence[nn.Module]) -> None:
+    if not energies:
+        raise ValueError("an ensemble has one energy or more: got none.")
+    first = {name: t.shape for name, t in _tensors(energies[0]).items()}
+    for r, energy in enumerate(energies):
+        if type(energy) is not type(energies[0]) or {name: t.shape for name, t in _tensors(energy).items()} != first:
+            raise ValueError(
+                f"the members of an ensemble differ in values only: energy {r}, a {type(energy).__name__}, has other "
+                f"parameters than energy 0, a {type(energies[0]).__name__}. Build all of them alike."
+            )
