@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ebm_course.core import Batch, Loss, Negatives, Step
+from ebm_course.core import Batch, Energy, Loss, Negatives, Step
 from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy
 from ebm_course.objectives.contrastive import contrastive
 from ebm_course.objectives.logistic import logistic
@@ -146,7 +146,7 @@ def make_step(
     return step
 
 
-def attack(energy: PooledEnergy, x_lm: Tensor, *, n_steps: int, config: Config) -> Negatives:
+def attack(energy: Energy, x_lm: Tensor, *, n_steps: int, config: Config, keep_path: bool = False) -> Negatives:
     """The configured attack on digits of (N, L) sequences."""
     layout = Format(config.n_digits)
     return substitution(
@@ -158,6 +158,7 @@ def attack(energy: PooledEnergy, x_lm: Tensor, *, n_steps: int, config: Config) 
         include_current=config.include_current,
         position_memory=config.position_memory,
         propose=config.propose,
+        keep_path=keep_path,
     )
 
 
