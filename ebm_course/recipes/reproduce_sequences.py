@@ -56,8 +56,12 @@ def methods(**changes: Any) -> dict[str, Method]:
     }
 
 
-def ideas(**changes: Any) -> dict[str, Method]:
-    """One change at a time, each from ``adversarial`` or from ``grown``, trained by the first run only."""
+def ideas(n_fresh: int = 55_000, **changes: Any) -> dict[str, Method]:
+    """One change at a time, each from ``adversarial`` or from ``grown``, trained by the first run only.
+
+    ``grown-fresh`` sees ``n_fresh`` rows and as many samples of P_LM once each, so that nothing can be memorised.
+    """
+    once: dict[str, Any] = {"n_epochs": 1, "n_rows": n_fresh, "n_noise": n_fresh}
     corrected = replace(_ADVERSARIAL, head=CorrectedEnergy, rate=2e-4, include_current=True)
     each = {
         "logistic": replace(_ADVERSARIAL, objective=logistic),
@@ -70,7 +74,8 @@ def ideas(**changes: Any) -> dict[str, Method]:
         "corrected": corrected,
         "corrected-memory": replace(corrected, position_memory=True, answer_only=True),
     }
-    return {name: _changed(config, changes) for name, config in each.items()}
+    found = {name: _changed(config, changes) for name, config in each.items()}
+    return found | {"grown-fresh": _changed(replace(_GROWN, **once), changes, keep=tuple(once))}
 
 
 @dataclass(frozen=True)
@@ -112,9 +117,25 @@ CPU = Config(
         language_model.PAPER_ENERGY, dropout=0.0, batch_size=128, rate=2e-3, n_epochs=2, warm_up=0.05, decay=True
     ),
     methods=methods(n_attack_steps=5, n_epochs=20, batch_size=25),
-    ideas=ideas(n_attack_steps=5, n_epochs=20, batch_size=25),
-    n_runs=3,
+    ideas={
+        name: method
+        for name, method in ideas(20_000, n_attack_steps=5, n_epochs=20, batch_size=25).items()
+        if name in ("grown-fresh", "corrected", "corrected-memory")  # the others need the time: see NOTEBOOK
+    },
+    n_runs=2,
     n_samples=128,
+    n_proposals=8_000,
+    n_chains=48,
+    budgets=(0, 11, 22, 55, 110, 220, 550),
+)
+NOTEBOOK = Config(
+    lm=language_model.NOTEBOOK,
+    energy=language_model.NOTEBOOK_ENERGY,
+    short=replace(language_model.NOTEBOOK_ENERGY, n_epochs=6),
+    methods=methods(n_digits=3, n_attack_steps=5),
+    ideas=ideas(50_000, n_digits=3, n_attack_steps=5),
+    n_runs=3,
+    n_samples=200,
     n_proposals=8_000,
     n_chains=48,
     budgets=(0, 11, 22, 55, 110, 220, 550),
@@ -132,7 +153,7 @@ SMOKE = Config(
     energy=replace(language_model.SMOKE, width=8, n_heads=2),
     short=replace(language_model.SMOKE, width=8, n_heads=2, n_epochs=1),
     methods=methods(**_TINY),
-    ideas=ideas(**_TINY),
+    ideas=ideas(20, **_TINY),
     n_runs=2,
     n_samples=8,
     attack_steps=(0, 1, 2),
@@ -172,7 +193,7 @@ def plan(config: Config) -> dict[str, float]:
         for name in config.methods:
             stages |= {f"run-{k}/{name}": 3.0, f"run-{k}/{name}-measured": 0.7}
     stages |= {"options": 2.0, "equal": 5.0, "memorised": 1.0}
-    return stages | {f"idea/{name}": 3.5 for name in config.ideas} | {"short-likelihood": 0.5, "short-grown": 3.5}
+    return stages | {f"idea/{name}": 3.5 for name in config.ideas} | {"short-likelihood": 0.5, "short-corrected": 3.5}
 
 
 def _named(value: Any) -> str:

@@ -83,7 +83,7 @@ class Experiment:
         for name, method in config.ideas.items():
             order[f"idea/{name}"] = partial(self._idea, method, "energy")
         order["short-likelihood"] = lambda _: self._measured(self._pretrained("short"))
-        order["short-grown"] = partial(self._idea, config.methods["grown"], "short")
+        order["short-corrected"] = partial(self._idea, config.ideas["corrected"], "short")
         return order
 
     def _lm(self, folder: Path) -> dict[str, Any]:

@@ -89,7 +89,7 @@ class _Collected:
             self.attacked(name, self.runs(f"{name}-measured"), seconds=self.seconds(name))
         for name in self.config.ideas:
             self.attacked(f"idea/{name}", [self.results[f"idea/{name}"]], seconds=self.stages.seconds(f"idea/{name}"))
-        for name in ("short-likelihood", "short-grown"):
+        for name in ("short-likelihood", "short-corrected"):
             self.attacked(name, [self.results[name]])
         for name, result in self.results["memorised"].items():
             self.attacked(f"memorised/{name}", [result])

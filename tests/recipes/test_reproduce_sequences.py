@@ -14,7 +14,7 @@ import torch
 from ebm_course.files import load_checkpoint
 from ebm_course.recipes import reproduce_sequences as reproduction
 from ebm_course.recipes.findings import Findings
-from ebm_course.recipes.reproduce_sequences import CPU, PAPER, SMOKE, Config, plan, reproduce
+from ebm_course.recipes.reproduce_sequences import CPU, NOTEBOOK, PAPER, SMOKE, Config, plan, reproduce
 from ebm_course.recipes.sequence_experiment import Experiment
 from ebm_course.recipes.sequence_findings import _clearly_positive
 from ebm_course.recipes.stages import Stages
@@ -31,7 +31,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Findings]:
     return folder, run_smoke(folder)
 
 
-@pytest.mark.parametrize("config", [PAPER, CPU, SMOKE])
+@pytest.mark.parametrize("config", [PAPER, CPU, NOTEBOOK, SMOKE])
 def test_the_plan_names_every_stage_in_order(config: Config, tmp_path: Path) -> None:
     run = setup(0, device="cpu", quiet=True)
     stages = Stages(tmp_path, plan(config), config={}, run=run, progress=False)
@@ -39,11 +39,15 @@ def test_the_plan_names_every_stage_in_order(config: Config, tmp_path: Path) -> 
 
 
 def test_every_preset_trains_all_methods_on_one_number_of_digits() -> None:
-    for config in (PAPER, CPU, SMOKE):
+    for config in (PAPER, CPU, NOTEBOOK, SMOKE):
         parts = [config.lm, config.energy, config.short, *config.methods.values(), *config.ideas.values()]
         assert {part.n_digits for part in parts} == {config.n_digits}
-        assert set(config.methods) == set(PAPER.methods) and set(config.ideas) == set(PAPER.ideas)
-    assert (PAPER.n_digits, CPU.n_digits) == (10, 10)
+        assert set(config.methods) == set(PAPER.methods)
+        assert set(config.ideas) == set(PAPER.ideas) or config is CPU
+    assert (PAPER.n_digits, CPU.n_digits, NOTEBOOK.n_digits) == (10, 10, 3)
+    fresh = CPU.ideas["grown-fresh"]
+    updates = [c.n_epochs * c.n_rows // c.batch_size for c in (fresh, CPU.methods["grown"])]
+    assert updates[0] == updates[1]  # equal budgets
     assert [PAPER.methods[name].n_epochs for name in PAPER.methods] == [5, 55, 55, 55, 55]
     assert PAPER.lm.n_epochs == PAPER.energy.n_epochs == 500
 
