@@ -83,7 +83,8 @@ class Experiment:
         for name, method in config.ideas.items():
             order[f"idea/{name}"] = partial(self._idea, method, "energy")
         order["short-likelihood"] = lambda _: self._measured(self._pretrained("short"))
-        order["short-corrected"] = partial(self._idea, config.ideas["corrected"], "short")
+        if "corrected" in config.ideas:
+            order["short-corrected"] = partial(self._idea, config.ideas["corrected"], "short")
         return order
 
     def _lm(self, folder: Path) -> dict[str, Any]:
@@ -180,7 +181,7 @@ class Experiment:
         }
 
     def _memorised(self, _: Path) -> dict[str, Any]:
-        return {name: self._measured(self._energy(name), "last") for name in ("likelihood", *COMPARED)}
+        return {name: self._measured(self._energy(name), "last") for name in ("likelihood", "grown")}
 
     def _idea(self, method: Method, base: str, folder: Path) -> dict[str, Any]:
         trained = self._train(method, 0, base, folder)

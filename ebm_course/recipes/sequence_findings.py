@@ -90,7 +90,8 @@ class _Collected:
         for name in self.config.ideas:
             self.attacked(f"idea/{name}", [self.results[f"idea/{name}"]], seconds=self.stages.seconds(f"idea/{name}"))
         for name in ("short-likelihood", "short-corrected"):
-            self.attacked(name, [self.results[name]])
+            if name in self.results:
+                self.attacked(name, [self.results[name]])
         for name, result in self.results["memorised"].items():
             self.attacked(f"memorised/{name}", [result])
 
