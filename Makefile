@@ -11,6 +11,7 @@ endif
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-course
 LAB_STAMP := $(VENV)/.installed-lab
+BENCH_STAMP := $(VENV)/.installed-bench
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 
 .PHONY: help install book test notebooks figures results lint bench lab clean
@@ -39,6 +40,10 @@ $(LAB_STAMP): $(STAMP)
 	@$(PIP) --quiet --editable '.[lab]'
 	@touch $@
 
+$(BENCH_STAMP): $(STAMP)
+	@$(PIP) --quiet --editable '.[bench]'
+	@touch $@
+
 book: $(STAMP)
 	$(BIN)/jupyter-book build book/ -W -n --keep-going
 	@echo "The pages are here: book/_build/html/index.html"
@@ -62,8 +67,8 @@ lint: $(STAMP)
 	$(BIN)/python book/_scripts/refresh_notebooks.py --check
 	$(BIN)/python book/_scripts/write_results.py --check
 
-bench: $(STAMP)
-	$(BIN)/python -m pytest tests/benchmarks --benchmark-only
+bench: $(BENCH_STAMP)
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-only --capture=no
 
 lab: $(LAB_STAMP)
 	$(BIN)/jupyter lab book/
