@@ -3,17 +3,18 @@ r"""Draw sequences token by token from a language model, a whole batch at a time
 .. math:: x_{t+1} \sim q(\cdot \mid x_{\le t}), \qquad \log q(x) = \sum_t \log q(x_{t+1} \mid x_{\le t})
 
 The energy is a language model with ``advance(tokens, state) -> (logits, state)``: one call a token, nothing seen is
-read again. It knows no net and no vocabulary.
+read again, and E(x) is the sum of what each token cost. It knows no net and no vocabulary.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from ebm_course.core import Negatives, check_finite, check_generator, check_tokens, energies_of, frozen
+from ebm_course.core import Negatives, check_finite, check_generator, check_tokens, frozen
 from ebm_course.samplers.gumbel import draw
 
 
@@ -63,18 +64,24 @@ def ancestral(
     if hasattr(energy, "n_values"):
         check_tokens(x0, energy.n_values)
     tokens, state, log_q = list(x0.unbind(dim=1)), None, x0.new_zeros(len(x0), dtype=torch.get_default_dtype())
+    e = log_q
     with frozen(energy):
-        for token in tokens[:-1]:
-            _, state = energy.advance(token, state)
+        for token, following in itertools.pairwise(tokens):
+            logits, state = energy.advance(token, state)
+            e = e - _of(following, logits.log_softmax(dim=-1))
         for _ in range(n_steps):
             logits, state = energy.advance(tokens[-1], state)
             log_p = (logits / temperature).log_softmax(dim=-1)  # (N, V)
             tokens.append(draw(-log_p, generator=generator))
-            log_q = log_q + log_p.gather(1, tokens[-1][:, None])[:, 0]
+            log_q = log_q + _of(tokens[-1], log_p)
+            e = e - _of(tokens[-1], log_p if temperature == 1 else logits.log_softmax(dim=-1))
         x = torch.stack(tokens, dim=1)
-        e = energies_of(energy, x)
     check_finite("the language model's energy", e, "Check its weights, or train it with a lower rate.")
     return Negatives(x, {"energy": e}, log_q, _grown(x, x0.shape[1]) if keep_path else None)
+
+
+def _of(tokens: Tensor, log_p: Tensor) -> Tensor:
+    return log_p.gather(1, tokens[:, None])[:, 0]
 
 
 def _grown(x: Tensor, start: int) -> Tensor:
