@@ -121,14 +121,8 @@ class Experiment:
 
     def _train(self, method: Method, k: int, base: str, folder: Path) -> dict[str, Any]:
         recipe: Any = residual_nce if isinstance(method, residual_nce.Config) else adversarial_sequence
-        energy, rows = recipe.fit_energy(
-            method,
-            self._seeded(k),
-            pretrained=self._pretrained(base),
-            noise=self._noise(),
-            folder=folder,
-            progress=self.progress,
-        )
+        nets = {"pretrained": self._pretrained(base), "noise": self._noise()}  # before seeding: loading draws weights
+        energy, rows = recipe.fit_energy(method, self._seeded(k), folder=folder, progress=self.progress, **nets)
         self._save(folder / NET, energy, method)
         return {"rows": rows}
 
