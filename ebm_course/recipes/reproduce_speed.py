@@ -50,7 +50,7 @@ class Config:
     attack_chains: int = 16
     attack_steps: int = 40
     pretraining: language_model.Config = language_model.PAPER_ENERGY
-    modes: tuple[str, ...] = ("float32", "bfloat16", "compiled", "bfloat16-compiled")  # see speed_training.MODES
+    modes: tuple[str, ...] = ("float32", "bfloat16", "compiled")  # see speed_training.MODES
     pretraining_updates: int = 2
     processes: tuple[int, ...] = (1, 2)
     training: adversarial_sequence.Config = speed_processes.TRAINING
@@ -69,6 +69,7 @@ PAPER = Config(
     max_rows=(64, 256, 1_024, 4_096, 16_384, 65_536),
     max_rows_chains=4_096,
     attack_chains=1_024,
+    modes=("float32", "bfloat16", "compiled", "bfloat16-compiled"),
     pretraining_updates=20,
     processes=(1, 2, 4),
 )
