@@ -1,0 +1,118 @@
+"""Chapter 13: the bare remedies equal the package's, and the solutions of its exercises pass their checks."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ebm_course.core import Loss
+from ebm_course.energies.sequence_energies import LikelihoodEnergy, PooledEnergy
+from ebm_course.energies.transformer import Transformer
+from ebm_course.recipes.sequence_parts import update
+from ebm_course.runtime import Run
+from ebm_course.samplers.substitution import substitution
+
+NAME = "13_scaling_out"
+CHECKS = {1: 2, 2: 2, 3: 1, 4: 3, 5: 2}
+"""Exercise -> how many lines its check prints."""
+
+
+@pytest.fixture
+def bare(chapter: Callable[[str], Any]) -> dict[str, Any]:
+    return chapter(NAME).run("bare")
+
+
+def random_net(n_values: int, length: int, seed: int) -> Transformer:
+    torch.manual_seed(seed)
+    return Transformer(n_values, length, width=8, n_layers=2, n_heads=2, dropout=0.0)
+
+
+@pytest.mark.parametrize("max_rows", [1, 7, 300])
+def test_the_bare_search_in_pieces_equals_the_package(bare: dict[str, Any], max_rows: int):
+    energy = PooledEnergy(random_net(300, 6, seed=0)).double().eval()
+    x = torch.randint(300, (5, 6), generator=torch.Generator().manual_seed(1))
+    options = {"n_steps": 1, "synonyms": None, "include_current": True, "max_rows": max_rows}
+    for i in range(6):
+        packaged = substitution(energy, x, free=torch.arange(6) == i, **options).x
+        mine = torch.stack([bare["lowest"](energy, row, i, torch.arange(300), max_rows) for row in x])
+        assert torch.equal(mine, packaged)
+        assert not torch.equal(mine, x)
+
+
+def test_the_bare_search_never_scores_more_rows_than_allowed(bare: dict[str, Any]):
+    seen = []
+
+    def energy(x: Tensor) -> Tensor:
+        seen.append(len(x))
+        return x.sum(dim=1).double()
+
+    found = bare["lowest"](energy, torch.tensor([4, 4]), 1, torch.arange(10).flip(0), 4)
+    assert seen == [4, 4, 2]
+    assert found.tolist() == [4, 0]
+
+
+class OneOfTwo(Run):
+    """A process whose partner's message is known beforehand."""
+
+    def mean(self, x: Tensor) -> Tensor:
+        return (x + PARTNER[0]) / 2
+
+
+PARTNER: list[Tensor] = []
+
+
+def test_the_bare_workers_make_the_packages_update(bare: dict[str, Any]):
+    """Once with all rows in one process, once with a shard and the other process's gradients."""
+    x = torch.randint(16, (8, 6), generator=torch.Generator().manual_seed(2))
+    start = LikelihoodEnergy(random_net(16, 6, seed=3)).double()
+    workers = [copy.deepcopy(start), copy.deepcopy(start)]
+    bare["update_together"](workers, torch.mean, x, 0.1)
+    two = [OneOfTwo(torch.device("cpu"), 0, rank=rank, n_processes=2) for rank in range(2)]
+    PARTNER[:] = [
+        torch.cat([g.flatten() for g in torch.autograd.grad(start(two[1].share(x)).mean(), start.parameters())])
+    ]
+    for run in (Run(torch.device("cpu"), 0), two[0]):
+        energy = copy.deepcopy(start)
+        loss, sgd = Loss(energy(run.share(x)).mean()), torch.optim.SGD(energy.parameters(), lr=0.1)
+        update(loss, energy, sgd, clip=1e9, run=run)
+        for worker in workers:
+            same_weights(worker, energy)
+    assert not torch.equal(next(iter(start.parameters())), next(iter(workers[0].parameters())))
+
+
+def same_weights(one: nn.Module, other: nn.Module) -> None:
+    for p, q in zip(one.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-9, atol=1e-12)  # sums in another order, double precision
+
+
+@pytest.mark.parametrize("number", CHECKS)
+def test_the_solution_passes_its_check_and_the_placeholder_does_not(
+    chapter: Callable[[str], Any], capsys: pytest.CaptureFixture[str], number: int
+):
+    opened = chapter(NAME)
+    names = opened.run("checks", torch=torch)
+    cells = {cell["id"]: cell.source for cell in opened.notebook.cells}
+    text, task = cells[f"13-ex{number}"], cells[f"13-ex{number}-try"]
+    capsys.readouterr()
+    exec(task, names)
+    assert capsys.readouterr().out.splitlines() == ["not yet"] * CHECKS[number]
+    exec(solved(task, solution(text)), names)
+    assert capsys.readouterr().out.splitlines() == ["right"] * CHECKS[number]
+
+
+def solution(text: str) -> str:
+    """The code in the fold called Solution."""
+    fold = text.split("<summary>Solution</summary>")[1]
+    return "\n".join(re.findall(r"```python\n(.*?)```", fold, flags=re.DOTALL))
+
+
+def solved(task: str, answer: str) -> str:
+    """The cell of an exercise with its placeholder, all above the first blank line, replaced by the answer."""
+    _, rest = task.split("\n\n", maxsplit=1)
+    return f"{answer}\n{rest}"
