@@ -1,0 +1,72 @@
+"""What the chapters say of the recorded runs is asserted there, and another outcome would be noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from ebm_course.figures.curves import curves
+from ebm_course.figures.style import DATA, ENERGY, GREY, NEGATIVE
+from ebm_course.results import ledger
+from ebm_course.results.record import Record
+
+NAMES = {"plt": plt, "np": np, "curves": curves, "DATA": DATA, "ENERGY": ENERGY, "GREY": GREY, "NEGATIVE": NEGATIVE}
+CHAPTERS = {
+    3: "03_a_language_model_that_cannot_carry",
+    4: "04_residual_energies_by_noise_contrast",
+    5: "05_the_discrete_attack",
+    6: "06_adversarial_training",
+}
+PLANTED = [
+    (3, "lm/last/recited", 0.0),
+    (3, "energy/columns", 8.0),
+    (4, "claims/figure-1b/residual", 0.2),
+    (4, "resampling/residual-long", 0.3),
+    (5, "likelihood/memory/answer", 0.5),
+    (5, "likelihood/literal/answer", 0.9),
+    (5, "options/likelihood/gain-improve/answer", 0.5),
+    (5, "equal/likelihood/Gibbs with gradients", 0.5),
+    (5, "equal/likelihood/attack", 0.95),
+    (5, "residual/fooled", 0.3),
+    (6, "grown/literal/free/correctness", 0.1),
+    (6, "no-attack/literal/free/correctness", 0.5),
+    (6, "grown/auroc_lm", 0.95),
+    (6, "grown/memory/answer/exact", 0.5),
+    (6, "likelihood/fooled", 0.5),
+    (6, "equal/grown/Gibbs", 1.0),
+]
+"""Chapter, an entry or a curve, and a value that would make one of its sentences untrue."""
+
+
+@pytest.fixture(autouse=True)
+def no_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
+
+
+@pytest.mark.parametrize("number", CHAPTERS)
+def test_what_a_chapter_says_of_the_recorded_run_holds(chapter: Callable[[str], Any], number: int):
+    chapter(CHAPTERS[number]).run("recorded", **NAMES)
+
+
+@pytest.mark.parametrize("number, name, value", PLANTED)
+def test_another_outcome_would_be_noticed(
+    chapter: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, number: int, name: str, value: float
+):
+    read = ledger.read
+    monkeypatch.setattr(ledger, "read", lambda key: planted(read(key), name, value))
+    with pytest.raises(AssertionError):
+        chapter(CHAPTERS[number]).run("recorded", **NAMES)
+
+
+def planted(record: Record, name: str, value: float) -> Record:
+    """The record with ``value`` in every run of the entries and curves of this name."""
+    entries = (
+        replace(e, value=value, values=(value,) * len(e.values)) if e.name == name else e for e in record.entries
+    )
+    lines = (replace(c, runs=[[value] * len(c.x) for _ in c.runs]) if c.name == name else c for c in record.curves)
+    return replace(record, entries=tuple(entries), curves=tuple(lines))
