@@ -1,7 +1,8 @@
 """Results of the sequence experiment's stages as numbers with the paper's claims beside them.
 
 A claim of the paper that names no number is put as a comparison that can fail: a difference counts where it is above
-twice its standard error over runs. Knows the names and the form of the stages' results, no net and no file.
+twice its standard error over runs, and a rise by resampling is marginal below
+:data:`MARGINAL`. Knows the names and the form of the stages' results, no net and no file.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ WORDS = {
     "adversarial": "Algorithm 1 as printed",
     "grown": "Algorithm 1, logistic loss, budget grown with the energy's strength",
 }
+MARGINAL = 0.15  # correctness; the published curve of the baseline's notebook rises by 0.14
 PLACES = {"free": "every digit free", "answer": "digits of the answer only"}
 WAYS = {"literal": "the paper's attack", "memory": "attack with position memory"}
 
@@ -149,7 +151,7 @@ class _Collected:
             )
             rise = [line[-1] - line[0] for line in lines]
             what = f"{WORDS[name]}: correctness resampled out of {sizes[-1]} minus out of {sizes[0]}"
-            self.add(f"claims/figure-1b/{name}", what, rise, paper=claim, holds=max(rise) < 0.15)
+            self.add(f"claims/figure-1b/{name}", what, rise, paper=claim, holds=max(rise) < MARGINAL)
 
     def beyond(self) -> None:
         for key, rows in self.results["options"].items():
