@@ -78,11 +78,6 @@ def ideas(n_fresh: int = 55_000, **changes: Any) -> dict[str, Method]:
     return found | {"grown-fresh": _changed(replace(_GROWN, **once), changes, keep=tuple(once))}
 
 
-def _only(found: Mapping[str, Method], *names: str) -> dict[str, Method]:
-    """Some of the ideas: all of them take two hours more on two cores."""
-    return {name: found[name] for name in names}
-
-
 @dataclass(frozen=True)
 class Config:
     """The paper's experiment in full by default."""
@@ -122,7 +117,7 @@ CPU = Config(
         language_model.PAPER_ENERGY, dropout=0.0, batch_size=128, rate=2e-3, n_epochs=2, warm_up=0.05, decay=True
     ),
     methods=methods(n_attack_steps=5, n_epochs=20, batch_size=25),
-    ideas=_only(ideas(20_000, n_attack_steps=5, n_epochs=20, batch_size=25), "grown-fresh", "corrected-memory"),
+    ideas=ideas(20_000, n_attack_steps=5, n_epochs=20, batch_size=25),
     n_runs=2,
     n_samples=128,
     n_proposals=8_000,
@@ -134,7 +129,7 @@ NOTEBOOK = Config(
     energy=language_model.NOTEBOOK_ENERGY,
     short=replace(language_model.NOTEBOOK_ENERGY, n_epochs=6),
     methods=methods(n_digits=3, n_attack_steps=5),
-    ideas=_only(ideas(50_000, n_digits=3, n_attack_steps=5), "logistic", "grown-memory", "corrected", "grown-fresh"),
+    ideas=ideas(50_000, n_digits=3, n_attack_steps=5),
     n_runs=3,
     n_samples=200,
     n_proposals=8_000,
