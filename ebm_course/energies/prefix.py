@@ -15,6 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ebm_course.energies.branches import branches
 from ebm_course.energies.transformer import Cache, Transformer
 
 
@@ -55,23 +56,26 @@ class Reading:
     def substituted(self, position: Tensor, values: Tensor, *, max_rows: int) -> Tensor:
         """Energies (N, K) of x with each of ``values`` (N, K) at ``position`` (N,), equal to a full pass over each.
 
-        At most ``max_rows`` sequences are scored at once. Reads the device once.
+        As many tokens are read at once as ``max_rows`` whole sequences have, at most. Reads the device once.
         """
-        n, k = values.shape
-        chains = min(n, max(1, max_rows // k))
+        (n, k), length = values.shape, self.x.shape[1]
+        tokens = max_rows * length
         order = position.argsort()
-        starts = position[order[::chains]].tolist()
-        e = self.features.new_empty(n, k)
-        for rows, start in zip(order.split(chains), starts, strict=True):
-            for columns in torch.arange(k, device=values.device).split(max_rows):
+        starts = position[order].tolist()
+        e, done = self.features.new_empty(n, k), 0
+        while done < n:
+            start = starts[done]
+            rows = order[done : done + max(1, tokens // (k * (length - start)))]
+            for columns in torch.arange(k, device=values.device).split(max(1, tokens // (length - start))):
                 e[rows[:, None], columns] = self._group(rows, start, position[rows], values[rows][:, columns])
+            done += len(rows)
         return e
 
     def _group(self, rows: Tensor, start: int, position: Tensor, values: Tensor) -> Tensor:
         (m, k), x = values.shape, self.x[rows]
         past = [(key[rows, :, :start], value[rows, :, :start]) for key, value in self.cache]
         changed = self.energy.embed(values.reshape(-1, 1)).view(m, k, -1)
-        h = self.energy.net.branches(self.energy.embed(x[:, start:]), changed, position - start, past)
+        h = branches(self.energy.net, self.energy.embed(x[:, start:]), changed, position - start, past)
         tail = x[:, None, start:].repeat(1, k, 1)  # (M, K, T)
         tail.scatter_(2, (position - start)[:, None, None].expand(m, k, 1), values[..., None])
         return self.energy.after(h, tail, self.features[rows, :start], x[:, :start])

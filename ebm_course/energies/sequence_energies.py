@@ -31,11 +31,13 @@ def sequence_nll(logits: Tensor, x: Tensor) -> Tensor:
 def nll_after(net: Transformer, h: Tensor, x: Tensor, before_h: Tensor, before_x: Tensor) -> Tensor:
     """-log p (M, K) of prefixes (M, S) with K continuations (M, K, T) each; features as in SequenceEnergy.after."""
     m, k = x.shape[:2]
-    shared = sequence_nll(net.to_logits(before_h), before_x)[:, None] if before_x.shape[1] else h.new_zeros(m, 1)
-    # The prefix's last feature predicts the continuation's first token.
-    last_h, last_x = (t[:, None, -1:].expand(m, k, *t[:, -1:].shape[1:]) for t in (before_h, before_x))
-    h, x = torch.cat([last_h, h], dim=2), torch.cat([last_x, x], dim=2)
-    return shared + sequence_nll(net.to_logits(h).flatten(0, 1), x.flatten(0, 1)).view(m, k)
+    logits = net.to_logits(h)  # (M, K, T, V)
+    if not before_x.shape[1]:
+        return sequence_nll(logits.flatten(0, 1), x.flatten(0, 1)).view(m, k)
+    before = net.to_logits(before_h)  # (M, S, V); its last row predicts the continuation's first token
+    logits = torch.cat([before[:, None, -1:].expand(m, k, 1, -1), logits], dim=2).flatten(0, 1)
+    x = torch.cat([before_x[:, None, -1:].expand(m, k, 1), x], dim=2).flatten(0, 1)
+    return sequence_nll(before, before_x)[:, None] + sequence_nll(logits, x).view(m, k)
 
 
 class SequenceEnergy(nn.Module):

@@ -47,11 +47,15 @@ class Block(nn.Module):
         length, seen = h.shape[1], k.shape[2] - h.shape[1]
         mask = None
         if causal and seen and length > 1:  # row t sees all of the past and positions 0..t of its own
-            mask = q.new_ones(length, seen + length, dtype=torch.bool).tril(seen)
+            mask = q.new_full((length, seen + length), -torch.inf).triu(seen + 1)
         drop = self.dropout if self.training else 0.0
         whole = causal and not seen
         mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=drop, is_causal=whole)
-        h = h + F.dropout(self.out(mixed.transpose(1, 2).flatten(2)), self.dropout, self.training)
+        return self.add(h, mixed.transpose(1, 2).flatten(2))
+
+    def add(self, h: Tensor, mixed: Tensor) -> Tensor:
+        """The block's output at positions h (..., D) from the mixed values of their heads, side by side (..., D)."""
+        h = h + F.dropout(self.out(mixed), self.dropout, self.training)
         inner = self.down(F.gelu(self.up(self.norm_mlp(h))))
         return h + F.dropout(inner, self.dropout, self.training)
 
@@ -107,36 +111,6 @@ class Transformer(nn.Module):
             h, pair = block(h, causal=self.causal, past=None if past is None else past[k])
             grown.append(pair)
         return self.norm(h), grown
-
-    def branches(self, embeddings: Tensor, changed: Tensor, at: Tensor, past: Cache) -> Tensor:
-        """Features (M, K, T, D) of K versions of M tails after their prefixes, each with one other token.
-
-        In the first layer only that token has other queries, keys and values; the rest is projected once a tail.
-
-        Args:
-            embeddings: the tails as they are (M, T, D).
-            changed: embeddings (M, K, D) of the tokens that stand at ``at`` (M,) of the tail instead.
-            past: keys and values of the prefixes (M, heads, S, D / heads).
-        """
-        (m, k, _), seen = changed.shape, past[0][0].shape[2]
-        each = torch.arange(m * k, device=at.device)
-        at_each = at.repeat_interleave(k)
-        tail = embeddings + self.position[seen : seen + embeddings.shape[1]]
-        token = (changed + self.position[seen + at][:, None]).flatten(0, 1)[:, None]  # (M K, 1, D)
-        first, *others = (b for b in self.blocks if isinstance(b, Block))
-        h = tail.repeat_interleave(k, dim=0)
-        h[each, at_each] = token[:, 0]
-        mixed = []
-        for shared, own in zip(first.project(tail), first.project(token), strict=True):  # queries, keys, values
-            mixed.append(shared.repeat_interleave(k, dim=0))
-            mixed[-1][each, :, at_each] = own[:, :, 0]
-        q, *pair = mixed
-        pair = [torch.cat([p.repeat_interleave(k, dim=0), own], dim=2) for p, own in zip(past[0], pair, strict=True)]
-        h = first.mix(h, q, *pair, causal=True)
-        for block, (keys, values) in zip(others, past[1:], strict=True):
-            h, _ = block(h, causal=True, past=(keys.repeat_interleave(k, dim=0), values.repeat_interleave(k, dim=0)))
-        normed: Tensor = self.norm(h)
-        return normed.unflatten(0, (m, k))
 
     def logits(self, x: Tensor) -> Tensor:
         """Next-token logits (N, L, V): row t scores token t + 1."""

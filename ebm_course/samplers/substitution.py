@@ -14,7 +14,7 @@ Source: Yin (2023), Eqs. 4-6. Departure: none with the defaults; every option is
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -69,8 +69,8 @@ def substitution(
             Same result, less work; needs an energy that ``core.can_select``, others keep all chains.
         reuse_prefix: candidates at one position do not repeat what stands before it, where the energy can ``read``
             (the sequence energies on a causal net). Same result up to rounding, less work.
-        max_rows: sequences scored at once, which bounds the memory; by default 64 on a CPU, where activations then
-            stay in its cache, and 16,384 elsewhere.
+        max_rows: sequences scored at once, or as many tokens of shorter tails, which bounds the memory; by default
+            128 on a CPU, where activations then stay in its cache, and 16,384 elsewhere.
         generator: not used, nothing is drawn.
 
     Returns:
@@ -94,6 +94,7 @@ def substitution(
     x, before, n_moves = x0.clone(), x0, torch.zeros_like(x0[:, 0])
     toggling, aside = torch.zeros_like(n_moves, dtype=torch.bool), torch.zeros_like(may_change)
     alive = torch.ones_like(toggling)
+    e = e_before = x0.new_zeros(len(x0), dtype=torch.get_default_dtype())  # the first step finds the energies of x0
     path = [x0]
     leave = drop_fixed and can_select(energy)
     rows = torch.arange(len(x), device=x.device)
@@ -103,27 +104,38 @@ def substitution(
             cycling = toggling if leave and not position_memory else torch.zeros_like(toggling)
             if leave and len(rows):  # who has left stays away
                 rows = (alive & ~cycling).nonzero()[:, 0]
-            following = torch.where(cycling[:, None], before, x)
+            following, e_following = torch.where(cycling[:, None], before, x), torch.where(cycling, e_before, e)
             n_moves = n_moves + cycling
             if len(rows):
-                new, changed, tried, stuck = attack.step(x[rows], aside[rows], rows)
+                step = attack.step(x[rows], aside[rows], rows)
+                stuck = step.none_left
                 if position_memory:
-                    aside[rows] = torch.where(changed[:, None], tried, aside[rows] | tried)
+                    aside[rows] = torch.where(step.changed[:, None], step.tried, aside[rows] | step.tried)
                 else:
-                    stuck = stuck | ~changed
-                toggling[rows] = changed & (new == before[rows]).all(dim=1)
-                following = following.index_copy(0, rows, new)
-                n_moves = n_moves.index_add(0, rows, changed.long())
+                    stuck = stuck | ~step.changed
+                toggling[rows] = step.changed & (step.x == before[rows]).all(dim=1)
+                following = following.index_copy(0, rows, step.x)
+                e_following = e_following.to(step.energy).index_copy(0, rows, step.energy)
+                n_moves = n_moves.index_add(0, rows, step.changed.long())
                 alive[rows] = ~stuck
-            before, x = x, following
+            before, x, e_before, e = x, following, e, e_following
             if keep_path:
                 path.append(x)
-        e = energies_of(energy, x)
+        if not n_steps:
+            e = energies_of(energy, x)
     seen = e.masked_fill(attack.met_nan, torch.nan)
     check_finite("the attacked energy", seen, "Train with a lower rate, or put an L2 on energies.")
     info = {"energy": e.detach(), "n_moves": n_moves, "tokens_moved": (x != x0).sum(dim=1)}
     info |= {"frozen": ~alive, "toggling": toggling}
     return Negatives(x, info, path=torch.stack(path) if keep_path else None)
+
+
+class _Step(NamedTuple):
+    x: Tensor  # (M, L), the new states
+    energy: Tensor  # (M,), theirs
+    changed: Tensor  # (M,), bool
+    tried: Tensor  # (M, L), bool: positions of candidates
+    none_left: Tensor  # (M,), bool: no position was left to try
 
 
 class _Attack:
@@ -145,8 +157,7 @@ class _Attack:
             own = torch.arange(len(synonyms), device=may_change.device)[:, None]
             self.replaceable = (self.synonyms != own).any(dim=1)
 
-    def step(self, x: Tensor, aside: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """New states (M, L), whether each changed, positions tried (M, L), and whether none was left to try."""
+    def step(self, x: Tensor, aside: Tensor, rows: Tensor) -> _Step:
         energy, known = self.energy, self.known
         if len(rows) < len(self.may_change):
             energy, known = select(energy, rows), None if known is None else known[rows]
@@ -159,13 +170,14 @@ class _Attack:
         met_nan = self.met_nan[rows] | e.isnan().any(dim=1) | current.isnan()
         self.met_nan = self.met_nan.index_copy(0, rows, met_nan)
         lowest, best = e.masked_fill(what == x.gather(1, where), torch.inf).min(dim=1, keepdim=True)
-        stuck = ~eligible.any(dim=1)
-        changed = ~stuck & ~lowest[:, 0].isposinf()
+        none_left = ~eligible.any(dim=1)
+        changed = ~none_left & ~lowest[:, 0].isposinf()
         if self.must_fall:
             changed &= lowest[:, 0] < current
         moved = x.scatter(1, where.expand_as(what).gather(1, best), what.gather(1, best))
         tried = torch.zeros_like(aside).scatter(1, where, True)
-        return torch.where(changed[:, None], moved, x), changed, tried, stuck
+        new, reached = torch.where(changed[:, None], moved, x), torch.where(changed, lowest[:, 0], current)
+        return _Step(new, reached, changed, tried, none_left)
 
 
 def _free_positions(free: Tensor | None, x0: Tensor) -> Tensor:

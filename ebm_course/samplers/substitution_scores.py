@@ -26,7 +26,7 @@ def rows_at_once(max_rows: int | None, x: Tensor) -> int:
     """
     if max_rows is not None and max_rows < 1:
         raise ValueError(f"max_rows is the number of sequences scored at once, 1 or more: got {max_rows}.")
-    return max_rows or (64 if x.device.type == "cpu" else 16_384)
+    return max_rows or (128 if x.device.type == "cpu" else 16_384)
 
 
 def read_fixed(energy: Energy, x: Tensor, may_change: Tensor, max_rows: int) -> Any:
