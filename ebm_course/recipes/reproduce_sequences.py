@@ -80,7 +80,7 @@ def ideas(n_fresh: int = 55_000, **changes: Any) -> dict[str, Method]:
 
 @dataclass(frozen=True)
 class Config:
-    """The paper's experiment in full by default."""
+    """The paper's experiment in full by default, one run after another."""
 
     lm: language_model.Config = language_model.PAPER
     energy: language_model.Config = language_model.PAPER_ENERGY
@@ -94,6 +94,7 @@ class Config:
     n_proposals: int = 16_000  # for resampling: 200 groups of the largest size
     n_chains: int = 200  # of every sampler in the comparison at equal evaluations
     budgets: tuple[int, ...] = (0, 11, 22, 55, 110, 220, 550, 1100)  # energy evaluations a chain
+    side_by_side: bool = False  # one process trains all runs of Algorithm 1 as one ensemble: pays on a GPU
 
     @property
     def n_digits(self) -> int:
@@ -101,7 +102,7 @@ class Config:
         return self.energy.n_digits
 
 
-PAPER = Config()
+PAPER = Config(side_by_side=True)
 CPU = Config(
     energy=replace(
         language_model.PAPER_ENERGY,

@@ -7,6 +7,7 @@ and the order of the work, not what the numbers mean: that stands in ``sequence_
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,12 +17,13 @@ import torch
 from torch import Tensor
 
 from ebm_course.energies.sequence_energies import LikelihoodEnergy, PooledEnergy
-from ebm_course.files import load_checkpoint, save_checkpoint
+from ebm_course.files import load_checkpoint, save_checkpoint, write_atomically
 from ebm_course.recipes import adversarial_sequence, language_model, residual_nce
 from ebm_course.recipes.equal_evaluations import quality_against_evaluations
 from ebm_course.recipes.sequence_curves import attack_curve, resampling_curve
 from ebm_course.recipes.sequence_evaluation import POSITIONS, measure, novelty, positions
 from ebm_course.recipes.sequence_parts import sample_sequences, task_for
+from ebm_course.recipes.side_by_side import fit_side_by_side
 from ebm_course.recipes.stages import Stages
 from ebm_course.runtime import Run, setup
 from ebm_course.samplers.ancestral import LanguageModel
@@ -41,6 +43,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 """Named options of the attack beside the two that every energy is measured with, compared at as many steps."""
 COMPARED = ("residual-long", "adversarial", "grown")
 NET = "net.safetensors"
+ROWS = "rows.json"  # of a run that was trained beside others
 SPARE = 4  # samples drawn for each that has to be well formed
 
 
@@ -76,8 +79,8 @@ class Experiment:
         }
         order["likelihood"] = lambda _: self._measured(self._pretrained())
         for k in range(config.n_runs):
-            for name, method in config.methods.items():
-                order[f"run-{k}/{name}"] = partial(self._train, method, k, "energy")
+            for name in config.methods:
+                order[f"run-{k}/{name}"] = partial(self._train_run, name, k)
                 order[f"run-{k}/{name}-measured"] = partial(self._measure_method, name, k)
         order |= {"options": self._options, "equal": self._equal, "memorised": self._memorised}
         for name, method in config.ideas.items():
@@ -118,6 +121,26 @@ class Experiment:
             "valid_nll": [row["valid_nll"] for row in rows if "valid_nll" in row],
             "presentations": int(rows[-1]["step"]) * config.batch_size,
         }
+
+    def _train_run(self, name: str, k: int, folder: Path) -> dict[str, Any]:
+        """Run k of a method; where it is asked for and possible, together with all runs after it."""
+        method = self.config.methods[name]
+        possible = isinstance(method, adversarial_sequence.Config) and self.run.n_processes == 1
+        if not (self.config.side_by_side and possible):
+            return self._train(method, k, "energy", folder)
+        if not (folder / ROWS).is_file():
+            self._train_together(name, range(k, self.config.n_runs), folder)
+        return {"rows": json.loads((folder / ROWS).read_text())}
+
+    def _train_together(self, name: str, numbers: range, folder: Path) -> None:
+        method: Any = self.config.methods[name]
+        nets: dict[str, Any] = {"pretrained": self._pretrained(), "noise": self._noise()}
+        runs, state = [self._seeded(k) for k in numbers], folder / f"with-{numbers[-1]}"
+        trained = fit_side_by_side(method, runs, folder=state, progress=self.progress, **nets)
+        for k, (energy, rows) in reversed(list(zip(numbers, trained, strict=True))):  # the first, which tells, at last
+            own = self.stages.folder / f"run-{k}" / name
+            self._save(own / NET, energy, method)
+            write_atomically(own / ROWS, json.dumps(rows).encode())
 
     def _train(self, method: Method, k: int, base: str, folder: Path) -> dict[str, Any]:
         recipe: Any = residual_nce if isinstance(method, residual_nce.Config) else adversarial_sequence

@@ -13,7 +13,7 @@ import torch
 
 from ebm_course.files import load_checkpoint
 from ebm_course.recipes import reproduce_sequences as reproduction
-from ebm_course.recipes import residual_nce
+from ebm_course.recipes import residual_nce, sequence_experiment
 from ebm_course.recipes.findings import Findings
 from ebm_course.recipes.reproduce_sequences import CPU, NOTEBOOK, PAPER, SMOKE, Config, plan, reproduce
 from ebm_course.recipes.sequence_experiment import Experiment
@@ -119,6 +119,34 @@ def test_small_checkpoints_hold_the_nets_in_half_precision(found: tuple[Path, Fi
     for key, value in state.items():
         assert value.dtype == torch.float16
         torch.testing.assert_close(value.float(), whole[key], rtol=2**-10, atol=1e-7)
+
+
+@pytest.mark.slow
+def test_runs_trained_side_by_side_give_the_numbers_of_runs_one_after_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together: list[int] = []
+    original = sequence_experiment.fit_side_by_side
+
+    def watched(config: Any, runs: Any, **rest: Any) -> Any:
+        together.append(len(runs))
+        return original(config, runs, **rest)
+
+    monkeypatch.setattr(sequence_experiment, "fit_side_by_side", watched)
+    torch.set_default_dtype(torch.float64)  # rounding is then too small to decide between two candidates
+    try:
+        small = dataclasses.replace(SMOKE, ideas={})
+        alone = run_smoke(tmp_path / "alone", small)
+        assert not together
+        beside = run_smoke(tmp_path / "beside", dataclasses.replace(small, side_by_side=True))
+        assert together == [SMOKE.n_runs] * 3  # Algorithm 1 without attack, as printed and grown
+        for found, expected in zip(beside.entries, alone.entries, strict=True):
+            assert found.name == expected.name and found.values == pytest.approx(expected.values, rel=1e-6, abs=1e-8)
+        more = dataclasses.replace(small, side_by_side=True, n_runs=SMOKE.n_runs + 1)
+        run_smoke(tmp_path / "beside", more)
+        assert together[3:] == [1] * 3  # what is trained stays
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_another_experiment_in_the_same_folder_is_refused(tmp_path: Path) -> None:
