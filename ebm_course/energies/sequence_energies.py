@@ -1,14 +1,17 @@
-r"""Three energies of a sequence from one transformer: its likelihood, a free scalar, and the sum of both.
+r"""Four energies of a sequence from one transformer: its likelihood, a free scalar, and two mixtures of both.
 
 * :class:`LikelihoodEnergy`: :math:`E(x) = -\sum_t \log p(x_{t+1} \mid x_{\le t})`, so a pretrained language model is
   an energy with no further training.
 * :class:`PooledEnergy`: :math:`-E(x) = s_0 - s_1` with two scores from the mean feature over all positions.
 * :class:`CorrectedEnergy`: likelihood plus a pooled correction that starts at zero.
+* :class:`SurpriseEnergy`: a pooled energy that also sees how surprised the net is, with a weight that starts at zero.
 
 All read tokens (N, L) or relaxed tokens (N, L, V) and give (N,) in nats. They know no task, sampler or loss.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -28,20 +31,39 @@ def sequence_nll(logits: Tensor, x: Tensor) -> Tensor:
     return -(log_p * x[:, 1:]).sum(dim=(1, 2))
 
 
-def nll_after(net: Transformer, h: Tensor, x: Tensor, before_h: Tensor, before_x: Tensor) -> Tensor:
-    """-log p (M, K) of prefixes (M, S) with K continuations (M, K, T) each; features as in SequenceEnergy.after."""
+def excess_surprise(logits: Tensor, x: Tensor) -> Tensor:
+    r"""How much more surprised a net is than it expects to be, (N,), in nats.
+
+    .. math:: \sum_t \big( -\log p(x_{t+1} \mid x_{\le t}) - H(p(\cdot \mid x_{\le t})) \big)
+
+    0 on average over the net's own samples; a digit that can be any costs nothing, a digit that was foretold and came
+    otherwise costs much. Arguments as for :func:`sequence_nll`.
+    """
+    log_p = logits[:, :-1].log_softmax(dim=-1)
+    return sequence_nll(logits, x) + (log_p.exp() * log_p).sum(dim=(1, 2))
+
+
+def _score_after(
+    score: Callable[[Tensor, Tensor], Tensor],
+    net: Transformer,
+    h: Tensor,
+    x: Tensor,
+    before_h: Tensor,
+    before_x: Tensor,
+) -> Tensor:
+    """A score of logits and tokens that adds up over positions, (M, K); the rest as in SequenceEnergy.after."""
     m, k = x.shape[:2]
     logits = net.to_logits(h)  # (M, K, T, V)
     if not before_x.shape[1]:
-        return sequence_nll(logits.flatten(0, 1), x.flatten(0, 1)).view(m, k)
+        return score(logits.flatten(0, 1), x.flatten(0, 1)).view(m, k)
     before = net.to_logits(before_h)  # (M, S, V); its last row predicts the continuation's first token
     logits = torch.cat([before[:, None, -1:].expand(m, k, 1, -1), logits], dim=2).flatten(0, 1)
     x = torch.cat([before_x[:, None, -1:].expand(m, k, 1), x], dim=2).flatten(0, 1)
-    return sequence_nll(before, before_x)[:, None] + sequence_nll(logits, x).view(m, k)
+    return score(before, before_x)[:, None] + score(logits, x).view(m, k)
 
 
 class SequenceEnergy(nn.Module):
-    """Shared by the three: ``forward``, ``embed``, what an attack on embeddings needs, and the reuse of prefixes."""
+    """Shared by the four: ``forward``, ``embed``, what an attack on embeddings needs, and the reuse of prefixes."""
 
     def __init__(self, net: Transformer):
         super().__init__()
@@ -103,7 +125,7 @@ class LikelihoodEnergy(SequenceEnergy):
 
     def after(self, h: Tensor, x: Tensor, before_h: Tensor, before_x: Tensor) -> Tensor:
         """-log p (M, K) of prefixes with continuations."""
-        return nll_after(self.net, h, x, before_h, before_x)
+        return _score_after(sequence_nll, self.net, h, x, before_h, before_x)
 
     def advance(self, tokens: Tensor, state: Cache | None = None) -> tuple[Tensor, Cache]:
         """One token of generation, see :meth:`Transformer.advance`."""
@@ -147,4 +169,29 @@ class CorrectedEnergy(PooledEnergy):
 
     def after(self, h: Tensor, x: Tensor, before_h: Tensor, before_x: Tensor) -> Tensor:
         """-log p plus the correction of prefixes with continuations, (M, K)."""
-        return nll_after(self.net, h, x, before_h, before_x) + super().after(h, x, before_h, before_x)
+        return _score_after(sequence_nll, self.net, h, x, before_h, before_x) + super().after(h, x, before_h, before_x)
+
+
+class SurpriseEnergy(PooledEnergy):
+    r"""E(x) = pooled energy + w * excess surprise, w from 0: it knows nothing at first, but can see what came true.
+
+    The mean feature says what the net predicts, not whether it came so; :func:`excess_surprise` says just that.
+
+    Raises:
+        ValueError: the net is bidirectional: it would read the very token it predicts.
+    """
+
+    def __init__(self, net: Transformer):
+        super().__init__(net)
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def from_features(self, h: Tensor, x: Tensor) -> Tensor:
+        """The pooled energy plus the weighted excess surprise, (N,)."""
+        if not self.net.causal:
+            raise ValueError("surprise needs a causal net: a bidirectional one reads the token it predicts.")
+        return super().from_features(h, x) + self.weight * excess_surprise(self.net.to_logits(h), x)
+
+    def after(self, h: Tensor, x: Tensor, before_h: Tensor, before_x: Tensor) -> Tensor:
+        """The same of prefixes with continuations, (M, K)."""
+        surprise = _score_after(excess_surprise, self.net, h, x, before_h, before_x)
+        return super().after(h, x, before_h, before_x) + self.weight * surprise

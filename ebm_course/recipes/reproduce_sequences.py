@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ebm_course.energies.sequence_energies import CorrectedEnergy
+from ebm_course.energies.sequence_energies import CorrectedEnergy, SurpriseEnergy
 from ebm_course.objectives.logistic import logistic
 from ebm_course.recipes import adversarial_sequence, language_model, residual_nce
 from ebm_course.recipes.findings import Findings
@@ -57,13 +57,14 @@ def methods(**changes: Any) -> dict[str, Method]:
 
 
 def ideas(n_fresh: int = 55_000, **changes: Any) -> dict[str, Method]:
-    """One change at a time, each from ``adversarial`` or from ``grown``, trained by the first run only.
+    """One change at a time, trained by the first run only; a name begins with the method that was changed.
 
+    ``logistic`` and ``l2`` change ``adversarial``, and so does ``corrected`` by its head and all that the head needs.
     ``grown-fresh`` sees ``n_fresh`` rows and as many samples of P_LM once each, so that nothing can be memorised.
     """
     once: dict[str, Any] = {"n_epochs": 1, "n_rows": n_fresh, "n_noise": n_fresh}
     corrected = replace(_ADVERSARIAL, head=CorrectedEnergy, rate=2e-4, include_current=True)
-    each = {
+    each: dict[str, Method] = {
         "logistic": replace(_ADVERSARIAL, objective=logistic),
         "l2": replace(_ADVERSARIAL, l2=0.01),
         "grown-memory": replace(_GROWN, position_memory=True),
@@ -73,6 +74,8 @@ def ideas(n_fresh: int = 55_000, **changes: Any) -> dict[str, Method]:
         "grown-bidirectional": replace(_GROWN, bidirectional=True),
         "corrected": corrected,
         "corrected-memory": replace(corrected, position_memory=True, answer_only=True),
+        "residual-surprise": replace(residual_nce.PAPER_LONG, head=SurpriseEnergy),
+        "grown-surprise": replace(_GROWN, head=SurpriseEnergy),
     }
     found = {name: _changed(config, changes) for name, config in each.items()}
     return found | {"grown-fresh": _changed(replace(_GROWN, **once), changes, keep=tuple(once))}

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ebm_course.core import Batch, Step
-from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy
+from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy, SurpriseEnergy
 from ebm_course.objectives.nce import residual_nce
 from ebm_course.recipes import language_model
 from ebm_course.recipes.sequence_parts import (
@@ -156,7 +156,7 @@ def shipped_nets(n_digits: int) -> tuple[LikelihoodEnergy, LanguageModel]:
 
 def load(name: str) -> PooledEnergy:
     """A fine-tuned energy that ships with the package, for example ``"arithmetic-3-residual-0"``."""
-    heads = {head.__name__: head for head in (PooledEnergy, CorrectedEnergy)}
+    heads = {head.__name__: head for head in (PooledEnergy, CorrectedEnergy, SurpriseEnergy)}
     energy = load_shipped(name, lambda meta: start_energy(shipped_nets(meta["n_digits"])[0], heads[meta["head"]]))
     assert isinstance(energy, PooledEnergy)
     return energy

@@ -21,7 +21,7 @@ from ebm_course.energies.gaussian_mixture import GaussianMixture
 from ebm_course.energies.language_model import LSTMLanguageModel
 from ebm_course.energies.mlp import MLP
 from ebm_course.energies.potts import Potts
-from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy
+from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy, SurpriseEnergy
 from ebm_course.energies.transformer import Transformer
 
 N, L, V, D = 5, 4, 6, 3  # rows, positions, values, dimensions of points
@@ -49,6 +49,7 @@ ENERGIES: dict[str, Callable[[], nn.Module]] = {
     "LikelihoodEnergy": lambda: filled(LikelihoodEnergy(transformer())),
     "PooledEnergy": lambda: filled(PooledEnergy(transformer())),
     "CorrectedEnergy": lambda: filled(CorrectedEnergy(transformer())),
+    "SurpriseEnergy": lambda: filled(SurpriseEnergy(transformer())),
 }
 
 

@@ -14,7 +14,7 @@ from ebm_course.core import can_select, energies_of, energy_grad, frozen
 from ebm_course.energies.ensemble import Ensemble
 from ebm_course.energies.mlp import MLP
 from ebm_course.energies.potts import Potts
-from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy
+from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy, SurpriseEnergy
 from ebm_course.energies.transformer import Transformer
 from ebm_course.samplers.gibbs_with_gradients import gibbs_with_gradients
 from ebm_course.samplers.substitution import substitution
@@ -30,11 +30,12 @@ def net() -> Transformer:
 MEMBERS: dict[str, Callable[[], nn.Module]] = {
     "pooled": lambda: PooledEnergy(net()),
     "corrected": lambda: CorrectedEnergy(net()),
+    "surprise": lambda: SurpriseEnergy(net()),
     "likelihood": lambda: LikelihoodEnergy(net()),
     "potts": lambda: Potts(L, V),
 }
 every_kind = pytest.mark.parametrize("kind", MEMBERS)
-with_embeddings = pytest.mark.parametrize("kind", ["pooled", "corrected", "likelihood"])
+with_embeddings = pytest.mark.parametrize("kind", ["pooled", "corrected", "surprise", "likelihood"])
 
 
 def members(kind: str = "pooled") -> list[nn.Module]:

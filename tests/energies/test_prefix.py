@@ -7,11 +7,17 @@ import torch
 from torch import Tensor
 
 from ebm_course.energies.prefix import Reading
-from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy, SequenceEnergy
+from ebm_course.energies.sequence_energies import (
+    CorrectedEnergy,
+    LikelihoodEnergy,
+    PooledEnergy,
+    SequenceEnergy,
+    SurpriseEnergy,
+)
 from ebm_course.energies.transformer import Transformer
 
 V, L, N, K = 7, 6, 12, 5
-HEADS = [LikelihoodEnergy, PooledEnergy, CorrectedEnergy]
+HEADS = [LikelihoodEnergy, PooledEnergy, CorrectedEnergy, SurpriseEnergy]
 
 
 def wide(head: type[SequenceEnergy]) -> SequenceEnergy:

@@ -10,7 +10,7 @@ import torch
 
 from ebm_course.core import Batch
 from ebm_course.energies.language_model import LSTMLanguageModel
-from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy
+from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy, SurpriseEnergy
 from ebm_course.objectives.logistic import logistic
 from ebm_course.recipes import adversarial_sequence, language_model, residual_nce
 from ebm_course.recipes.sequence_curves import attack_curve, resampling_curve
@@ -138,7 +138,7 @@ def test_without_attack_steps_algorithm_1_with_the_logistic_loss_is_residual_noi
     assert all(torch.equal(p, q) for p, q in zip(first.parameters(), second.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("head", [PooledEnergy, CorrectedEnergy])
+@pytest.mark.parametrize("head", [PooledEnergy, CorrectedEnergy, SurpriseEnergy])
 def test_fine_tuning_leaves_the_pretrained_net_as_it_was(head: type[PooledEnergy]) -> None:
     pretrained, noise = nets()
     before = {name: value.clone() for name, value in pretrained.state_dict().items()}

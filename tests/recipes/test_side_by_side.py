@@ -13,7 +13,7 @@ from torch import nn
 
 from ebm_course.energies.ensemble import Ensemble
 from ebm_course.energies.language_model import LSTMLanguageModel
-from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy
+from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy, SurpriseEnergy
 from ebm_course.energies.transformer import Transformer
 from ebm_course.objectives.contrastive import contrastive
 from ebm_course.objectives.logistic import logistic
@@ -40,6 +40,7 @@ CONFIGS: dict[str, Config] = {
     "replay": replace(BASE, replay=0.5),
     "averaged": replace(BASE, ema=0.8),
     "bidirectional, pairs": replace(BASE, bidirectional=True, propose=by_gain),
+    "surprise": replace(BASE, head=SurpriseEnergy),
     "corrected, answer only": replace(BASE, head=CorrectedEnergy, answer_only=True, l2=0.01),
 }
 

@@ -13,14 +13,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ebm_course.core import Conditioned
 from ebm_course.energies.potts import Potts
-from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy
+from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy, SurpriseEnergy
 from ebm_course.energies.transformer import Transformer
 from ebm_course.samplers.substitution import substitution
 from ebm_course.samplers.substitution_proposals import by_gain, by_saliency, by_short_list
 
 V, L, N = 7, 6, 24
 OTHERS = (torch.arange(V)[:, None] + torch.arange(1, V)) % V  # (V, V - 1)
-HEADS = [LikelihoodEnergy, PooledEnergy, CorrectedEnergy]
+HEADS = [LikelihoodEnergy, PooledEnergy, CorrectedEnergy, SurpriseEnergy]
 
 
 def wide(head: type, *, causal: bool = True) -> Any:
