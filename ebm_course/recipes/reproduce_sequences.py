@@ -75,6 +75,7 @@ def ideas(n_fresh: int = 55_000, **changes: Any) -> dict[str, Method]:
         "corrected": corrected,
         "corrected-memory": replace(corrected, position_memory=True, answer_only=True),
         "residual-surprise": replace(residual_nce.PAPER_LONG, head=SurpriseEnergy),
+        "adversarial-surprise": replace(_ADVERSARIAL, head=SurpriseEnergy),
         "grown-surprise": replace(_GROWN, head=SurpriseEnergy),
     }
     found = {name: _changed(config, changes) for name, config in each.items()}
