@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from ebm_course.core import Conditioned
 from ebm_course.energies.gaussian_mixture import GaussianMixture
 from ebm_course.samplers.langevin import langevin
 
@@ -108,3 +109,28 @@ def test_impossible_settings_are_refused(wrong):
 def test_tokens_are_refused():
     with pytest.raises(TypeError, match="real-valued"):
         langevin(bowl, torch.ones(1, 2, dtype=torch.int64), n_steps=1, step_size=0.1, generator=generator())
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+@pytest.mark.parametrize("max_rows", [1, 7, 1_000])
+def test_chains_moved_in_pieces_go_the_same_way(max_rows: int, conditional: bool) -> None:
+    sizes: list[int] = []
+    centres = 3.0 * torch.arange(20.0)[:, None]
+
+    def around(centre: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(x))
+        return (x - centre).square().sum(dim=1)
+
+    energy = Conditioned(around, centres) if conditional else GaussianMixture(torch.tensor([[-2.0], [2.0]]))
+    options = {"n_steps": 30, "step_size": 0.05}
+    whole = langevin(energy, centres, generator=generator(), **options)
+    sizes.clear()
+    pieces = langevin(energy, centres, max_rows=max_rows, generator=generator(), **options)
+    torch.testing.assert_close(pieces.x, whole.x)
+    torch.testing.assert_close(pieces.info["grad_norm"], whole.info["grad_norm"])
+    assert not conditional or max(sizes[:-1]) == min(max_rows, 20)  # the last call scores the final states
+
+
+def test_pieces_of_no_chain_are_refused() -> None:
+    with pytest.raises(ValueError, match="max_rows is the number of chains"):
+        langevin(bowl, torch.zeros(3, 1), n_steps=1, step_size=0.1, max_rows=0, generator=generator())
