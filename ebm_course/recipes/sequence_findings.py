@@ -33,6 +33,23 @@ WORDS = {
     "no-attack": "Algorithm 1 without attack (S = 0)",
     "adversarial": "Algorithm 1 as printed",
     "grown": "Algorithm 1, logistic loss, budget grown with the energy's strength",
+    "idea/logistic": "as printed, but with the logistic loss",
+    "idea/l2": "as printed, with an L2 on energies",
+    "idea/grown-memory": "grown, trained against position memory",
+    "idea/grown-gain": "grown, proposals by gain",
+    "idea/grown-replay": "grown, half of the chains go on from earlier negatives",
+    "idea/grown-ema": "grown, averaged weights",
+    "idea/grown-bidirectional": "grown, without the causal mask",
+    "idea/grown-fresh": "grown, every row seen once",
+    "idea/corrected": "likelihood plus a trained correction",
+    "idea/corrected-memory": "likelihood plus a correction trained against position memory on the answer",
+    "idea/residual-surprise": "long residual noise contrast, a head that sees surprises",
+    "idea/adversarial-surprise": "as printed, a head that sees surprises",
+    "idea/grown-surprise": "grown, a head that sees surprises",
+    "short-likelihood": "the likelihood of a net pretrained for less",
+    "short-corrected": "likelihood of a net pretrained for less, plus a trained correction",
+    "memorised/likelihood": "the pretrained likelihood, from samples of the reciting P_LM",
+    "memorised/grown": "grown, from samples of the reciting P_LM",
 }
 MARGINAL = 0.15  # correctness; the published curve of the baseline's notebook rises by 0.14
 PLACES = {"free": "every digit free", "answer": "digits of the answer only"}
@@ -101,7 +118,7 @@ class _Collected:
         """The four attacks on one energy, a value and a line a run."""
         for attack, rows in ((key, [r["attack"][key] for r in results]) for key in results[0]["attack"]):
             way, place = attack.split("/")
-            words = f"{WORDS.get(name, name)}: {WAYS[way]}, {PLACES[place]}"
+            words = f"{WORDS[name]}: {WAYS[way]}, {PLACES[place]}"
             for figure, meaning in ATTACKED.items():
                 what = f"{words}: {meaning} after {rows[0][-1]['steps']} steps"
                 self.add(f"{name}/{attack}/{figure}", what, [run[-1][figure] for run in rows], seconds=seconds)
@@ -110,7 +127,7 @@ class _Collected:
             steps, lines = self.config.attack_steps, [[row["correctness"] for row in run] for run in rows]
             self.curve(f"{name}/{attack}", "attack steps", steps, "correctness", lines)
         for figure in ("auroc_lm", "auroc_attacked", "fooled"):
-            self.add(f"{name}/{figure}", f"{WORDS.get(name, name)}: {figure}", [r["told"][figure] for r in results])
+            self.add(f"{name}/{figure}", f"{WORDS[name]}: {figure}", [r["told"][figure] for r in results])
 
     def claims(self) -> None:
         """The paper's three sentences as differences over runs."""
