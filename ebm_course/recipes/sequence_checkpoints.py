@@ -1,4 +1,4 @@
-"""The nets of a sequence experiment that are worth keeping, small: both pretrained ones, the first run's energies.
+"""The nets of a sequence experiment that are worth keeping, small: both pretrained ones and energies of the first run.
 
 Weights are stored in half precision, which halves the file and changes a weight by one part in two thousand at most.
 """
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ebm_course.recipes.reproduce_sequences import Config
 
 ENERGIES = {"residual-long": "residual", "adversarial": "adversarial", "grown": "grown"}
+IDEAS = {"residual-surprise": "surprise"}
 
 
 def small_checkpoints(config: Config, folder: Path) -> dict[str, tuple[dict[str, Tensor], Any, dict[str, Any]]]:
@@ -36,6 +37,8 @@ def small_checkpoints(config: Config, folder: Path) -> dict[str, tuple[dict[str,
     }
     for name, short in ENERGIES.items():
         paths[f"arithmetic-{n}-{short}-0"] = (folder / "run-0" / name / NET, config.methods[name])
+    for name in IDEAS.keys() & config.ideas.keys():
+        paths[f"arithmetic-{n}-{IDEAS[name]}-0"] = (folder / "idea" / name / NET, config.ideas[name])
     found = {}
     for name, (path, made) in paths.items():
         state = {key: value.half() for key, value in load_checkpoint(path)[0].items()}

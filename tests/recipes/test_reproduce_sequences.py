@@ -111,8 +111,9 @@ def test_small_checkpoints_hold_the_nets_in_half_precision(found: tuple[Path, Fi
     folder, _ = found
     small = reproduction.small_checkpoints(SMOKE, folder)
     assert sorted(small) == [
-        f"arithmetic-1-{name}" for name in ("adversarial-0", "energy", "grown-0", "lm", "residual-0")
+        f"arithmetic-1-{name}" for name in ("adversarial-0", "energy", "grown-0", "lm", "residual-0", "surprise-0")
     ]
+    assert small["arithmetic-1-surprise-0"][2]["head"] == "SurpriseEnergy"
     state, config, meta = small["arithmetic-1-grown-0"]
     whole, _ = load_checkpoint(folder / "run-0" / "grown" / "net.safetensors")
     assert config is SMOKE.methods["grown"] and meta["head"] == "PooledEnergy"
