@@ -61,6 +61,7 @@ def ideas(n_fresh: int = 55_000, **changes: Any) -> dict[str, Method]:
 
     ``logistic`` and ``l2`` change ``adversarial``, and so does ``corrected`` by its head and all that the head needs.
     ``grown-fresh`` sees ``n_fresh`` rows and as many samples of P_LM once each, so that nothing can be memorised.
+    ``grown-surprise-memory`` may take twelve steps whatever the others take: one for each digit of the longest answer, and one more.
     """
     once: dict[str, Any] = {"n_epochs": 1, "n_rows": n_fresh, "n_noise": n_fresh}
     corrected = replace(_ADVERSARIAL, head=CorrectedEnergy, rate=2e-4, include_current=True)
@@ -79,7 +80,11 @@ def ideas(n_fresh: int = 55_000, **changes: Any) -> dict[str, Method]:
         "grown-surprise": replace(_GROWN, head=SurpriseEnergy),
     }
     found = {name: _changed(config, changes) for name, config in each.items()}
-    return found | {"grown-fresh": _changed(replace(_GROWN, **once), changes, keep=tuple(once))}
+    near = replace(_GROWN, head=SurpriseEnergy, position_memory=True, answer_only=True, n_attack_steps=12)
+    return found | {
+        "grown-fresh": _changed(replace(_GROWN, **once), changes, keep=tuple(once)),
+        "grown-surprise-memory": _changed(near, changes, keep=("n_attack_steps",)),
+    }
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ WORDS = {
     "idea/residual-surprise": "long residual noise contrast, a head that sees surprises",
     "idea/adversarial-surprise": "as printed, a head that sees surprises",
     "idea/grown-surprise": "grown, a head that sees surprises",
+    "idea/grown-surprise-memory": "grown to 12 steps of position memory on the answer, a head that sees surprises",
     "short-likelihood": "the likelihood of a net pretrained for less",
     "short-corrected": "likelihood of a net pretrained for less, plus a trained correction",
     "memorised/likelihood": "the pretrained likelihood, from samples of the reciting P_LM",
