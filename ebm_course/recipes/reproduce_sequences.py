@@ -61,7 +61,7 @@ def ideas(n_fresh: int = 55_000, **changes: Any) -> dict[str, Method]:
 
     ``logistic`` and ``l2`` change ``adversarial``, and so does ``corrected`` by its head and all that the head needs.
     ``grown-fresh`` sees ``n_fresh`` rows and as many samples of P_LM once each, so that nothing can be memorised.
-    ``grown-surprise-memory`` may take twelve steps whatever the others take: one for each digit of the longest answer, and one more.
+    ``grown-surprise-memory`` may take twelve steps whatever the others take, enough for every digit of the answer.
     """
     once: dict[str, Any] = {"n_epochs": 1, "n_rows": n_fresh, "n_noise": n_fresh}
     corrected = replace(_ADVERSARIAL, head=CorrectedEnergy, rate=2e-4, include_current=True)
