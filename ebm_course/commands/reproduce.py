@@ -36,6 +36,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--folder", type=Path, help="where the work is kept; the same command again goes on there")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--checkpoints", type=Path, metavar="FOLDER", help="write its small checkpoints there as well")
+    parser.add_argument("--notes", default="", metavar="TEXT", help="kept in the record: what a reader should know")
     place = parser.add_mutually_exclusive_group()
     place.add_argument("--out", type=Path, metavar="FILE", help="the record to write, by default in the folder")
     place.add_argument("--record", action="store_true", help="write the record into the course's own ledger")
@@ -77,6 +78,7 @@ def record_of(findings: Findings, config: Any, run: Run, options: argparse.Names
         seconds=findings.seconds,
         seeds=tuple(range(run.seed, run.seed + config.n_runs)),
         config=choices.plain(config),
+        notes=options.notes,
         entries=tuple(Entry.of(found) for found in findings.entries),
         curves=tuple(Curve.of(found) for found in findings.curves),
     )

@@ -84,13 +84,14 @@ def test_the_record_holds_what_the_recipe_found_and_how_to_find_it_again(
 
 
 def test_runs_and_places_can_be_chosen(here: Path) -> None:
-    chosen = ["--preset", "smoke", "--runs", "2", "--device", "cpu", "--folder", "work"]
+    chosen = ["--preset", "smoke", "--runs", "2", "--device", "cpu", "--folder", "work", "--notes", "a busy machine"]
     assert program.main(["reproduce", "fake", *chosen, "--out", "a/b.json"]) == 0
     record = ledger.read_file(here / "a" / "b.json")
     assert record.command == "python -m ebm_course reproduce fake --preset smoke --runs 2 --seed 0 --device cpu"
     assert len(record.entry("correct").values) == len(record.seeds) == record.config["n_runs"] == 2
     assert (here / "work" / "seen.txt").read_text() == "2 0 cpu True"
     assert not (here / "ebm-course-runs").exists()
+    assert record.notes == "a busy machine"
 
 
 def test_a_record_goes_into_the_ledger_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
