@@ -1,8 +1,8 @@
 """Where the course runs: device, processes, random streams, and the settings read from the environment.
 
 The only module that reads environment variables or sets a global seed. ``EBM_COURSE_DATA`` names a folder of
-data sets, ``EBM_COURSE_DEVICE`` overrides the device, ``WORLD_SIZE`` is set by ``accelerate launch``. It knows no task
-and no algorithm.
+data sets, ``EBM_COURSE_DEVICE`` overrides the device, those of :data:`SIZES` are set by launchers of several
+processes. It knows no task and no algorithm.
 """
 
 from __future__ import annotations
@@ -107,6 +107,9 @@ class Run:
         wait_for_everyone()
 
 
+SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+"""Where launchers say how many processes they started: torchrun and accelerate, and three kinds of MPI."""
+
 ONE_PROCESS = Run(torch.device("cpu"), 0)
 """What stands for a run where only its processes are asked for, and there is one."""
 
@@ -130,12 +133,13 @@ def setup(seed: int = 0, *, device: str | None = None, quiet: bool = False) -> R
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise RuntimeError(f"device {name!r} was asked for and torch sees no GPU: use device='cpu'.")
     run = Run(torch.device(name), seed)
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if any(int(os.environ.get(name, "1")) > 1 for name in SIZES):
         run = _join(run)
     elif "MASTER_ADDR" in os.environ and "ACCELERATE_USE_CPU" in os.environ:
         warnings.warn(
             "accelerate launch --cpu was asked for several processes and started one. This run is one process, with "
-            "the same numbers. For two: EBM_COURSE_DEVICE=cpu accelerate launch --multi_gpu --num_processes 2 ...",
+            "the same numbers. For two: EBM_COURSE_DEVICE=cpu accelerate launch --multi_gpu --num_processes 2 ... "
+            "Or with MPI: accelerate launch --cpu --num_processes 2 --mpirun_hostfile hosts ...",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,23 +14,36 @@ from ebm_course.results import ledger
 from ebm_course.results.record import Record
 
 COMMAND = ["-m", "ebm_course", "reproduce", "sequences", "--preset", "smoke", "--quiet"]
-LAUNCH = [
-    *("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"),
-    *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),  # a free port
-]
+PLAIN = ["--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+LAUNCHERS = {
+    "a process for each device": ["--multi_gpu", "--main_process_port", "0"],  # a free port
+    "MPI": ["--cpu", "--mpirun_hostfile", "hosts"],
+}
 
 
 def recorded(folder: Path, *launch: str) -> Record:
     environment = {**os.environ, "EBM_COURSE_DEVICE": "cpu", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    environment |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}  # as in a container
+    folder.mkdir()
+    (folder / "hosts").write_text("localhost slots=2\n")
     command = [sys.executable, *launch, *COMMAND, "--folder", str(folder)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     return ledger.read_file(folder / "sequences-smoke.json")
 
 
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Record:
+    return recorded(tmp_path_factory.mktemp("one") / "process")
+
+
 @pytest.mark.slow
-def test_two_processes_record_what_one_records(tmp_path: Path) -> None:
-    one, two = recorded(tmp_path / "one"), recorded(tmp_path / "two", *LAUNCH)
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_two_processes_record_what_one_records(one: Record, tmp_path: Path, launcher: str) -> None:
+    if launcher == "MPI" and not shutil.which("mpirun"):
+        pytest.skip("no MPI is installed")
+    two = recorded(tmp_path / "two", "-m", "accelerate.commands.launch", *PLAIN, *LAUNCHERS[launcher])
+    assert "2 processes" in two.hardware and "2 processes" not in one.hardware
     assert len(one.entries) == len(two.entries) > 100
     for entry, other in zip(one.entries, two.entries, strict=True):
         assert entry.name == other.name
