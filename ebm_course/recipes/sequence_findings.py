@@ -107,13 +107,20 @@ class _Collected:
         self.attacked("likelihood", [self.results["likelihood"]])
         for name in self.config.methods:
             self.attacked(name, self.runs(f"{name}-measured"), seconds=self.seconds(name))
+            self.trained(name, self.runs(name))
         for name in self.config.ideas:
-            self.attacked(f"idea/{name}", [self.results[f"idea/{name}"]], seconds=self.stages.seconds(f"idea/{name}"))
+            result = self.results[f"idea/{name}"]
+            self.attacked(f"idea/{name}", [result], seconds=self.stages.seconds(f"idea/{name}"))
+            self.trained(f"idea/{name}", [result])
         for name in ("short-likelihood", "short-corrected"):
             if name in self.results:
                 self.attacked(name, [self.results[name]])
         for name, result in self.results["memorised"].items():
             self.attacked(f"memorised/{name}", [result])
+
+    def trained(self, name: str, results: Sequence[Mapping[str, Any]]) -> None:
+        """How training ended."""
+        self.add(f"{name}/loss", f"{WORDS[name]}: loss of the last epoch", [r["rows"][-1]["loss"] for r in results])
 
     def attacked(self, name: str, results: Sequence[Mapping[str, Any]], seconds: float = 0.0) -> None:
         """The four attacks on one energy, a value and a line a run."""
