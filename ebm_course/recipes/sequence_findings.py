@@ -92,7 +92,7 @@ class _Collected:
                 self.add(f"lm/{kind}/{name}", f"samples of P_LM, {name}, {words}", [row[name]], seconds=seconds)
         perfect = f"perfect: {perfect_perplexity(self.config.n_digits):.3f}"
         for stage, words in (("energy", "E"), ("short", "E pretrained for less")):
-            result, seconds = self.results[stage], self.stages.seconds(f"{stage}/")
+            result, seconds = self.results[stage], self.stages.seconds(stage)
             what = f"{words}, validation perplexity after pretraining ({perfect})"
             self.add(f"{stage}/perplexity", what, [math.exp(result["nll"])], seconds=seconds)
             learned = sum(column < 0.5 for column in result["columns"])
@@ -204,7 +204,8 @@ class _Collected:
         return [self.results[f"run-{k}/{stage}"] for k in range(self.config.n_runs)]
 
     def seconds(self, method: str) -> float:
-        return sum(self.stages.seconds(f"run-{k}/{method}") for k in range(self.config.n_runs))
+        stages = (f"run-{k}/{method}{end}" for k in range(self.config.n_runs) for end in ("", "-measured"))
+        return self.stages.seconds(*stages)
 
     def values(self, name: str) -> list[float]:
         return next(list(entry.values) for entry in self.entries if entry.name == name)

@@ -39,7 +39,8 @@ def test_a_killed_stage_is_done_again_and_its_lost_seconds_count(tmp_path: Path)
     again = stages(tmp_path)
     assert again.do("first", lambda _: 3) == 3
     assert again.seconds("first") > lost > 0
-    assert again.seconds("second") == 0
+    assert again.seconds("second") == 0 and again.seconds() == again.seconds("first", "second")
+    assert again.seconds("fir") == 0  # no stage of that name
 
 
 def test_another_configuration_is_refused_by_the_name_of_what_differs(tmp_path: Path) -> None:
