@@ -39,6 +39,12 @@ PLANTED = [
     (6, "grown/memory/answer/exact", 0.5),
     (6, "likelihood/fooled", 0.5),
     (6, "equal/grown/Gibbs", 1.0),
+    (6, "idea/corrected/literal/free/correctness", 0.3),
+    (6, "idea/grown-gain/memory/answer/correctness", 0.9),
+    (6, "idea/residual-surprise/memory/answer/correctness", 0.3),
+    (6, "idea/adversarial-surprise/literal/free/correctness", 0.2),
+    (6, "idea/grown-surprise/loss", 0.5),
+    (6, "idea/grown-surprise-memory/memory/answer/correctness", 0.6),
 ]
 """Chapter, an entry or a curve, and a value that would make one of its sentences untrue."""
 
