@@ -25,10 +25,7 @@ def sequence_nll(logits: Tensor, x: Tensor) -> Tensor:
 
     Source: Yin (2023), Eq. 7, with the sign of an energy. The first token is given and costs nothing.
     """
-    log_p = logits[:, :-1].log_softmax(dim=-1)  # (N, L - 1, V)
-    if x.ndim == 2:
-        return -log_p.gather(2, x[:, 1:, None])[..., 0].sum(dim=1)
-    return -(log_p * x[:, 1:]).sum(dim=(1, 2))
+    return _nll(logits[:, :-1].log_softmax(dim=-1), x)
 
 
 def excess_surprise(logits: Tensor, x: Tensor) -> Tensor:
@@ -40,7 +37,14 @@ def excess_surprise(logits: Tensor, x: Tensor) -> Tensor:
     otherwise costs much. Arguments as for :func:`sequence_nll`.
     """
     log_p = logits[:, :-1].log_softmax(dim=-1)
-    return sequence_nll(logits, x) + (log_p.exp() * log_p).sum(dim=(1, 2))
+    return _nll(log_p, x) + (log_p.exp() * log_p).sum(dim=(1, 2))
+
+
+def _nll(log_p: Tensor, x: Tensor) -> Tensor:
+    """(N,) from the log-probabilities (N, L - 1, V) of the tokens after the first."""
+    if x.ndim == 2:
+        return -log_p.gather(2, x[:, 1:, None])[..., 0].sum(dim=1)
+    return -(log_p * x[:, 1:]).sum(dim=(1, 2))
 
 
 def _score_after(
