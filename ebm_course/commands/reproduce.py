@@ -17,8 +17,8 @@ import torch
 from ebm_course import files
 from ebm_course.commands import choices, provenance
 from ebm_course.commands.choices import RefusedError
-from ebm_course.recipes.findings import Findings
 from ebm_course.results import ledger
+from ebm_course.results.findings import Findings
 from ebm_course.results.record import Curve, Entry, Record
 from ebm_course.runtime import Run
 

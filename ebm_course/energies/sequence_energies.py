@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ebm_course.energies.prefix import Reading
+from ebm_course.energies.prefix_cache import Reading
 from ebm_course.energies.transformer import Cache, Transformer
 
 

@@ -1,1 +1,1 @@
-"""One file a method: a frozen configuration, the step, and the run."""
+"""Methods by paper, a folder each: a frozen Config, a step, and ``fit(config, run, ...) -> Fitted``."""

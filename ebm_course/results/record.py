@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, TypeVar
 
-from ebm_course.recipes.findings import CurveFinding, Finding
+from ebm_course.results.findings import CurveFinding, Finding
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ebm_course.core import Negatives, check_finite, check_generator, check_tokens, frozen
-from ebm_course.samplers.gumbel import draw
+from ebm_course.samplers.categorical import draw
 
 
 class LanguageModel(Protocol):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ebm_course.core import Energy, Negatives, check_finite, check_generator, check_tokens, energies_of, frozen
-from ebm_course.samplers.gumbel import draw
+from ebm_course.samplers.categorical import draw
 
 
 @torch.no_grad()

@@ -27,7 +27,7 @@ from ebm_course.core import (
     energy_grad,
     frozen,
 )
-from ebm_course.samplers.gumbel import draw
+from ebm_course.samplers.categorical import draw
 
 
 def gibbs_with_gradients(

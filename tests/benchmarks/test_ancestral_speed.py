@@ -12,7 +12,7 @@ from ebm_course.energies.language_model import LSTMLanguageModel
 from ebm_course.energies.sequence_energies import LikelihoodEnergy
 from ebm_course.energies.transformer import Transformer
 from ebm_course.samplers.ancestral import ancestral
-from ebm_course.samplers.gumbel import draw
+from ebm_course.samplers.categorical import draw
 from ebm_course.tasks.arithmetic import VOCABULARY, Format
 
 LENGTH, N, ROUNDS = Format(10).length, 1_000, 3

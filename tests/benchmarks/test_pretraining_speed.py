@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from ebm_course.core import Batch
-from ebm_course.recipes import language_model
-from ebm_course.recipes.speed_attack import random_equations
-from ebm_course.recipes.speed_training import plain_loop, recipe_loop
+from ebm_course.experiments.speed.attack import random_equations
+from ebm_course.experiments.speed.training import plain_loop, recipe_loop
+from ebm_course.recipes.sequences import language_model
 from ebm_course.runtime import Run
 from ebm_course.training.batches import Batches
 

@@ -18,8 +18,8 @@ from ebm_course.energies.language_model import LSTMLanguageModel
 from ebm_course.energies.sequence_energies import LikelihoodEnergy
 from ebm_course.energies.transformer import Transformer
 from ebm_course.objectives.logistic import logistic
-from ebm_course.recipes import adversarial_sequence
-from ebm_course.recipes.side_by_side import fit_side_by_side
+from ebm_course.recipes.sequences import adversarial
+from ebm_course.recipes.sequences.side_by_side import fit_side_by_side
 from ebm_course.runtime import setup
 from ebm_course.tasks.arithmetic import VOCABULARY, Format
 
@@ -28,7 +28,7 @@ N_RUNS, WIDTH, ROUNDS = (10, 128, 3) if ON_GPU else (4, 32, 3)
 SMALLER: dict[str, Any] = (
     {} if ON_GPU else {"n_digits": 2, "n_rows": 60, "n_noise": 60, "batch_size": 20, "n_attack_steps": 5}
 )
-CONFIG = replace(adversarial_sequence.PAPER, n_epochs=1, objective=logistic, **SMALLER)
+CONFIG = replace(adversarial.PAPER, n_epochs=1, objective=logistic, **SMALLER)
 OPTIONS: dict[str, dict[str, Any]] = {
     "toggles": {},
     "freezes": {"include_current": True},
@@ -64,7 +64,7 @@ def test_runs_side_by_side_against_one_after_another(
 
     def one_after_another() -> None:
         for seed in range(N_RUNS):
-            adversarial_sequence.fit_energy(config, setup(seed, quiet=True), progress=False, **nets)
+            adversarial.fit_energy(config, setup(seed, quiet=True), progress=False, **nets)
         finish()
 
     times_faster(f"{N_RUNS} runs side by side, {kind}: times faster", together, one_after_another, rounds=ROUNDS)

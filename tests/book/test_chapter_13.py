@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ebm_course.core import Loss
 from ebm_course.energies.sequence_energies import LikelihoodEnergy, PooledEnergy
 from ebm_course.energies.transformer import Transformer
-from ebm_course.recipes.sequence_parts import update
+from ebm_course.recipes.sequences.parts import update
 from ebm_course.runtime import Run
 from ebm_course.samplers.substitution import substitution
 

@@ -17,7 +17,7 @@ from ebm_course.runtime import Run
 FAKE = """
 from dataclasses import dataclass
 
-from ebm_course.recipes.findings import CurveFinding, Finding, Findings
+from ebm_course.results.findings import CurveFinding, Finding, Findings
 
 
 @dataclass(frozen=True)

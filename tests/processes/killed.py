@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ebm_course.recipes import language_model
+from ebm_course.recipes.sequences import language_model
 from ebm_course.runtime import setup
 
 folder, killing = Path(sys.argv[1]), sys.argv[2:] == ["kill"]

@@ -16,14 +16,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ebm_course.objectives.logistic import logistic
-from ebm_course.recipes import adversarial_sequence, language_model, residual_nce
+from ebm_course.recipes.sequences import adversarial, language_model, residual_nce
 from ebm_course.runtime import Run, setup
 
 EPOCHS = 4
 LM = replace(language_model.SMOKE, n_epochs=EPOCHS)
 TRANSFORMER = replace(LM, n_heads=2, warm_up=0.2, decay=True)
 RESIDUAL = replace(residual_nce.SMOKE, n_epochs=EPOCHS, l2=0.01)
-PRINTED = replace(adversarial_sequence.SMOKE, n_epochs=EPOCHS)
+PRINTED = replace(adversarial.SMOKE, n_epochs=EPOCHS)
 GROWN = replace(PRINTED, grow_every=2, grow_above=0.5, include_current=True, objective=logistic, l2=0.01)
 
 
@@ -34,8 +34,8 @@ def train_all(run: Run) -> tuple[dict[str, nn.Module], dict[str, list[dict[str, 
     pretrained, rows, _ = language_model.fit_model(TRANSFORMER, run, progress=False)
     nets: dict[str, Any] = {"pretrained": pretrained, "noise": noise}
     residual, residual_rows = residual_nce.fit_energy(RESIDUAL, run, **nets, progress=False)
-    grown, grown_rows = adversarial_sequence.fit_energy(GROWN, run, **nets, progress=False)
-    printed, printed_rows = adversarial_sequence.fit_energy(PRINTED, run, **nets, progress=False)
+    grown, grown_rows = adversarial.fit_energy(GROWN, run, **nets, progress=False)
+    printed, printed_rows = adversarial.fit_energy(PRINTED, run, **nets, progress=False)
     logs = {"lstm": noise_rows, "transformer": rows, "residual": residual_rows}
     modules = {"lstm": noise, "transformer": pretrained, "residual": residual, "grown": grown, "printed": printed}
     return modules, logs | {"grown": grown_rows, "printed": printed_rows}

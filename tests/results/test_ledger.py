@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ebm_course.recipes.findings import CurveFinding, Finding
 from ebm_course.results import ledger
+from ebm_course.results.findings import CurveFinding, Finding
 from ebm_course.results.record import Curve, Entry, Record
 
 RECORD = Record(

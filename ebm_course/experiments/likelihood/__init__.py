@@ -1,0 +1,1 @@
+"""Four ways to a likelihood gradient, compared where the likelihood is known."""

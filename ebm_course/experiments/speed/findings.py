@@ -1,0 +1,134 @@
+"""Measured seconds and bytes as named numbers and curves, one value or line a run, with the exponents of growth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ebm_course.experiments.clock import MIB, exponent
+from ebm_course.results.findings import CurveFinding, Finding, Findings
+
+N_LARGE = 3
+"""So many of the largest sizes show the law that holds where the fixed cost of a step no longer counts."""
+
+SIZES = {
+    "length": "tokens of a sequence",
+    "batch": "chains",
+    "vocabulary-all": "values, all of them candidates",
+    "vocabulary-short": "values, a short list of them candidates",
+    "max-rows": "sequences scored at once",
+}
+MODES = {
+    "plain": "a plain loop in float32",
+    "float32": "the recipe's step in float32",
+    "bfloat16": "the recipe's step in bfloat16",
+    "compiled": "the recipe's step compiled, in float32",
+    "bfloat16-compiled": "the recipe's step compiled, in bfloat16",
+}
+KINDS = {"freezes": "where chains freeze", "toggles": "where chains toggle"}
+OPTIONS = {
+    "neither": "saving nothing",
+    "dropping": "chains at their end leave the batch",
+    "prefix": "prefixes are not repeated",
+    "both": "both savings",
+}
+Runs = Sequence[Mapping[str, Any]]
+
+
+def findings(
+    runs: Runs,
+    bytes_: Mapping[str, list[int]],
+    sizes: Mapping[str, Sequence[int]],
+    seconds: Callable[..., float],
+) -> Findings:
+    """All numbers and curves.
+
+    Args:
+        runs: what each run measured: ``machine``, ``seconds/<sweep>``, ``attack``, ``pretraining``, ``processes``.
+        bytes_: sweep -> the most bytes of one attack step at each size, the same in all runs.
+        sizes: sweep -> its sizes.
+        seconds: of finished stages by the beginning of their names.
+    """
+    entries = _machine(runs) + _growth(runs, bytes_, sizes) + _pretraining(runs) + _processes(runs) + _attack(runs)
+    curves = []
+    for sweep, x in sizes.items():
+        lines = [list(map(float, run[f"seconds/{sweep}"])) for run in runs]
+        curves.append(_curve(f"seconds/{sweep}", sweep, x, "seconds of one attack step", lines))
+        mib = [n / MIB for n in bytes_[sweep]]
+        curves.append(_curve(f"MiB/{sweep}", sweep, x, "MiB of one attack step", [mib]))
+    return Findings(entries, curves, seconds())
+
+
+def _machine(runs: Runs) -> list[Finding]:
+    return [
+        Finding(
+            f"machine/{name}",
+            f"Rate of the product of two large matrices in {name}.",
+            tuple(run["machine"][name] / 1e9 for run in runs),
+            "GFLOP/s",
+        )
+        for name in runs[0]["machine"]
+    ]
+
+
+def _growth(runs: Runs, bytes_: Mapping[str, list[int]], sizes: Mapping[str, Sequence[int]]) -> list[Finding]:
+    found = []
+    for sweep, x in sizes.items():
+        of, largest = SIZES[sweep], f"at {x[-1]:,} {SIZES[sweep]}"
+        for quantity, lines in {
+            "seconds": [run[f"seconds/{sweep}"] for run in runs],
+            "bytes": [bytes_[sweep]],
+        }.items():
+            if (sweep, quantity) == ("max-rows", "seconds"):
+                continue  # the work is the same at every size
+            all_, large = (tuple(exponent(x, line, last=last) for line in lines) for last in (None, N_LARGE))
+            law = f"Exponent of the {quantity} of an attack step against {of}"
+            found.append(Finding(f"exponent/{sweep}/{quantity}", f"{law}.", all_))
+            only = f"{law}; the {N_LARGE} largest sizes only."
+            found.append(Finding(f"exponent-large/{sweep}/{quantity}", only, large))
+        taken = tuple(float(run[f"seconds/{sweep}"][-1]) for run in runs)
+        found.append(Finding(f"largest/{sweep}/seconds", f"Seconds of an attack step {largest}.", taken, "s"))
+        peak = (bytes_[sweep][-1] / MIB,)
+        found.append(Finding(f"largest/{sweep}/bytes", f"Memory of an attack step {largest}.", peak, "MiB"))
+    return found
+
+
+def _pretraining(runs: Runs) -> list[Finding]:
+    found = []
+    for name in runs[0]["pretraining"]:
+        rates = tuple(run["pretraining"][name] for run in runs)
+        found.append(Finding(f"pretraining/{name}", f"Pretraining, {MODES[name]}.", rates, "tokens/s"))
+    for name in runs[0]["pretraining"]:
+        if name != "plain":
+            ratios = tuple(run["pretraining"][name] / run["pretraining"]["plain"] for run in runs)
+            what = f"Pretraining, {MODES[name]}: times as fast as the plain loop."
+            found.append(Finding(f"pretraining-ratio/{name}", what, ratios))
+    return found
+
+
+def _processes(runs: Runs) -> list[Finding]:
+    found = []
+    for n in runs[0]["processes"]:
+        taken = tuple(run["processes"][n] for run in runs)
+        found.append(Finding(f"processes/{n}", f"Algorithm 1 in processes of one thread: {n}.", taken, "s"))
+    for n in runs[0]["processes"]:
+        if n != "1":
+            ratios = tuple(run["processes"]["1"] / run["processes"][n] for run in runs)
+            found.append(Finding(f"processes-ratio/{n}", f"Times as fast in {n} processes as in one.", ratios))
+    return found
+
+
+def _attack(runs: Runs) -> list[Finding]:
+    found = []
+    for name in runs[0]["attack"]:
+        kind, options = name.split("/")
+        what = f"A whole attack {KINDS[kind]}, {OPTIONS[options]}"
+        found.append(Finding(f"attack/{name}", f"{what}.", tuple(run["attack"][name] for run in runs), "s"))
+        if options != "neither":
+            ratios = tuple(run["attack"][f"{kind}/neither"] / run["attack"][name] for run in runs)
+            found.append(Finding(f"attack-ratio/{name}", f"{what}: times as fast as saving nothing.", ratios))
+    return found
+
+
+def _curve(name: str, sweep: str, x: Sequence[int], y_name: str, lines: list[list[float]]) -> CurveFinding:
+    return CurveFinding(name, SIZES[sweep], list(map(float, x)), y_name, lines)

@@ -1,0 +1,182 @@
+r"""Train a language model by maximum likelihood: the noise distribution P_LM, or the net an energy starts from.
+
+.. math:: \max_\theta \sum_t \log p_\theta(x_{t+1} \mid x_{\le t})  \tag{7}
+
+Source: Yin (2023), Eq. 7 and Table 1. The batch size and which epoch's weights are kept are not said there; both are
+fields here, because the second decides the headline: a net that saw 1,000 rows 500 times recites them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ebm_course.core import Batch, Loss, Step, Task
+from ebm_course.energies.language_model import LSTMLanguageModel
+from ebm_course.energies.sequence_energies import LikelihoodEnergy
+from ebm_course.energies.transformer import Transformer
+from ebm_course.recipes.sequences.parts import adamw, load_shipped, task_for, update
+from ebm_course.runtime import ONE_PROCESS, Run
+from ebm_course.tasks.arithmetic import VOCABULARY, Format
+from ebm_course.training.batches import Batches
+from ebm_course.training.fit import fit
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Table 1 of Yin (2023), column P_LM, by default."""
+
+    n_digits: int = 10
+    n_rows: int = 1_000  # Table 1
+    width: int = 256  # Table 1: embedding and hidden size
+    n_layers: int = 1  # Table 1
+    n_heads: int = 0  # 0: an LSTM; above: a causal transformer with so many heads
+    dropout: float = 0.0
+    rate: float = 1e-3  # Table 1
+    weight_decay: float = 0.05  # Table 1
+    betas: tuple[float, float] = (0.9, 0.999)  # unsaid: the library's default
+    batch_size: int = 100  # unsaid
+    n_epochs: int = 500  # Table 1
+    clip: float = 1.0  # unsaid; as the baseline's notebook
+    warm_up: float = 0.0  # share of updates with a rising rate
+    decay: bool = False  # let the rate fall to 0 along a half cosine
+    n_cycles: int = 1  # equal parts of training that each warm up and decay anew
+    keep_best: bool = True  # unsaid: the weights of the best validation loss, or the last ones
+    precision: str = "float32"  # of the training step; "bfloat16": autocast, the weights and their updates stay float32
+    compile: bool = False  # torch.compile of the training step's two passes; on a CPU it needs a C++ compiler
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision is one of {', '.join(PRECISIONS)}: got {self.precision!r}.")
+
+
+PAPER = Config()
+PAPER_ENERGY = Config(
+    n_rows=100_000, width=128, n_layers=2, n_heads=4, dropout=0.1, rate=6e-4, weight_decay=0.1, betas=(0.9, 0.95),
+    batch_size=512,
+)  # fmt: skip
+NOTEBOOK = Config(n_digits=3, width=128, n_epochs=80)
+NOTEBOOK_MEMORISED = replace(NOTEBOOK, n_epochs=400, keep_best=False)
+NOTEBOOK_ENERGY = Config(
+    n_digits=3, n_rows=50_000, width=64, n_layers=2, n_heads=4, rate=3e-3, weight_decay=0.1, betas=(0.9, 0.95),
+    batch_size=512, n_epochs=20, warm_up=0.1, decay=True,
+)  # fmt: skip
+SMOKE = Config(n_digits=1, n_rows=20, width=16, batch_size=10, n_epochs=2)
+
+
+def build(config: Config) -> LSTMLanguageModel | LikelihoodEnergy:
+    """The untrained net, an energy E(x) = -log p(x) that can be advanced token by token."""
+    v, length = len(VOCABULARY), Format(config.n_digits).length
+    if config.n_heads == 0:
+        return LSTMLanguageModel(v, width=config.width, n_layers=config.n_layers)
+    net = Transformer(
+        v, length, width=config.width, n_layers=config.n_layers, n_heads=config.n_heads, dropout=config.dropout
+    )
+    return LikelihoodEnergy(net)
+
+
+def make_step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    *,
+    clip: float,
+    precision: str = "float32",
+    compiled: bool = False,
+    run: Run = ONE_PROCESS,
+) -> Step:
+    """Minimise -log p(x) a predicted token, in nats; each process of ``run`` takes its share of the batch.
+
+    With ``precision="bfloat16"`` matrix products are taken in it. With ``compiled`` the first call compiles; ``model``
+    itself and its parameters' names stay as they are.
+    """
+    forward: Callable[[Tensor], Tensor] = torch.compile(model) if compiled else model
+
+    def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        model.train()
+        with torch.autocast(batch.x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+            nll = forward(run.share(batch.x)).float().mean() / (batch.x.shape[1] - 1)
+        log = update(Loss(nll), model, optimizer, clip=clip, run=run)
+        schedule.step()
+        return log
+
+    return step
+
+
+def fit_model(
+    config: Config, run: Run, *, folder: Path | None = None, progress: bool = True
+) -> tuple[LSTMLanguageModel | LikelihoodEnergy, list[dict[str, float]], Task]:
+    """Train as ``config`` says; returns the model in eval mode, the rows of the log (one an epoch) and the task."""
+    task = task_for(config.n_digits)
+    train, valid = task.train[: config.n_rows].to(run.device), task.valid.to(run.device)
+    model = build(config).to(run.device)
+    optimizer = adamw(model, rate=config.rate, weight_decay=config.weight_decay, betas=config.betas)
+    batches = Batches(train, config.batch_size, seed=run.seed)
+    n_steps = config.n_epochs * batches.steps_per_epoch
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: _rate(i, n_steps, config))
+    rows = fit(
+        make_step(
+            model, optimizer, schedule, clip=config.clip, precision=config.precision, compiled=config.compile, run=run
+        ),
+        batches,
+        n_steps=n_steps,
+        generator=run.generator("language_model"),
+        validate=lambda: {"nll": nll_per_token(model, valid.x)},
+        validate_every=batches.steps_per_epoch,
+        log_every=batches.steps_per_epoch,
+        keep={"model": model, "optimizer": optimizer, "schedule": schedule},
+        keep_best=config.keep_best,
+        folder=folder,
+        save_every=batches.steps_per_epoch if folder else 0,
+        progress=progress,
+        run=run,
+    )
+    return model.eval(), rows, task
+
+
+def train(
+    config: Config, run: Run, *, folder: Path | None = None, progress: bool = True
+) -> tuple[nn.Module, dict[str, Any]]:
+    """The trained model and what its checkpoint should say of it."""
+    model, rows, _ = fit_model(config, run, folder=folder, progress=progress)
+    best = min(row["valid_nll"] for row in rows if "valid_nll" in row)
+    return model, {"best_valid_nll": best}
+
+
+def load(name: str) -> LSTMLanguageModel | LikelihoodEnergy:
+    """A language model that ships with the package, for example ``"arithmetic-3-lm"``."""
+
+    def rebuilt(meta: dict[str, Any]) -> nn.Module:
+        return build(Config(**meta["config"] | {"betas": tuple(meta["config"]["betas"])}))
+
+    model = load_shipped(name, rebuilt)
+    assert isinstance(model, LSTMLanguageModel | LikelihoodEnergy)
+    return model
+
+
+@torch.no_grad()
+def nll_per_token(model: nn.Module, x: Tensor) -> float:
+    """Mean -log p(x) a predicted token (nats) in eval mode; exp of it is the perplexity."""
+    model.eval()
+    return float(model(x).mean() / (x.shape[1] - 1))
+
+
+def _rate(i: int, n_steps: int, config: Config) -> float:
+    """Factor on the learning rate at update i: linear warm-up, then constant or a half cosine down to 0, in cycles.
+
+    Source: Loshchilov and Hutter (2017), warm restarts. Departure: each cycle begins with a warm-up.
+    """
+    n_steps = -(-n_steps // config.n_cycles)
+    i -= n_steps * min(i // n_steps, config.n_cycles - 1) if n_steps else 0
+    rise = config.warm_up * n_steps
+    if i < rise:
+        return (i + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * (i - rise) / max(1, n_steps - rise))) if config.decay else 1.0
