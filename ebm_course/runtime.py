@@ -110,8 +110,8 @@ class Run:
 SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 """Where launchers say how many processes they started: torchrun and accelerate, and three kinds of MPI."""
 
-ONE_PROCESS = Run(torch.device("cpu"), 0)
-"""What stands for a run where only its processes are asked for, and there is one."""
+SINGLE_PROCESS = Run(torch.device("cpu"), 0)
+"""The default of functions that ask a run for its processes only: a single one, on the CPU."""
 
 
 def setup(seed: int = 0, *, device: str | None = None, quiet: bool = False) -> Run:
@@ -137,7 +137,7 @@ def setup(seed: int = 0, *, device: str | None = None, quiet: bool = False) -> R
         run = _join(run)
     elif "MASTER_ADDR" in os.environ and "ACCELERATE_USE_CPU" in os.environ:
         warnings.warn(
-            "accelerate launch --cpu was asked for several processes and started one. This run is one process, with "
+            "accelerate launch --cpu was asked for several processes and started one. This run is single-process, with "
             "the same numbers. For two: EBM_COURSE_DEVICE=cpu accelerate launch --multi_gpu --num_processes 2 ... "
             "Or with MPI: accelerate launch --cpu --num_processes 2 --mpirun_hostfile hosts ...",
             RuntimeWarning,

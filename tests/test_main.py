@@ -18,7 +18,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from ebm_course.runtime import ONE_PROCESS  # a dataclass as well, and no preset
+from ebm_course.runtime import SINGLE_PROCESS  # a dataclass as well, and no preset
 
 
 @dataclass(frozen=True)

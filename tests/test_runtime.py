@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ebm_course.core import Batch
-from ebm_course.runtime import ONE_PROCESS, PUBLIC_ADDRESS, Run, data_folder, describe, setup
+from ebm_course.runtime import PUBLIC_ADDRESS, SINGLE_PROCESS, Run, data_folder, describe, setup
 
 
 @pytest.fixture(autouse=True)
@@ -112,7 +112,7 @@ def test_one_process_changes_nothing_and_does_not_import_accelerate(monkeypatch:
     before = module.weight.grad.clone()
     run.average_gradients(module)
     run.wait()
-    assert run == ONE_PROCESS and run.is_main
+    assert run == SINGLE_PROCESS and run.is_main
     assert run.share(x) is x and run.gather(x) is x and run.mean(x) is x and torch.equal(module.weight.grad, before)
 
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sized
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ebm_course.core import Batch, Step
-from ebm_course.runtime import ONE_PROCESS, Run
+from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.training.log import IntervalLog, check_number
 from ebm_course.training.resume import (
     Progress,
@@ -27,6 +27,7 @@ from ebm_course.training.resume import (
 )
 
 
+@runtime_checkable
 class Indexed(Protocol):
     """Minibatches by number."""
 
@@ -51,7 +52,7 @@ def fit(
     save_every: int = 0,
     progress: bool = True,
     log_every: int = 1,
-    run: Run = ONE_PROCESS,
+    run: Run = SINGLE_PROCESS,
 ) -> list[dict[str, float]]:
     """Call ``step(batches[i], generator)`` for i = 0 .. n_steps - 1 and return what it logged.
 
@@ -150,7 +151,7 @@ def _means(values: Mapping[str, Tensor], run: Run) -> Mapping[str, Tensor]:
 
 
 def _batch(batches: Indexed | Callable[[int], Batch], i: int) -> Batch:
-    if not hasattr(batches, "__getitem__"):
+    if not isinstance(batches, Indexed):
         return batches(i)
     return batches[i % len(batches)] if isinstance(batches, Sized) else batches[i]
 

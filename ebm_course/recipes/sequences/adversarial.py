@@ -28,7 +28,7 @@ from ebm_course.objectives.contrastive import contrastive
 from ebm_course.objectives.logistic import logistic
 from ebm_course.recipes.sequences.parts import Draw, adamw, energies_of_both, update
 from ebm_course.recipes.sequences.residual_nce import data_and_noise, shipped_nets, start_energy
-from ebm_course.runtime import ONE_PROCESS, Run
+from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.samplers.ancestral import LanguageModel
 from ebm_course.samplers.replay_buffer import ReplayBuffer
 from ebm_course.samplers.substitution import substitution
@@ -114,7 +114,7 @@ def make_step(
     budget: AttackBudget,
     config: Config,
     *,
-    run: Run = ONE_PROCESS,
+    run: Run = SINGLE_PROCESS,
     buffer: ReplayBuffer | None = None,
     average: AveragedModel | None = None,
 ) -> Step:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ebm_course.core import Energy
-from ebm_course.runtime import ONE_PROCESS, Run
+from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.samplers.resampling import resampling
 from ebm_course.samplers.substitution import substitution
 from ebm_course.tasks.arithmetic import Format, digit_synonyms
@@ -22,7 +22,7 @@ def attack_curve(
     *,
     n_digits: int,
     at: Sequence[int] = (0, 1, 2, 5, 10, 20),
-    run: Run = ONE_PROCESS,
+    run: Run = SINGLE_PROCESS,
     **options: Any,
 ) -> list[dict[str, float]]:
     """Every figure of :func:`score` after so many attack steps, one row for each number in ``at``.

@@ -22,7 +22,7 @@ from ebm_course.energies.language_model import LSTMLanguageModel
 from ebm_course.energies.sequence_energies import LikelihoodEnergy
 from ebm_course.energies.transformer import Transformer
 from ebm_course.recipes.sequences.parts import adamw, load_shipped, task_for, update
-from ebm_course.runtime import ONE_PROCESS, Run
+from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.tasks.arithmetic import VOCABULARY, Format
 from ebm_course.training.batches import Batches
 from ebm_course.training.fit import fit
@@ -91,7 +91,7 @@ def make_step(
     clip: float,
     precision: str = "float32",
     compiled: bool = False,
-    run: Run = ONE_PROCESS,
+    run: Run = SINGLE_PROCESS,
 ) -> Step:
     """Minimise -log p(x) a predicted token, in nats; each process of ``run`` takes its share of the batch.
 

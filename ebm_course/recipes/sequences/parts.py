@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ebm_course.core import Energy, Loss, Task
 from ebm_course.files import load_checkpoint, shipped_checkpoint
-from ebm_course.runtime import ONE_PROCESS, Run
+from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.samplers.ancestral import LanguageModel, ancestral
 from ebm_course.tasks.arithmetic import BEGIN, VOCABULARY, Format, arithmetic, paper_arithmetic
 
@@ -54,7 +54,7 @@ def adamw(module: nn.Module, *, rate: float, weight_decay: float, betas: tuple[f
 
 
 def update(
-    loss: Loss, module: nn.Module, optimizer: torch.optim.Optimizer, *, clip: float, run: Run = ONE_PROCESS
+    loss: Loss, module: nn.Module, optimizer: torch.optim.Optimizer, *, clip: float, run: Run = SINGLE_PROCESS
 ) -> dict[str, Tensor]:
     """One step downhill with the gradient's norm clipped at ``clip``; returns the loss and its terms for the log.
 

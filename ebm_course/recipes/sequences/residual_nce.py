@@ -29,7 +29,7 @@ from ebm_course.recipes.sequences.parts import (
     task_for,
     update,
 )
-from ebm_course.runtime import ONE_PROCESS, Run
+from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.samplers.ancestral import LanguageModel
 from ebm_course.training.batches import Batches
 from ebm_course.training.fit import fit
@@ -69,7 +69,7 @@ def make_step(
     *,
     clip: float,
     l2: float,
-    run: Run = ONE_PROCESS,
+    run: Run = SINGLE_PROCESS,
 ) -> Step:
     """One update of noise contrast; ``draw`` supplies the noise, each process of ``run`` takes its share of both."""
 
