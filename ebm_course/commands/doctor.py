@@ -12,7 +12,19 @@ from pathlib import Path
 from ebm_course import files
 from ebm_course.runtime import data_folder, describe, setup
 
-NEEDED = ("torch", "numpy", "matplotlib", "ipywidgets", "safetensors", "pooch", "tqdm")
+NEEDED = (
+    "torch",
+    "numpy",
+    "scipy",
+    "matplotlib",
+    "ipywidgets",
+    "safetensors",
+    "pooch",
+    "tqdm",
+    "pydantic",
+    "tabulate",
+    "filelock",
+)
 FOR_THE_BOOK = ("jupyter-book", "nbval")
 
 
