@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
+from scipy.stats import sem
 
 from ebm_course.figures.style import GREY, axes_or_new
 
@@ -37,7 +38,7 @@ def seed_dots(
         seeds = np.asarray(given, dtype=float).reshape(-1)
         if len(seeds) == 0:
             raise ValueError(f"{name!r} has no numbers: expected one a seed.")
-        error = seeds.std(ddof=1) / np.sqrt(len(seeds)) if len(seeds) > 1 else 0.0
+        error = sem(seeds) if len(seeds) > 1 else 0.0
         ax.plot(seeds, np.full(len(seeds), row), "o", color=f"C{row % 6}", alpha=0.7, markeredgewidth=0)
         ax.errorbar(seeds.mean(), row, xerr=error, fmt="|", color=f"C{row % 6}", markersize=18, capsize=4)
     for name, number in (references or {}).items():

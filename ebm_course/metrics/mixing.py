@@ -26,6 +26,12 @@ def mixing(values: Tensor) -> dict[str, float]:
         ValueError: not (T, N), or fewer than 8 steps.
 
     Source: Gelman et al. (2013), chapter 11; the sum stops as in Geyer (1992), initial monotone sequence.
+
+    >>> values = torch.randn(200, 4, generator=torch.Generator().manual_seed(0))
+    >>> round(mixing(values)["r_hat"], 1)  # independent draws
+    1.0
+    >>> mixing(values + torch.tensor([0.0, 0.0, 5.0, 5.0]))["r_hat"] > 2  # two chains sit somewhere else
+    True
     """
     if values.ndim != 2 or len(values) < 8:
         raise ValueError(f"values by step and chain (T, N) with T >= 8 were expected, got shape {tuple(values.shape)}.")

@@ -12,6 +12,8 @@ def maximum_mean_discrepancy(x: Tensor, y: Tensor, *, bandwidth: float | None = 
     The unbiased estimate: pairs of a point with itself are left out, so equal laws give 0 on average, and values below
     0 more often than above: few large ones stand against many small ones.
 
+    It holds one table of all pairs in double precision, 8 (N + M)^2 bytes: 0.8 GB for 5,000 and 5,000 samples.
+
     Args:
         x: samples of one law (N, *S), N > 1; flattened to vectors.
         y: samples of the other (M, *S), M > 1.
@@ -24,19 +26,21 @@ def maximum_mean_discrepancy(x: Tensor, y: Tensor, *, bandwidth: float | None = 
         ValueError: fewer than two samples, states of different shape, or a bandwidth that is not positive.
 
     Source: Gretton et al. (2012), the unbiased estimate and the median heuristic.
+
+    >>> distance = maximum_mean_discrepancy(torch.zeros(2, 1), torch.ones(2, 1), bandwidth=1.0)
+    >>> round(distance["mmd2"], 3)  # 1 + 1 - 2 exp(-1/2)
+    0.787
     """
     if len(x) < 2 or len(y) < 2 or x.shape[1:] != y.shape[1:]:
         raise ValueError(
             f"two samples of one space with two rows or more were expected: got {tuple(x.shape)} and {tuple(y.shape)}."
         )
-    n, pooled = len(x), torch.cat([x, y]).flatten(1).double()  # (N + M, D)
-    squared = torch.cdist(pooled, pooled).square()
+    n, pooled = len(x), torch.cat([x, y]).detach().flatten(1).double()  # (N + M, D)
     if bandwidth is None:
-        pairs = torch.triu_indices(len(pooled), len(pooled), offset=1)
-        bandwidth = float(squared[pairs[0], pairs[1]].median().sqrt())
+        bandwidth = float(torch.pdist(pooled).median())
     if bandwidth <= 0:
         raise ValueError(f"the bandwidth is a length: expected a number larger than 0, got {bandwidth}. Pass one.")
-    kernel = torch.exp(-squared / (2 * bandwidth**2))
+    kernel = torch.cdist(pooled, pooled).square_().div_(-2 * bandwidth**2).exp_()  # in place: one table is enough
     within = _mean_off_diagonal(kernel[:n, :n]) + _mean_off_diagonal(kernel[n:, n:])
     return {"mmd2": float(within - 2 * kernel[:n, n:].mean()), "bandwidth": bandwidth}
 

@@ -23,6 +23,10 @@ def moves(path: Tensor, *, window: int = 1) -> dict[str, float]:
 
     Raises:
         ValueError: no step in the path, or a window outside 1 to T.
+
+    >>> import torch
+    >>> moves(torch.tensor([[[1], [5]], [[2], [6]], [[1], [6]]]))  # two chains: 1 2 1 toggles, 5 6 6 freezes
+    {'frozen': 0.5, 'toggling': 0.5, 'move_rate': 0.75, 'entries_moved': 0.5, 'entries_touched': 1.0}
     """
     if path.ndim < 3 or len(path) < 2 or not 1 <= window < len(path):
         raise ValueError(
