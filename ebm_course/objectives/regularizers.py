@@ -1,7 +1,4 @@
-"""Penalties added to a loss: energies far from zero, and energies that are steep at the data.
-
-They return a bare scalar, for the caller to weigh: ``loss.value + 0.1 * gradient_penalty(grad)``.
-"""
+"""A penalty added to a loss: energies far from zero. It returns a bare scalar, for the caller to weigh."""
 
 from __future__ import annotations
 
@@ -21,6 +18,10 @@ def l2_energy(e_data: Tensor, e_negative: Tensor) -> Tensor:
         A scalar, 0 or larger, nats squared.
 
     Source: Du and Mordatch (2019), the regulariser added to their contrastive loss.
+
+    >>> import torch
+    >>> l2_energy(torch.tensor([1.0, -1.0]), torch.tensor([3.0]))  # 1 + 9
+    tensor(10.)
     """
     check_energies(e_data=e_data, e_negative=e_negative)
     return e_data.square().mean() + e_negative.square().mean()
@@ -31,28 +32,11 @@ def weighted_l2(e_data: Tensor, e_negative: Tensor, *, l2: float) -> Tensor | fl
 
     Raises:
         ValueError: l2 is negative.
+
+    >>> import torch
+    >>> weighted_l2(torch.tensor([1.0, -1.0]), torch.tensor([3.0]), l2=0.5)
+    tensor(5.)
     """
     if l2 < 0:
         raise ValueError(f"l2 weighs a penalty: expected 0 or larger, got {l2}. A negative weight rewards drift.")
     return l2 * l2_energy(e_data, e_negative) if l2 else 0.0
-
-
-def gradient_penalty(grad: Tensor) -> Tensor:
-    """mean over rows of |dE/dx|^2, the squared slope of the energy at given states.
-
-    Args:
-        grad: gradients of the energy (N, *S), from ``core.energy_grad(..., create_graph=True)`` so that the penalty
-            reaches the parameters.
-
-    Returns:
-        A scalar, 0 or larger, nats squared per unit of x squared.
-
-    Raises:
-        ValueError: no rows, or no axis of states.
-
-    Source: Mescheder, Geiger and Nowozin (2018), the penalty R1 at real data. Departure: without their factor 1/2,
-    which belongs to the weight.
-    """
-    if grad.ndim < 2 or len(grad) == 0:
-        raise ValueError(f"grad holds one gradient a row: expected shape (N, *S) with N > 0, got {tuple(grad.shape)}.")
-    return grad.flatten(1).square().sum(1).mean()

@@ -28,7 +28,17 @@ ZERO = VOCABULARY.index("0")
 
 @dataclass(frozen=True)
 class Format:
-    """The layout of an equation with ``n_digits`` digits an operand (1 or more)."""
+    """The layout of an equation with ``n_digits`` digits an operand (1 or more).
+
+    >>> layout = Format(2)
+    >>> x = layout.equations([46], [23])
+    >>> x.tolist()  # bos 4 6 + 2 3 = 0 6 9 eos
+    [[2, 8, 10, 14, 6, 7, 15, 4, 10, 13, 3]]
+    >>> layout.decode(x)
+    ['46+23=069']
+    >>> layout.decode(x[:, layout.answer_positions()])
+    ['069']
+    """
 
     n_digits: int
 
@@ -99,7 +109,13 @@ class Format:
 
 
 def digit_synonyms() -> Tensor:
-    """The synonym set of Eq. 5, (16, 9): a digit's nine others; a row of its own value means no synonym."""
+    """The synonym set of Eq. 5, (16, 9): a digit's nine others; a row of its own value means no synonym.
+
+    >>> digit_synonyms()[ZERO + 1].sub(ZERO).tolist()
+    [0, 2, 3, 4, 5, 6, 7, 8, 9]
+    >>> digit_synonyms()[VOCABULARY.index("+")].unique().tolist()  # a sign stays a sign
+    [14]
+    """
     table = torch.arange(len(VOCABULARY)).repeat(9, 1).T.contiguous()
     for digit in range(10):
         table[ZERO + digit] = torch.tensor([ZERO + other for other in range(10) if other != digit])
@@ -113,6 +129,12 @@ def arithmetic(
 
     Raises:
         ValueError: more equations are asked for than there are pairs of operands.
+
+    >>> task = arithmetic(2, n_train=20, n_valid=5, n_test=5)
+    >>> task.name, task.train.x.shape, task.n_values
+    ('arithmetic-2', torch.Size([20, 11]), 16)
+    >>> task.score(task.test.x)["correctness"]
+    1.0
     """
     layout, low, span = Format(n_digits), 10 ** (n_digits - 1), 9 * 10 ** (n_digits - 1)
     total = n_train + n_valid + n_test
@@ -137,6 +159,9 @@ def paper_arithmetic() -> Task:
     200,000 integers uniform in [1e9, 1e10), repetitions dropped, shuffled; the first 700 numbers make the test part,
     the next 700 the validation part; inside a part number k is added to number k + len / 2.
     Source: the baseline's released notebook. Departure: the generators are local, no global seed is set.
+
+    >>> len(paper_arithmetic().train)  # doctest: +SKIP
+    99299
     """
     numbers = list(set(np.random.RandomState(1234).randint(10**9, 10**10, size=200_000).tolist()))
     random.Random(1234).shuffle(numbers)
@@ -149,7 +174,11 @@ def paper_arithmetic() -> Task:
 
 
 def perfect_perplexity(n_digits: int) -> float:
-    """exp of the true entropy a token: two uniform operands, every other token certain; 3.851 for ten digits."""
+    """exp of the true entropy a token: two uniform operands, every other token certain.
+
+    >>> round(perfect_perplexity(10), 3)
+    3.851
+    """
     entropy = 2 * (math.log(9) + (n_digits - 1) * math.log(10))  # nats an equation
     return math.exp(entropy / (Format(n_digits).length - 1))
 

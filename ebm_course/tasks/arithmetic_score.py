@@ -21,6 +21,9 @@ def well_formed(x: Tensor, n_digits: int) -> Tensor:
 
     Raises:
         ValueError: x is not (N, 3 d + 5).
+
+    >>> well_formed(torch.tensor([[2, 8, 14, 9, 15, 4, 4, 3], [2, 8, 8, 9, 15, 4, 4, 3]]), 1)  # "4+5=00", "445=00"
+    tensor([ True, False])
     """
     d = n_digits
     if x.ndim != 2 or x.shape[1] != 3 * d + 5:
@@ -31,7 +34,11 @@ def well_formed(x: Tensor, n_digits: int) -> Tensor:
 
 
 def true_answer(x: Tensor, n_digits: int) -> Tensor:
-    """The digits (N, d + 1), 0 to 9, of a + b by column addition with carry; meaningless where not well formed."""
+    """The digits (N, d + 1), 0 to 9, of a + b by column addition with carry; meaningless where not well formed.
+
+    >>> true_answer(torch.tensor([[2, 12, 14, 11, 15, 4, 4, 3]]), 1)  # of "8+7=00"
+    tensor([[1, 5]])
+    """
     d = n_digits
     a, b = x[:, 1 : d + 1] - ZERO_ID, x[:, d + 2 : 2 * d + 2] - ZERO_ID
     carry, columns = torch.zeros_like(a[:, 0]), []
@@ -43,19 +50,33 @@ def true_answer(x: Tensor, n_digits: int) -> Tensor:
 
 
 def correctness(x: Tensor, n_digits: int) -> Tensor:
-    """Float (N,): share of the answer's d + 1 digits that are right; 0 for a malformed row."""
+    """Float (N,): share of the answer's d + 1 digits that are right; 0 for a malformed row.
+
+    >>> from ebm_course.tasks.arithmetic import Format
+    >>> correctness(Format(1).encode(["8+7=15", "8+7=05", "8+7=00"]), 1)
+    tensor([1.0000, 0.5000, 0.0000])
+    """
     formed = well_formed(x, n_digits)
     answer = x[:, 2 * n_digits + 3 : -1] - ZERO_ID
     return (answer == true_answer(x, n_digits)).float().mean(dim=1) * formed
 
 
 def in_support(x: Tensor, n_digits: int) -> Tensor:
-    """Bool (N,): well formed, and both operands lead with a digit of at least 1, as every row of the data does."""
+    """Bool (N,): well formed, and both operands lead with a digit of at least 1, as every row of the data does.
+
+    >>> from ebm_course.tasks.arithmetic import Format
+    >>> in_support(Format(1).encode(["8+7=15", "0+0=00"]), 1)
+    tensor([ True, False])
+    """
     return well_formed(x, n_digits) & (x[:, 1] > ZERO_ID) & (x[:, n_digits + 2] > ZERO_ID)
 
 
 def distance_to(x: Tensor, rows: Tensor, n_values: int = 16) -> Tensor:
-    """Tokens (N,) by which each row of x differs from the nearest of ``rows`` (M, L); 0 means recited."""
+    """Tokens (N,) by which each row of x differs from the nearest of ``rows`` (M, L); 0 means recited.
+
+    >>> distance_to(torch.tensor([[4, 5, 6], [9, 9, 9]]), torch.tensor([[4, 5, 6], [4, 9, 9]]))
+    tensor([0, 1])
+    """
     hot = torch.nn.functional.one_hot(rows, n_values).flatten(1).float()  # (M, L V)
     nearest = [
         (torch.nn.functional.one_hot(part, n_values).flatten(1).float() @ hot.T).amax(dim=1) for part in x.split(1024)
@@ -75,6 +96,10 @@ def score(x: Tensor, n_digits: int, *, train: Tensor | None = None, x0: Tensor |
     Returns:
         correctness, exact (whole answer right), valid (well formed), support (leading digits too), honest (exact and
         in support) and unique (distinct rows over N), with the figures the arguments add.
+
+    >>> from ebm_course.tasks.arithmetic import Format
+    >>> score(Format(1).encode(["8+7=15", "0+0=00", "8+7=05", "8+7=05"]), 1)  # zeros are exact and not honest
+    {'correctness': 0.75, 'exact': 0.5, 'valid': 1.0, 'support': 0.75, 'honest': 0.25, 'unique': 0.75}
     """
     if len(x) == 0:
         raise ValueError("a score is a mean over rows: got no rows, expected 1 or more.")

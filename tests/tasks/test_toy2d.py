@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 
 from ebm_course.tasks.toy2d import N_CELLS, cell_masses, score, toy2d
-from ebm_course.tasks.toy2d_densities import Checkerboard, Spots, ring
+from ebm_course.tasks.toy2d_densities import Spots, ring
 
 
 def test_parts_are_independent_draws_and_do_not_depend_on_the_size_of_the_first():
@@ -16,14 +14,6 @@ def test_parts_are_independent_draws_and_do_not_depend_on_the_size_of_the_first(
     assert not torch.equal(small.test.x[:20], small.valid.x)
     assert not torch.equal(small.test.x, toy2d(ring(), n_train=10, n_valid=20, n_test=30, seed=1).test.x)
     assert small.n_values is None and small.name == "toy2d-ring"
-
-
-def test_cell_masses_of_a_board_are_exact():
-    masses = cell_masses(Checkerboard())
-    blocks = masses[:-1].view(4, N_CELLS // 4, 4, N_CELLS // 4).sum((1, 3))
-    dark = (torch.arange(4)[:, None] + torch.arange(4)) % 2 == 0
-    torch.testing.assert_close(blocks, dark.double() / 8)
-    assert masses[-1].item() == pytest.approx(0, abs=1e-12)
 
 
 def test_cell_masses_of_a_gaussian_are_products_of_normal_probabilities():
@@ -43,12 +33,12 @@ def test_cells_and_points_are_numbered_alike():
 
 
 def test_score_by_hand():
-    board = Checkerboard(n_squares=2, side=1.0)
-    x = torch.tensor([[0.5, 0.5], [0.7, 0.7], [0.5, -0.5], [3.0, 3.0]])  # two dark, one light, one outside
-    result = score(x, board)
-    assert result["log_density"] == pytest.approx(math.log(0.5))
-    assert result["support"] == 0.5
-    assert result["total_variation"] == pytest.approx(1 - 2 / 128)  # two of the 128 dark cells are reached
+    density, masses = Spots("one", ((0.0, 0.0),), 1.0), torch.zeros(N_CELLS**2 + 1)  # the square ends at 4
+    masses[0], masses[-1] = 0.75, 0.25  # the cell at the lowest corner, and all that is outside
+    x = torch.tensor([[-3.9, -3.9], [-3.9, 0.1], [4.1, 0.0], [0.0, -9.0]])  # in that cell, in another, two outside
+    result = score(x, density, masses=masses)
+    assert result["log_density"] == pytest.approx(density.log_prob(x).mean().item())
+    assert result["total_variation"] == pytest.approx((0.5 + 0.25 + 0.25) / 2)
 
 
 def test_exact_draws_score_like_the_test_part_and_a_forgotten_mode_shows():

@@ -6,18 +6,9 @@ import math
 import pytest
 import torch
 
-from ebm_course.tasks.toy2d_densities import (
-    Banana,
-    Checkerboard,
-    Funnel,
-    Pinwheel,
-    Spots,
-    ring,
-    two_moons,
-    two_spirals,
-)
+from ebm_course.tasks.toy2d_densities import Spots, ring, two_moons
 
-DENSITIES = [ring(), two_moons(), two_spirals(), Pinwheel(), Checkerboard(), Banana(), Funnel()]
+DENSITIES = [ring(), two_moons()]
 every_density = pytest.mark.parametrize("density", DENSITIES, ids=lambda d: d.name)
 N = 50_000
 
@@ -29,19 +20,11 @@ def draws(density) -> torch.Tensor:
 
 @functools.cache
 def quadrature(density, n: int = 400) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Midpoint rule on the plane: borders of 20 intervals an axis, log p and mass of the midpoints, both (n, n).
-
-    Midpoints are evenly spaced in t, with x = sinh(t) where tails are long.
-    """
-    long_tails = isinstance(density, Banana | Funnel)
-    end = math.asinh(60.0) if long_tails else density.extent * (1 if isinstance(density, Checkerboard) else 1.6)
-    t = ((torch.arange(n, dtype=torch.float64) + 0.5) / n * 2 - 1) * end
-    borders = torch.linspace(-end, end, 21, dtype=torch.float64)
-    weight = torch.full_like(t, 2 * end / n)
-    if long_tails:
-        t, borders, weight = t.sinh(), borders.sinh(), weight * t.cosh()
-    log_p = density.log_prob(torch.cartesian_prod(t, t)).view(n, n)
-    return borders, log_p, log_p.exp() * torch.outer(weight, weight)
+    """Midpoint rule on the plane: borders of 20 intervals an axis, log p and mass of the midpoints, both (n, n)."""
+    end = 1.6 * density.extent
+    axis = ((torch.arange(n, dtype=torch.float64) + 0.5) / n * 2 - 1) * end
+    log_p = density.log_prob(torch.cartesian_prod(axis, axis)).view(n, n)
+    return torch.linspace(-end, end, 21, dtype=torch.float64), log_p, log_p.exp() * (2 * end / n) ** 2
 
 
 @every_density
@@ -90,29 +73,11 @@ def test_the_log_density_has_a_gradient_and_the_dtype_of_its_points(density):
     x = draws(density)[:50].double().requires_grad_()
     log_p = density.log_prob(x)
     assert log_p.shape == (50,) and log_p.dtype == torch.float64 and log_p.isfinite().all()
-    if not isinstance(density, Checkerboard):
-        (grad,) = torch.autograd.grad(log_p.sum(), x)
-        assert grad.isfinite().all()
+    (grad,) = torch.autograd.grad(log_p.sum(), x)
+    assert grad.isfinite().all()
 
 
 def test_one_spot_by_hand():
     spot = Spots("one", ((1.0, 0.0),), 0.5)
     log_p = spot.log_prob(torch.tensor([[1.0, 0.0], [1.0, 1.0]]))
     torch.testing.assert_close(log_p, torch.tensor([0.0, -2.0]) - math.log(2 * math.pi * 0.25))
-
-
-def test_a_checkerboards_dark_squares_by_hand():
-    log_p = Checkerboard(n_squares=2, side=1.0).log_prob(
-        torch.tensor([[-0.5, -0.5], [0.5, 0.5], [0.5, -0.5], [1.5, 1.5]])
-    )
-    torch.testing.assert_close(log_p.exp(), torch.tensor([0.5, 0.5, 0.0, 0.0]))
-    with pytest.raises(ValueError, match="even number of squares"):
-        Checkerboard(n_squares=3)
-
-
-def test_a_pinwheel_without_twist_is_a_mixture_of_its_arms():
-    straight = Pinwheel(n_arms=1, twist=0.0)
-    x = torch.randn(20, 2)
-    expected = torch.distributions.Normal(2.0, 0.6).log_prob(x[:, 0])
-    expected = expected + torch.distributions.Normal(0.0, 0.15).log_prob(x[:, 1])
-    torch.testing.assert_close(straight.log_prob(x), expected)
