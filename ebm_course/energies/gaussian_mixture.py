@@ -28,6 +28,13 @@ class GaussianMixture(nn.Module):
 
     Raises:
         ValueError: shapes do not fit, a weight is not positive, or a covariance is not positive definite.
+
+    >>> energy = GaussianMixture(torch.tensor([[0.0, 0.0]]), constant=1.0)
+    >>> x = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
+    >>> [round(e, 3) for e in energy(x).tolist()]  # 1 + log(2 pi) + |x|^2 / 2
+    [2.838, 15.338]
+    >>> [round(p, 3) for p in energy.log_prob(x).tolist()]  # the constant drops out
+    [-1.838, -14.338]
     """
 
     def __init__(

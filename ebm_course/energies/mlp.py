@@ -21,6 +21,15 @@ class MLP(nn.Module):
         width: units of a hidden layer.
         n_layers: hidden layers, 1 or more.
         confinement: weight c of the bowl, 0 or larger, nats per squared unit of x.
+
+    >>> import torch
+    >>> x = torch.tensor([[3.0, 4.0], [0.0, 0.0]])
+    >>> MLP(2, width=8)(x).shape
+    torch.Size([2])
+    >>> free, bowl = MLP(2, width=8), MLP(2, width=8, confinement=2.0)
+    >>> _ = bowl.load_state_dict(free.state_dict())
+    >>> [round(e, 3) for e in (bowl(x) - free(x)).tolist()]  # c / 2 |x|^2
+    [25.0, 0.0]
     """
 
     def __init__(self, n_inputs: int, *, width: int = 128, n_layers: int = 3, confinement: float = 0.0):

@@ -16,7 +16,11 @@ from ebm_course.core import Energy, energies_of, frozen
 
 
 def midpoints(extent: float, *, n_points: int = 200, device: torch.device | str = "cpu") -> Tensor:
-    """Midpoints of n^2 equal cells of the square [-extent, extent]^2, (n^2, 2), the second coordinate fastest."""
+    """Midpoints of n^2 equal cells of the square [-extent, extent]^2, (n^2, 2), the second coordinate fastest.
+
+    >>> midpoints(1.0, n_points=2).tolist()
+    [[-0.5, -0.5], [-0.5, 0.5], [0.5, -0.5], [0.5, 0.5]]
+    """
     axis = (torch.arange(n_points, device=device) + 0.5) * (2 * extent / n_points) - extent
     return torch.cartesian_prod(axis, axis)
 
@@ -33,6 +37,10 @@ def log_z_plane(energy: Energy, extent: float, *, n_points: int = 200, device: t
         extent: half the side of the square, above 0.
         n_points: midpoints a side; n^2 energies are computed in one call.
         device: of the energy.
+
+    >>> log_z = log_z_plane(lambda x: x.square().sum(dim=1) / 2, extent=6.0, n_points=50)
+    >>> round(float(log_z), 3)  # a standard Gaussian: log(2 pi)
+    1.838
     """
     with frozen(energy):
         e = energies_of(energy, midpoints(extent, n_points=n_points, device=device))

@@ -27,6 +27,11 @@ def restricted(energy: Energy, x: Tensor, free: Tensor, values: Tensor) -> Condi
 
     Raises:
         ValueError: no position is free, or ``free`` is not bool (L,).
+
+    >>> x, free = torch.tensor([[9, 0, 0]]), torch.tensor([False, True, True])
+    >>> energy = restricted(lambda x: x.sum(dim=1).float(), x, free, values=torch.tensor([4, 5]))
+    >>> energy(torch.tensor([[0, 0], [0, 1]]))  # of 9 4 4 and 9 4 5
+    tensor([17., 18.])
     """
     if free.dtype != torch.bool or free.shape != x.shape[1:] or not bool(free.any()):
         raise ValueError(
@@ -50,6 +55,9 @@ def taken(x: Tensor, free: Tensor, values: Tensor) -> Tensor:
 
     Raises:
         ValueError: a free position of x holds another token than the values.
+
+    >>> taken(torch.tensor([[9, 4, 5]]), torch.tensor([False, True, True]), torch.tensor([4, 5]))
+    tensor([[0, 1]])
     """
     match = x[:, free.to(x.device), None] == values.to(x.device)  # (N, F, W)
     if not bool(match.any(dim=2).all()):

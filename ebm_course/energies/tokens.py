@@ -16,6 +16,13 @@ def embed_tokens(table: nn.Embedding, x: Tensor) -> Tensor:
 
     Raises:
         ValueError: another shape, or a token out of the vocabulary.
+
+    >>> import torch
+    >>> table = nn.Embedding.from_pretrained(torch.tensor([[1.0, 0.0], [0.0, 4.0]]))
+    >>> embed_tokens(table, torch.tensor([[1, 0]])).tolist()
+    [[[0.0, 4.0], [1.0, 0.0]]]
+    >>> embed_tokens(table, torch.tensor([[[0.5, 0.5]]])).tolist()  # half of each row
+    [[[0.5, 2.0]]]
     """
     v = table.num_embeddings
     if x.ndim == 3 and x.shape[2] == v:

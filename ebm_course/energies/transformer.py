@@ -20,7 +20,12 @@ Cache = list[tuple[Tensor, Tensor]]
 
 
 class Block(nn.Module):
-    """Attention and a two-layer perceptron, each added to its input; (N, L, D) to (N, L, D)."""
+    """Attention and a two-layer perceptron, each added to its input; (N, L, D) to (N, L, D).
+
+    >>> h, (keys, values) = Block(width=8, n_heads=2, dropout=0.0)(torch.zeros(3, 5, 8), causal=True)
+    >>> h.shape, keys.shape  # (N, L, D) and (N, heads, L, D / heads)
+    (torch.Size([3, 5, 8]), torch.Size([3, 2, 5, 4]))
+    """
 
     def __init__(self, width: int, n_heads: int, dropout: float):
         super().__init__()
@@ -69,6 +74,15 @@ class Transformer(nn.Module):
         width: size D of an embedding; a multiple of ``n_heads``.
         causal: whether position t sees positions 0..t only. An attribute: a net pretrained as a language model may
             be fine-tuned with ``net.causal = False``.
+
+    >>> net = Transformer(n_values=16, length=8, width=32).eval()
+    >>> x = torch.tensor([[2, 5, 7]])
+    >>> net.logits(x).shape
+    torch.Size([1, 3, 16])
+    >>> first, cache = net.advance(x[:, 0])  # token by token, with a cache, gives the same
+    >>> second, cache = net.advance(x[:, 1], cache)
+    >>> torch.allclose(second, net.logits(x)[:, 1], atol=1e-5)
+    True
     """
 
     def __init__(

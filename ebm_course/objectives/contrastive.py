@@ -29,6 +29,13 @@ def contrastive(e_data: Tensor, e_negative: Tensor, *, l2: float = 0.0) -> Loss:
     Source: Yin (2023), "Learning locally and globally optimized sequence structure via adversarial training",
     Algorithm 1, lines 17-18; with samples of the model, Eq. 3. Departure: means where line 18 has sums, which is a
     factor N in the learning rate; the anchor l2 is an option that the paper does not have.
+
+    >>> import torch
+    >>> e_data, e_negative = torch.tensor([0.0, 0.0]), torch.tensor([1.0, 3.0])
+    >>> contrastive(e_data, e_negative).value  # 0 - 2
+    tensor(-2.)
+    >>> contrastive(e_data, e_negative, l2=0.5).value  # -2 + 0.5 (0 + 5)
+    tensor(0.5000)
     """
     check_energies(e_data=e_data, e_negative=e_negative)
     value = e_data.mean() - e_negative.mean()

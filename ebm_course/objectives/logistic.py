@@ -30,6 +30,13 @@ def logistic(e_data: Tensor, e_negative: Tensor, *, l2: float = 0.0, ratio: floa
 
     Source: the discriminator loss of Goodfellow et al. (2014) with the logit -E. Departure: a sum of two means, which
     is twice the mean cross-entropy of a balanced batch.
+
+    >>> import torch
+    >>> round(float(logistic(torch.zeros(2), torch.zeros(3)).value), 3)  # a flat energy: 2 log 2
+    1.386
+    >>> loss = logistic(torch.tensor([-9.0, -9.0]), torch.tensor([9.0, -9.0]))  # one negative on the wrong side
+    >>> round(float(loss.value), 3), float(loss.terms["accuracy"])  # it alone costs: 9 / 2
+    (4.5, 0.75)
     """
     check_energies(e_data=e_data, e_negative=e_negative)
     if ratio <= 0:

@@ -27,6 +27,9 @@ def perceptron(e_gold: Tensor, e_lowest: Tensor) -> Loss:
 
     Source: LeCun et al. (2006), the generalised perceptron loss. Departure: clipped at 0, so that a search which
     misses the right answer's own low energy does not push that answer up.
+
+    >>> perceptron(torch.tensor([0.0, 2.0]), torch.tensor([1.0, 1.0])).value  # mean of 0 and 2 - 1
+    tensor(0.5000)
     """
     loss = hinge(e_gold, e_lowest, margin=0.0)
     right = (e_gold.detach() <= e_lowest.detach()).to(e_gold).mean()
@@ -49,6 +52,10 @@ def hinge(e_gold: Tensor, e_offending: Tensor, *, margin: float) -> Loss:
         ValueError: energies are not (N,), or the margin is negative.
 
     Source: LeCun et al. (2006), the hinge loss on the most offending incorrect answer.
+
+    >>> loss = hinge(torch.tensor([0.0, 0.0]), torch.tensor([3.0, 0.5]), margin=1.0)
+    >>> loss.value, loss.terms["accuracy"]  # mean of 0 and 1 - 0.5: both rows are right, one is not far enough
+    (tensor(0.2500), tensor(1.))
     """
     check_energies(e_gold=e_gold, e_offending=e_offending)
     if margin < 0:
@@ -74,6 +81,10 @@ def margin_rescaled(e_gold: Tensor, e_other: Tensor, *, cost: Tensor) -> Loss:
         ValueError: shapes do not belong together.
 
     Source: Taskar, Guestrin and Koller (2004); Tsochantaridis et al. (2005), margin rescaling.
+
+    >>> e_other, cost = torch.tensor([[0.5, 2.0]]), torch.tensor([[1.0, 4.0]])
+    >>> margin_rescaled(torch.tensor([0.0]), e_other, cost=cost).value  # max of 1 - 0.5 and 4 - 2
+    tensor(2.)
     """
     check_energies(e_gold=e_gold)
     if e_other.ndim not in (1, 2) or len(e_other) != len(e_gold) or e_other.numel() == 0:

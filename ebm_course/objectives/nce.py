@@ -36,6 +36,11 @@ def nce(e_data: Tensor, e_noise: Tensor, *, log_q_data: Tensor, log_q_noise: Ten
 
     Source: Gutmann and Hyvärinen (2010), with the ratio nu of their 2012 paper. Departure: minimised, and without the
     factor 1/2 of a mean over both sets.
+
+    >>> log_q = torch.tensor([0.5, 0.5]).log()
+    >>> loss = nce(-log_q, -log_q, log_q_data=log_q, log_q_noise=log_q)  # E = -log q: nothing tells data from noise
+    >>> round(float(loss.value), 3)  # 2 log 2
+    1.386
     """
     check_energies(e_data=e_data, e_noise=e_noise)
     check_same_shape("log_q_data", log_q_data, "e_data", e_data)
@@ -64,6 +69,12 @@ def residual_nce(e_data: Tensor, e_noise: Tensor, *, l2: float = 0.0) -> Loss:
         ValueError: energies are not (N,).
 
     Source: Deng et al. (2020), "Residual energy-based models for text generation".
+
+    >>> e_data, e_noise = torch.tensor([-1.0, 0.0]), torch.tensor([2.0, 0.0])
+    >>> log_q = torch.tensor([-8.0, -16.0])
+    >>> joint = nce(e_data - log_q, e_noise - log_q, log_q_data=log_q, log_q_noise=log_q)  # -log q(x) exp(-E(x))
+    >>> bool(residual_nce(e_data, e_noise).value == joint.value)
+    True
     """
     return logistic(e_data, e_noise, l2=l2)
 
@@ -87,6 +98,12 @@ def ranking_nce(e_data: Tensor, e_noise: Tensor, *, log_q_data: Tensor, log_q_no
         ValueError: shapes do not belong together.
 
     Source: Jozefowicz et al. (2016); its consistency: Ma and Collins (2018), the ranking objective.
+
+    >>> log_q = {"log_q_data": torch.zeros(1), "log_q_noise": torch.zeros(1, 3)}
+    >>> round(float(ranking_nce(torch.zeros(1), torch.zeros(1, 3), **log_q).value), 3)  # one of four: log 4
+    1.386
+    >>> ranking_nce(torch.tensor([-99.0]), torch.zeros(1, 3), **log_q).value  # the datum is found
+    tensor(0.)
     """
     check_energies(e_data=e_data)
     if e_noise.ndim != 2 or len(e_noise) != len(e_data) or e_noise.shape[1] == 0:

@@ -14,6 +14,11 @@ def check_energies(**energies: Tensor) -> None:
     Raises:
         ValueError: another shape, or no rows.
         TypeError: integers, which carry no gradient.
+
+    >>> import torch
+    >>> check_energies(e_data=torch.zeros(3, 1))
+    Traceback (most recent call last):
+    ValueError: e_data holds one energy a row: expected shape (N,), got (3, 1). Use e_data.squeeze(-1).
     """
     for name, e in energies.items():
         if e.ndim != 1:
@@ -30,6 +35,13 @@ def check_same_shape(name: str, values: Tensor, other_name: str, other: Tensor) 
 
     Raises:
         ValueError: the shapes differ.
+
+    >>> import torch
+    >>> (torch.zeros(3) + torch.zeros(3, 1)).shape  # the mistake that would pass unseen
+    torch.Size([3, 3])
+    >>> check_same_shape("log_q", torch.zeros(3, 1), "e_data", torch.zeros(3))
+    Traceback (most recent call last):
+    ValueError: log_q belongs to e_data entry by entry: expected shape (3,), got (3, 1). Give both the same shape.
     """
     if values.shape != other.shape:
         raise ValueError(
@@ -47,6 +59,10 @@ def energy_terms(e_data: Tensor, e_negative: Tensor) -> dict[str, Tensor]:
 
     Returns:
         ``e_data``, ``e_negative``, ``gap``: scalars.
+
+    >>> import torch
+    >>> energy_terms(torch.tensor([0.0, 2.0]), torch.tensor([4.0]))
+    {'e_data': tensor(1.), 'e_negative': tensor(4.), 'gap': tensor(3.)}
     """
     data, negative = e_data.detach().mean(), e_negative.detach().mean()
     return {"e_data": data, "e_negative": negative, "gap": negative - data}
