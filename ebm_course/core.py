@@ -13,46 +13,95 @@ This module knows tensors and modules. It knows no task, no net, no algorithm, n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+
+from ebm_course.batch import Batch
 
 Energy = Callable[[Tensor], Tensor]
 """A function of states (N, *S) that returns energies (N,) in nats."""
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Rows of data: states ``x`` (N, ...), answers ``y`` (N, ...) or None, ``mask`` (N, ...), True where real."""
+# What an energy may have beyond being called. ``isinstance`` asks for it: it looks for the names.
+
+
+@runtime_checkable
+class Discrete(Protocol):
+    """An energy of tokens (N, L), int64 of 0 to ``n_values`` - 1, and of relaxed tokens (N, L, n_values)."""
+
+    n_values: int
+
+
+@runtime_checkable
+class Embeds(Protocol):
+    """An energy that may start from embeddings: E(x) = from_embeddings(embed(x), x), of tokens and relaxed tokens."""
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Embeddings (N, L, D)."""
+
+    def from_embeddings(self, embeddings: Tensor, x: Tensor) -> Tensor:
+        """E (N,) with embeddings (N, L, D) in place of those of x, which says what is predicted."""
+
+
+@runtime_checkable
+class CachesPrefix(Embeds, Protocol):
+    """An energy that need not compute again what the first tokens of a sequence determine."""
+
+    def prefill(self, embeddings: Tensor, x: Tensor, cache: Any = None) -> tuple[Tensor, Any]:
+        """E (N,) of x (N, L), and a :class:`SubstitutionCache` of it (None where this energy can keep none).
+
+        ``embeddings`` (N, T, D) are those of the last T tokens; the ``cache`` of the ones before stands for the rest.
+        """
+
+
+class SubstitutionCache(Protocol):
+    """What is kept of sequences ``x`` (N, L), so that others which differ from them in one token cost less."""
 
     x: Tensor
-    y: Tensor | None = None
-    mask: Tensor | None = None
 
-    def __len__(self) -> int:
-        return len(self.x)
+    def __getitem__(self, rows: Tensor | slice, /) -> Self: ...
 
-    def __getitem__(self, index: Tensor | slice) -> Batch:
-        return self._each(lambda t: t[index])
+    def joined(self, others: Sequence[Self], /) -> Self:
+        """One cache of its rows and of those of others, in this order."""
 
-    def to(self, device: torch.device | str) -> Batch:
-        """The same rows on another device."""
-        return self._each(lambda t: t.to(device))
+    def substituted(self, position: Tensor, values: Tensor, *, max_rows: int) -> Tensor:
+        """Energies (N, K) of x with each of ``values`` (N, K) at ``position`` (N,)."""
 
-    def _each(self, act: Callable[[Tensor], Tensor]) -> Batch:
-        y, mask = (None if t is None else act(t) for t in (self.y, self.mask))
-        return Batch(act(self.x), y, mask)
+
+@runtime_checkable
+class Conditional(Protocol):
+    """A conditional energy E(x, y): given conditions, one a chain, an energy of y alone (see :class:`Conditioned`)."""
+
+    def given(self, condition: Tensor, /) -> Energy:
+        """y -> E(condition, y), with further conditions or a mask (N, L) where an energy takes them."""
+
+
+@runtime_checkable
+class Selectable(Protocol):
+    """An energy with something for every chain, from whose batch chains may leave all the same."""
+
+    def select(self, index: Tensor) -> Energy:
+        """The same energy for the chains named in ``index`` (int or bool) alone."""
+
+
+@runtime_checkable
+class WrapsModule(Protocol):
+    """An energy that is no module itself; ``module`` holds its parameters, where there are any."""
+
+    module: nn.Module | None
 
 
 @dataclass(frozen=True)
 class Task:
     """A problem with data: three parts, the number of values a discrete state takes, and how an answer is scored.
 
-    ``score`` maps states (N, ...) to a dictionary of floats; ``n_values`` is None for continuous states.
+    ``score(states, batch)`` maps states (N, ...), proposed for the N rows of a batch with its gold answers, to named
+    floats. ``n_values`` is None for continuous states.
     """
 
     name: str
@@ -60,7 +109,7 @@ class Task:
     valid: Batch
     test: Batch
     n_values: int | None
-    score: Callable[[Tensor], dict[str, float]]
+    score: Callable[[Tensor, Batch], dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -96,38 +145,42 @@ class Conditioned:
 
     Args:
         function: maps conditions, each (M, ...), and states (M, ...) to energies (M,).
-        conditions: tensors of N rows each, one row a chain.
+        condition: N rows, one a chain.
+        more: further conditions of N rows, such as a mask (N, L); None, as of a batch without a mask, stays None.
         module: the module that holds the parameters, so that :func:`frozen` finds it.
     """
 
-    def __init__(self, function: Callable[..., Tensor], *conditions: Tensor, module: nn.Module | None = None):
-        self.function, self.conditions = function, conditions
+    def __init__(
+        self, function: Callable[..., Tensor], condition: Tensor, *more: Tensor | None, module: nn.Module | None = None
+    ):
+        self.function, self.condition, self.more = function, condition, more
         self.module = module if module is not None or not isinstance(function, nn.Module) else function
 
     def __call__(self, y: Tensor) -> Tensor:
-        n = len(self.conditions[0])
+        n = len(self.condition)
         if n == 0 or len(y) % n:
             raise ValueError(
                 f"a conditional energy takes K rows for each of its {n} conditions, row m for condition m // K: "
                 f"got {len(y)} rows. Pass a multiple of {n}, or use core.select to keep fewer chains."
             )
-        repeats = len(y) // n
-        return self.function(*(c.repeat_interleave(repeats, dim=0) for c in self.conditions), y)
+        k = len(y) // n
+        repeated = [None if c is None else c.repeat_interleave(k, dim=0) for c in (self.condition, *self.more)]
+        return self.function(*repeated, y)
 
     def select(self, index: Tensor) -> Conditioned:
         """The same energy for the chains named in ``index`` (int or bool) only."""
-        return Conditioned(self.function, *(c[index] for c in self.conditions), module=self.module)
+        more = (None if c is None else c[index] for c in self.more)
+        return Conditioned(self.function, self.condition[index], *more, module=self.module)
 
 
 def can_select(energy: Energy) -> bool:
     """Whether chains may leave the batch: true for modules (no condition) and for energies with ``select``."""
-    return hasattr(energy, "select") or isinstance(energy, nn.Module)
+    return isinstance(energy, nn.Module | Selectable)
 
 
 def select(energy: Energy, index: Tensor) -> Energy:
     """The energy of the chains in ``index``: a module is its own, a conditional energy drops conditions."""
-    chosen: Energy = energy.select(index) if hasattr(energy, "select") else energy
-    return chosen
+    return energy.select(index) if isinstance(energy, Selectable) else energy
 
 
 def energies_of(energy: Energy, x: Tensor) -> Tensor:
@@ -177,7 +230,7 @@ def frozen(energy: Energy) -> Iterator[None]:
 
     A plain function is left alone: it owns no flags that could be found.
     """
-    root = energy if isinstance(energy, nn.Module) else getattr(energy, "module", None)
+    root = energy if isinstance(energy, nn.Module) else energy.module if isinstance(energy, WrapsModule) else None
     modules = list(root.modules()) if root is not None else []
     parameters = list(root.parameters()) if root is not None else []
     modes, flags = [m.training for m in modules], [p.requires_grad for p in parameters]
@@ -192,35 +245,3 @@ def frozen(energy: Energy) -> Iterator[None]:
             m.training = mode
         for p, flag in zip(parameters, flags, strict=True):
             p.requires_grad_(flag)
-
-
-def check_generator(generator: torch.Generator | None, x: Tensor) -> None:
-    """Refuse no generator, and one that lives on another device than the states it should move."""
-    if generator is None:
-        raise TypeError("this sampler draws: pass generator=run.generator(name), so that the draw can be repeated.")
-    if generator.device.type != x.device.type:
-        raise ValueError(
-            f"the generator lives on {generator.device}, the states on {x.device}: expected one device. "
-            f"Make it with torch.Generator(device={str(x.device)!r}) or run.generator(name)."
-        )
-
-
-def check_tokens(x: Tensor, n_values: int) -> None:
-    """Refuse what are no tokens (N, L) of 0 .. n_values - 1 (reads the device)."""
-    if x.ndim != 2:
-        raise ValueError(f"tokens have shape (N, L), got {tuple(x.shape)}: use x[None] for one sequence.")
-    if x.dtype != torch.int64:
-        raise TypeError(f"tokens are int64, got {x.dtype}: use x.long(), or one-hot rows (N, L, {n_values}).")
-    if x.numel() and (int(x.min()) < 0 or int(x.max()) >= n_values):
-        raise ValueError(
-            f"a token is out of the vocabulary: expected 0 to {n_values - 1}, got {int(x.min())} to {int(x.max())}. "
-            f"Encode the text with this task's encode()."
-        )
-
-
-def check_finite(name: str, values: Tensor, remedy: str) -> None:
-    """Stop at the first NaN or infinity, naming it and what to try (reads the device once)."""
-    finite = torch.isfinite(values)
-    if not bool(finite.all()):
-        bad = int((~finite).sum())
-        raise FloatingPointError(f"{name} is not finite in {bad} of {values.numel()} entries. {remedy}")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 import torch
 from torch import Tensor, nn
 
+from ebm_course.batch import Batch
 from ebm_course.core import (
-    Batch,
+    CachesPrefix,
+    Conditional,
     Conditioned,
+    Discrete,
+    Embeds,
+    Energy,
+    Selectable,
+    WrapsModule,
     can_select,
-    check_finite,
-    check_generator,
-    check_tokens,
     energies_of,
     energy_grad,
     frozen,
@@ -176,45 +178,47 @@ def test_chains_may_leave_modules_and_conditional_energies_but_not_plain_functio
     assert not can_select(quadratic)
 
 
-def test_a_batch_is_sliced_and_moved_with_all_its_parts() -> None:
-    batch = Batch(torch.arange(4), y=torch.arange(4) * 10)
-    part = batch[torch.tensor([3, 1])]
-    assert part.y is not None
-    assert (part.x.tolist(), part.y.tolist(), part.mask, len(part)) == ([3, 1], [30, 10], None, 2)
-    assert batch.to("meta").x.device.type == "meta"
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        batch.x = part.x  # type: ignore[misc]
+class Tagger(nn.Module):
+    """E(x, y): over real positions, how far the tags y are from the words x they belong to."""
+
+    n_values = 10
+
+    def forward(self, x: Tensor, mask: Tensor | None, y: Tensor) -> Tensor:
+        wrong = (x != y).float()
+        return (wrong if mask is None else wrong * mask).sum(dim=1)
+
+    def given(self, condition: Tensor, mask: Tensor | None = None) -> Energy:
+        return Conditioned(self, condition, mask)
 
 
-def test_a_missing_generator_is_refused_before_the_global_stream_is_used() -> None:
-    with pytest.raises(TypeError, match="this sampler draws"):
-        check_generator(None, torch.zeros(1))
+def test_a_conditional_energy_repeats_the_mask_with_its_condition_for_k_candidates_a_chain() -> None:
+    batch = Batch.padded([torch.tensor([1, 2, 3]), torch.tensor([4]), torch.tensor([5, 6])], fill=9)
+    energy = Tagger().given(batch.x, batch.mask)
+    assert energy(batch.x * 0).tolist() == batch.lengths.tolist()  # padding costs nothing
+    k = 4
+    candidates = torch.randint(10, (3 * k, 3), generator=torch.Generator().manual_seed(0))
+    one_by_one = [
+        int((row[: len(words)] != words).sum())
+        for words, rows in zip(
+            [x[m] for x, m in zip(batch.x, batch.mask, strict=True)], candidates.split(k), strict=True
+        )
+        for row in rows
+    ]
+    assert energies_of(energy, candidates).tolist() == one_by_one
+    kept = select(energy, torch.tensor([2, 0]))
+    assert kept(candidates[[8, 9, 0, 1]]).tolist() == [one_by_one[m] for m in (8, 9, 0, 1)]
 
 
-def test_a_generator_on_another_device_is_refused() -> None:
-    generator = torch.Generator()
-    check_generator(generator, torch.zeros(1))
-    with pytest.raises(ValueError, match=r"lives on cpu, the states on meta.*torch\.Generator\(device='meta'\)"):
-        check_generator(generator, torch.zeros(1, device="meta"))
+def test_without_a_mask_every_position_counts() -> None:
+    x = torch.tensor([[1, 2], [3, 4]])
+    energy = Tagger().given(x)
+    assert energy(torch.zeros(4, 2)).tolist() == [2, 2, 2, 2]
+    assert select(energy, torch.tensor([1]))(x[1:]).tolist() == [0]
 
 
-def test_tokens_out_of_the_vocabulary_are_refused() -> None:
-    check_tokens(torch.tensor([[0, 4]]), 5)
-    check_tokens(torch.empty(0, 3, dtype=torch.int64), 5)
-    for bad in ([[0, 5]], [[-1, 4]]):
-        with pytest.raises(ValueError, match=r"expected 0 to 4, got .*encode"):
-            check_tokens(torch.tensor(bad), 5)
-    with pytest.raises(TypeError, match=r"torch\.int32: use x\.long"):
-        check_tokens(torch.zeros(1, 2, dtype=torch.int32), 5)
-
-
-@pytest.mark.parametrize("shape", [(3,), (1, 2, 3), ()])
-def test_tokens_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"tokens have shape \(N, L\), got \("):
-        check_tokens(torch.zeros(shape, dtype=torch.int64), 5)
-
-
-def test_a_value_that_is_not_finite_is_refused_by_name_and_count() -> None:
-    check_finite("energy", torch.zeros(3), "")
-    with pytest.raises(FloatingPointError, match=r"energy is not finite in 2 of 3 entries\. Take smaller steps\."):
-        check_finite("energy", torch.tensor([0.0, torch.nan, -torch.inf]), "Take smaller steps.")
+def test_what_an_energy_has_beyond_the_contract_is_asked_for_by_isinstance() -> None:
+    tagger, given = Tagger(), Conditioned(pair, torch.zeros(1, 1))
+    assert isinstance(tagger, Discrete) and isinstance(tagger, Conditional) and not isinstance(tagger, Embeds)
+    assert isinstance(given, Selectable) and isinstance(given, WrapsModule) and not isinstance(given, Discrete)
+    for ability in (Discrete, Embeds, CachesPrefix, Conditional, Selectable, WrapsModule):
+        assert not isinstance(quadratic, ability)

@@ -14,7 +14,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 # A module may import what stands in a lower layer, and its own part.
 LAYERS = [
-    ("core", "runtime", "files"),
+    ("core", "batch", "checks", "runtime", "files"),
     ("tasks", "energies", "samplers", "objectives", "metrics", "training", "figures"),
     ("recipes",),
     ("results", "widgets"),
@@ -100,6 +100,8 @@ def call_faults(tree: ast.AST, path: Path) -> list[str]:
             (base == "torch" and name in DRAWS | {"rand_like", "randn_like", "randint_like"}) or name in DRAWS_IN_PLACE
         ):  # fmt: skip
             faults.append(f"{base}.{name} draws without generator=")
+        if not base and (name == "hasattr" or (name == "getattr" and isinstance(node.args[1], ast.Constant))):
+            faults.append(f"{ast.unparse(node)}: what a part may have is a Protocol, asked for by isinstance")
         if part == "samplers" and name in {"item", "tolist", "cpu", "numpy"} and base:
             faults.append(f"{base}.{name}() copies to the host inside a sampler")
     return faults
@@ -205,6 +207,9 @@ def test_a_permitted_import_is_not_a_fault(place: str, line: str) -> None:
         ("tasks/a.py", "torch.Generator().manual_seed(0)", 0),
         ("runtime.py", "torch.manual_seed(0)", 0),
         ("metrics/a.py", "e.item()", 0),
+        ("core.py", "hasattr(energy, 'embed')", 1),
+        ("commands/a.py", "getattr(energy, 'n_values', None)", 1),
+        ("commands/a.py", "getattr(config, name)", 0),
     ],
 )
 def test_a_forbidden_call_is_seen(place: str, line: str, n: int) -> None:

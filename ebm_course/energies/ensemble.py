@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ebm_course.core import check_tokens
+from ebm_course.checks import check_tokens
 
 
 class Ensemble:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ebm_course.core import check_tokens
+from ebm_course.checks import check_tokens
 
 MAX_STATES = 2**20
 """Largest number of states that is enumerated."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ebm_course.core import check_tokens
+from ebm_course.checks import check_tokens
 
 
 def embed_tokens(table: nn.Embedding, x: Tensor) -> Tensor:

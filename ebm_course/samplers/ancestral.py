@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ebm_course.core import Negatives, check_finite, check_generator, check_tokens, frozen
+from ebm_course.checks import check_finite, check_generator, check_tokens
+from ebm_course.core import Negatives, frozen
 from ebm_course.samplers.categorical import draw
 
 

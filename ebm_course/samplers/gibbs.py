@@ -11,7 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ebm_course.core import Energy, Negatives, check_finite, check_generator, check_tokens, energies_of, frozen
+from ebm_course.checks import check_finite, check_generator, check_tokens
+from ebm_course.core import Energy, Negatives, energies_of, frozen
 from ebm_course.samplers.categorical import draw
 
 

@@ -17,16 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ebm_course.core import (
-    Energy,
-    Negatives,
-    check_finite,
-    check_generator,
-    check_tokens,
-    energies_of,
-    energy_grad,
-    frozen,
-)
+from ebm_course.checks import check_finite, check_generator, check_tokens
+from ebm_course.core import Energy, Negatives, energies_of, energy_grad, frozen
 from ebm_course.samplers.categorical import draw
 
 

@@ -15,17 +15,8 @@ import math
 import torch
 from torch import Tensor
 
-from ebm_course.core import (
-    Energy,
-    Negatives,
-    can_select,
-    check_finite,
-    check_generator,
-    energies_of,
-    energy_grad,
-    frozen,
-    select,
-)
+from ebm_course.checks import check_finite, check_generator
+from ebm_course.core import Energy, Negatives, can_select, energies_of, energy_grad, frozen, select
 
 
 def langevin(

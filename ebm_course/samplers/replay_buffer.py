@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ebm_course.core import check_generator
+from ebm_course.checks import check_generator
 
 
 class ReplayBuffer:

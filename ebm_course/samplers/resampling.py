@@ -15,7 +15,8 @@ import math
 import torch
 from torch import Tensor
 
-from ebm_course.core import Energy, Negatives, check_finite, check_generator, energies_of, frozen
+from ebm_course.checks import check_finite, check_generator
+from ebm_course.core import Energy, Negatives, energies_of, frozen
 from ebm_course.samplers.categorical import draw
 
 

@@ -19,17 +19,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ebm_course.core import (
-    Energy,
-    Negatives,
-    can_select,
-    check_finite,
-    check_generator,
-    check_tokens,
-    energies_of,
-    frozen,
-    select,
-)
+from ebm_course.checks import check_finite, check_generator, check_tokens
+from ebm_course.core import Energy, Negatives, can_select, energies_of, frozen, select
 from ebm_course.samplers.substitution_proposals import Proposal, by_saliency, n_values_of
 from ebm_course.samplers.substitution_scores import StepEnergy, read_fixed, rows_at_once
 

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ebm_course.core import Batch, Task, check_tokens
+from ebm_course.checks import check_tokens
+from ebm_course.core import Batch, Task
 from ebm_course.tasks.arithmetic_score import score
 
 UNKNOWN, PADDING, BEGIN, END = "unk", "pad", "bos", "eos"
@@ -127,13 +128,16 @@ def arithmetic(
 ) -> Task:
     """Distinct equations of any number of digits, operands drawn uniformly, the three parts disjoint.
 
+    An equation brings its own truth: ``task.score(states, batch)`` recomputes the answer from the states' operands and
+    does not use the batch.
+
     Raises:
         ValueError: more equations are asked for than there are pairs of operands.
 
     >>> task = arithmetic(2, n_train=20, n_valid=5, n_test=5)
     >>> task.name, task.train.x.shape, task.n_values
     ('arithmetic-2', torch.Size([20, 11]), 16)
-    >>> task.score(task.test.x)["correctness"]
+    >>> task.score(task.test.x, task.test)["correctness"]
     1.0
     """
     layout, low, span = Format(n_digits), 10 ** (n_digits - 1), 9 * 10 ** (n_digits - 1)
@@ -184,4 +188,7 @@ def perfect_perplexity(n_digits: int) -> float:
 
 
 def _task(name: str, layout: Format, train: Tensor, valid: Tensor, test: Tensor) -> Task:
-    return Task(name, Batch(train), Batch(valid), Batch(test), len(VOCABULARY), lambda x: score(x, layout.n_digits))
+    def score_states(states: Tensor, batch: Batch) -> dict[str, float]:
+        return score(states, layout.n_digits)
+
+    return Task(name, Batch(train), Batch(valid), Batch(test), len(VOCABULARY), score_states)

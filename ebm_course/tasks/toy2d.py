@@ -23,17 +23,22 @@ def toy2d(density: Density, *, n_train: int = 10_000, n_valid: int = 1_000, n_te
         seed: the same seed gives the same parts; another ``n_train`` leaves the others as they are.
 
     Returns:
-        A task of points (N, 2); ``n_values`` is None.
+        A task of points (N, 2); ``n_values`` is None. ``task.score(states, batch)`` compares with the density itself
+        and does not use the batch.
 
     >>> from ebm_course.tasks.toy2d_densities import ring
     >>> task = toy2d(ring(), n_train=50, n_valid=10, n_test=10)
-    >>> task.name, task.train.x.shape, list(task.score(task.test.x))
+    >>> task.name, task.train.x.shape, list(task.score(task.test.x, task.test))
     ('toy2d-ring', torch.Size([50, 2]), ['log_density', 'total_variation'])
     """
     generator = torch.Generator().manual_seed(seed)
     test, valid, train = (Batch(density.sample(n, generator=generator)) for n in (n_test, n_valid, n_train))
     masses = cell_masses(density)
-    return Task(f"toy2d-{density.name}", train, valid, test, None, lambda x: score(x, density, masses=masses))
+
+    def score_states(states: Tensor, batch: Batch) -> dict[str, float]:
+        return score(states, density, masses=masses)
+
+    return Task(f"toy2d-{density.name}", train, valid, test, None, score_states)
 
 
 def score(x: Tensor, density: Density, *, masses: Tensor | None = None) -> dict[str, float]:

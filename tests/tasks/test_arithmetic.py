@@ -24,7 +24,7 @@ def test_the_papers_recipe_gives_its_two_printed_validation_lines_and_its_counts
     assert " ".join(second) == "1 0 7 6 0 9 9 7 2 3 + 7 3 8 0 1 6 5 7 2 6 = 0 8 4 5 6 2 6 5 4 4 9"
     assert (len(task.train), len(task.valid), len(task.test)) == (99_299, 350, 350)
     assert task.train.x.shape == (99_299, 35) and task.n_values == 16
-    assert task.score(task.train.x)["honest"] == 1.0
+    assert task.score(task.train.x, task.train)["honest"] == 1.0
 
 
 @pytest.mark.parametrize("n_digits", [1, 2, 3, 7, 25])

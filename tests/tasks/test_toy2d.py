@@ -43,17 +43,17 @@ def test_score_by_hand():
 
 def test_exact_draws_score_like_the_test_part_and_a_forgotten_mode_shows():
     task = toy2d(ring(), n_train=4_000, n_test=4_000)
-    exact, yardstick = task.score(task.train.x), task.score(task.test.x)
+    exact, yardstick = task.score(task.train.x, task.train), task.score(task.test.x, task.test)
     assert exact["total_variation"] == pytest.approx(yardstick["total_variation"], abs=0.03)
     lost = task.train.x[task.train.x[:, 0] < 1.0]  # three of eight modes are missing
-    assert task.score(lost)["log_density"] == pytest.approx(exact["log_density"], abs=0.1)
-    assert task.score(lost)["total_variation"] > 0.33
+    assert task.score(lost, task.test)["log_density"] == pytest.approx(exact["log_density"], abs=0.1)
+    assert task.score(lost, task.test)["total_variation"] > 0.33
 
 
 def test_copies_of_the_best_point_have_a_high_density_and_a_bad_cover():
     task = toy2d(ring())
-    result = task.score(torch.tensor([[2.0, 0.0]]).repeat(100, 1))
-    assert result["log_density"] > task.score(task.test.x)["log_density"]
+    result = task.score(torch.tensor([[2.0, 0.0]]).repeat(100, 1), task.test)
+    assert result["log_density"] > task.score(task.test.x, task.test)["log_density"]
     assert result["total_variation"] > 0.9
 
 

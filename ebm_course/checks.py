@@ -1,0 +1,41 @@
+"""What samplers and energies refuse, each in its own words: a missing generator, foreign tokens, numbers not finite.
+
+It knows tensors alone: no energy, no sampler, no task.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def check_generator(generator: torch.Generator | None, x: Tensor) -> None:
+    """Refuse no generator, and one that lives on another device than the states it should move."""
+    if generator is None:
+        raise TypeError("this sampler draws: pass generator=run.generator(name), so that the draw can be repeated.")
+    if generator.device.type != x.device.type:
+        raise ValueError(
+            f"the generator lives on {generator.device}, the states on {x.device}: expected one device. "
+            f"Make it with torch.Generator(device={str(x.device)!r}) or run.generator(name)."
+        )
+
+
+def check_tokens(x: Tensor, n_values: int) -> None:
+    """Refuse what are no tokens (N, L) of 0 .. n_values - 1 (reads the device)."""
+    if x.ndim != 2:
+        raise ValueError(f"tokens have shape (N, L), got {tuple(x.shape)}: use x[None] for one sequence.")
+    if x.dtype != torch.int64:
+        raise TypeError(f"tokens are int64, got {x.dtype}: use x.long(), or one-hot rows (N, L, {n_values}).")
+    if x.numel() and (int(x.min()) < 0 or int(x.max()) >= n_values):
+        raise ValueError(
+            f"a token is out of the vocabulary: expected 0 to {n_values - 1}, got {int(x.min())} to {int(x.max())}. "
+            f"Encode the text with this task's encode()."
+        )
+
+
+def check_finite(name: str, values: Tensor, remedy: str) -> None:
+    """Stop at the first NaN or infinity, naming it and what to try (reads the device once)."""
+    finite = torch.isfinite(values)
+    if not bool(finite.all()):
+        bad = int((~finite).sum())
+        raise FloatingPointError(f"{name} is not finite in {bad} of {values.numel()} entries. {remedy}")

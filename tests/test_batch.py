@@ -1,0 +1,89 @@
+"""Rows of data: sliced and moved as one, padded to one length, and refused where shapes do not fit."""
+
+from __future__ import annotations
+
+import dataclasses
+import doctest
+
+import pytest
+import torch
+from torch import Tensor
+
+from ebm_course import batch as module
+from ebm_course.batch import Batch
+
+
+def test_the_examples_give_what_they_say() -> None:
+    assert doctest.testmod(module).failed == 0
+
+
+def test_a_batch_is_sliced_and_moved_with_all_its_parts() -> None:
+    batch = Batch(torch.arange(4), y=torch.arange(4) * 10)
+    part = batch[torch.tensor([3, 1])]
+    assert part.y is not None
+    assert (part.x.tolist(), part.y.tolist(), part.mask, len(part)) == ([3, 1], [30, 10], None, 2)
+    assert batch.to("meta").x.device.type == "meta"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        batch.x = part.x  # type: ignore[misc]
+
+
+def sentences() -> tuple[list[Tensor], list[Tensor]]:
+    """Three of lengths 2, 4 and 1, with tags."""
+    words = [torch.tensor([3, 4]), torch.tensor([5, 6, 7, 8]), torch.tensor([9])]
+    return words, [row * 10 for row in words]
+
+
+def test_padding_keeps_every_row_and_the_mask_finds_it_again() -> None:
+    words, tags = sentences()
+    batch = Batch.padded(words, tags, fill=1)
+    assert batch.y is not None and batch.mask is not None
+    assert batch.x.tolist() == [[3, 4, 1, 1], [5, 6, 7, 8], [9, 1, 1, 1]]
+    assert batch.lengths.tolist() == [2, 4, 1] and batch.y[0].tolist() == [30, 40, 0, 0]
+    for n in range(3):
+        assert torch.equal(batch.x[n][batch.mask[n]], words[n]) and torch.equal(batch.y[n][batch.mask[n]], tags[n])
+    part = batch[torch.tensor([2, 0])]
+    assert part.lengths.tolist() == [1, 2] and part.x.shape == (2, 4)
+
+
+def test_labels_of_whole_sequences_and_sequences_of_vectors_are_padded_too() -> None:
+    words, _ = sentences()
+    labelled = Batch.padded(words, list(torch.tensor([0, 1, 1])))
+    assert labelled.y is not None and labelled.y.tolist() == [0, 1, 1]
+    vectors = Batch.padded([torch.ones(len(row), 3) for row in words])
+    assert vectors.x.shape == (3, 4, 3) and vectors.x.sum(dim=(1, 2)).tolist() == [6, 12, 3]
+
+
+def test_without_a_mask_all_positions_are_real() -> None:
+    assert Batch(torch.zeros(3, 5, 2)).lengths.tolist() == [5, 5, 5]
+
+
+MASK = torch.ones(3, 4, dtype=torch.bool)
+
+
+@pytest.mark.parametrize(
+    "y, mask, message",
+    [
+        (torch.zeros(2), None, r"x has shape \(3, 4\), so expected y \(3, ...\), got \(2,\)\. Cut both alike"),
+        (torch.tensor(1.0), None, r"expected y \(3, ...\), got \(\)"),
+        (None, MASK[:2], r"a mask is bool with the first axes .* got torch\.bool \(2, 4\) for x \(3, 4\)"),
+        (None, MASK.float(), r"got torch\.float32 \(3, 4\)"),
+        (None, MASK[..., None], r"\(3, 4, 1\) for x \(3, 4\), y None\. Batch\.padded makes one"),
+        (torch.zeros(3, 5), MASK, r"x \(3, 4\), y \(3, 5\)"),
+    ],
+)
+def test_parts_that_do_not_belong_together_are_refused(y: Tensor | None, mask: Tensor | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Batch(torch.zeros(3, 4), y, mask)
+
+
+@pytest.mark.parametrize("y", [torch.zeros(3), torch.zeros(3, 4), torch.zeros(3, 4, 7)])
+def test_labels_tags_and_distributions_over_tags_fit_a_mask(y: Tensor) -> None:
+    assert Batch(torch.zeros(3, 4, 2), y, MASK)[:1].y is not None
+
+
+def test_rows_that_cannot_be_padded_are_refused() -> None:
+    words, tags = sentences()
+    with pytest.raises(ValueError, match=r"got lengths \[2, 4, 1\] and answers \[\(4,\), \(2,\), \(1,\)\]"):
+        Batch.padded(words, [tags[1], tags[0], tags[2]])
+    with pytest.raises(ValueError, match=r"got lengths \[\]"):
+        Batch.padded([])

@@ -1,0 +1,42 @@
+"""What is refused before it does harm, and in which words."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ebm_course.checks import check_finite, check_generator, check_tokens
+
+
+def test_a_missing_generator_is_refused_before_the_global_stream_is_used() -> None:
+    with pytest.raises(TypeError, match="this sampler draws"):
+        check_generator(None, torch.zeros(1))
+
+
+def test_a_generator_on_another_device_is_refused() -> None:
+    generator = torch.Generator()
+    check_generator(generator, torch.zeros(1))
+    with pytest.raises(ValueError, match=r"lives on cpu, the states on meta.*torch\.Generator\(device='meta'\)"):
+        check_generator(generator, torch.zeros(1, device="meta"))
+
+
+def test_tokens_out_of_the_vocabulary_are_refused() -> None:
+    check_tokens(torch.tensor([[0, 4]]), 5)
+    check_tokens(torch.empty(0, 3, dtype=torch.int64), 5)
+    for bad in ([[0, 5]], [[-1, 4]]):
+        with pytest.raises(ValueError, match=r"expected 0 to 4, got .*encode"):
+            check_tokens(torch.tensor(bad), 5)
+    with pytest.raises(TypeError, match=r"torch\.int32: use x\.long"):
+        check_tokens(torch.zeros(1, 2, dtype=torch.int32), 5)
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 2, 3), ()])
+def test_tokens_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"tokens have shape \(N, L\), got \("):
+        check_tokens(torch.zeros(shape, dtype=torch.int64), 5)
+
+
+def test_a_value_that_is_not_finite_is_refused_by_name_and_count() -> None:
+    check_finite("energy", torch.zeros(3), "")
+    with pytest.raises(FloatingPointError, match=r"energy is not finite in 2 of 3 entries\. Take smaller steps\."):
+        check_finite("energy", torch.tensor([0.0, torch.nan, -torch.inf]), "Take smaller steps.")
