@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -11,7 +12,11 @@ from ebm_course.commands.choices import RefusedError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command named in ``arguments`` (by default the program's own) and return its exit code."""
+    """Run the command named in ``arguments`` (by default the program's own) and return its exit code.
+
+    Faults of files, values and numbers become one sentence: exit code 2 for what was typed, 1 for what went wrong
+    later, 130 for an interruption.
+    """
     parser = argparse.ArgumentParser(prog="python -m ebm_course", description="A course on energy-based models.")
     commands = parser.add_subparsers(dest="command", required=True)
     for command in (doctor, train, reproduce, results):
@@ -21,6 +26,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.run(options)
     except RefusedError as refusal:
         parser.error(str(refusal))
+    except BrokenPipeError:  # the reader of our output has left, as in `results | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"{parser.prog} {options.command}: {error}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

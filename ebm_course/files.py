@@ -1,27 +1,24 @@
-"""Files that come from outside the program, each known by its SHA-256: data sets and checkpoints.
+"""Data sets and checkpoints, each known by its SHA-256.
 
 A data set is read from the folder named by ``EBM_COURSE_DATA`` or downloaded once by pooch. A checkpoint is a
-safetensors file with a JSON note in its header: it holds numbers and text, never code. Every file is written beside
-its place and moved there when complete, so that no reader meets half of one. It knows no task and no net.
+safetensors file with a JSON note in its header (see ``storage``): it holds numbers and text, never code. It knows no
+task and no net.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pooch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
+from ebm_course.origin import Origin
 from ebm_course.runtime import data_folder
+from ebm_course.storage import read_tensors, write_atomically, write_tensors
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 """Where the checkpoints that come with the course lie, beside their list ``SHA256SUMS``."""
@@ -95,60 +92,6 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing: beside its place first, then moved there.
-
-    Args:
-        path: where to write; its folder is made where it is missing.
-        content: the bytes of the file.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes a file that nobody else can read
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], note: Any) -> None:
-    """Write named tensors and a JSON note as one safetensors file, atomically.
-
-    Args:
-        path: where to write.
-        tensors: name -> tensor on any device; copied, so tensors may share memory.
-        note: anything JSON can hold.
-    """
-    copies = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in tensors.items()}
-    write_atomically(path, to_bytes(copies, metadata={"note": json.dumps(note)}))
-
-
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
-    """The tensors, on the CPU, and the note of a file made by :func:`write_tensors`.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is truncated or of another format.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
-            return tensors, json.loads((file.metadata() or {}).get("note", "{}"))
-    except (SafetensorError, json.JSONDecodeError) as error:
-        size = path.stat().st_size
-        raise ValueError(
-            f"{path} ({size} bytes) is truncated or no safetensors file ({error}): expected one written whole. "
-            f"Delete it and make or fetch it again."
-        ) from error
-
-
 def save_checkpoint(path: Path | str, source: nn.Module | Mapping[str, Tensor], *, meta: Mapping[str, Any]) -> str:
     """Write a module's weights and a note on where they come from, atomically.
 
@@ -173,7 +116,7 @@ def save_checkpoint(path: Path | str, source: nn.Module | Mapping[str, Tensor], 
 
 
 def load_checkpoint(
-    path: Path | str, module: nn.Module | None = None, *, sha256: str | None = None
+    path: Path | str, module: nn.Module | None = None, *, sha256: str | None = None, origin: Origin | None = None
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a checkpoint, and put its weights into ``module`` where one is given.
 
@@ -181,18 +124,21 @@ def load_checkpoint(
         path: a file made by :func:`save_checkpoint`.
         module: takes the weights; unchanged where anything does not fit.
         sha256: the file's hash, checked before it is read.
+        origin: what must have made it by its note, checked before anything is loaded.
 
     Returns:
         ``(state, meta)``: the weights by name, on the CPU, and the note.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is truncated, has another hash, or other names or shapes than the module.
+        ValueError: the file is truncated, has another hash or origin, or other names or shapes than the module.
     """
     path = Path(path)
     if sha256 is not None and path.is_file():
         check_sha256(path, sha256, "Delete it and make or fetch it again.")
     state, meta = read_tensors(path)
+    if origin is not None:
+        origin.check(meta.get("origin"), path)
     if module is not None:
         _check_fit(path, state, module.state_dict())
         module.load_state_dict(state)

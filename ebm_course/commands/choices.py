@@ -1,49 +1,54 @@
-"""What a reader may choose on the command line: recipes, their presets, a device, and values of single fields."""
+"""What a reader may choose on the command line: recipes, experiments, presets, a device, and values of single fields.
+
+The lists are explicit: a recipe or an experiment that is not named here cannot be run from the command line.
+"""
 
 from __future__ import annotations
 
 import ast
 import dataclasses
 import importlib
-import json
-import pkgutil
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ebm_course import recipes
+from pydantic import TypeAdapter, ValidationError
+
+from ebm_course.origin import name_of
 from ebm_course.runtime import Run, setup
+
+RECIPES = (
+    "likelihood.potts",
+    "likelihood.plane",
+    "sequences.language_model",
+    "sequences.residual_nce",
+    "sequences.adversarial",
+)
+"""Modules in ``recipes``, each with ``PRESETS`` and ``fit``."""
+
+EXPERIMENTS = ("likelihood", "sequences", "speed")
+"""Folders in ``experiments``, each with an ``EXPERIMENT`` in its module ``experiment``."""
 
 
 class RefusedError(Exception):
     """What the reader typed cannot be done; the message says why."""
 
 
-def recipe_names() -> list[str]:
-    """The modules in the folder of recipes, parts of recipes among them."""
-    return sorted(m.name for m in pkgutil.iter_modules(recipes.__path__) if not m.name.startswith("_"))
-
-
 def recipe(name: str) -> Any:
-    """The module of this name in the folder of recipes."""
-    if name not in recipe_names():
-        raise RefusedError(f"there is no recipe {name!r}: expected one of {', '.join(recipe_names()) or 'none yet'}.")
-    return importlib.import_module(f"{recipes.__name__}.{name}")
+    """The module of a recipe."""
+    return importlib.import_module(f"ebm_course.recipes.{_one_of(name, RECIPES, 'recipe')}")
 
 
-def presets(module: Any) -> dict[str, Any]:
-    """Name in lower case -> configuration: the module's upper-case values of a dataclass that a recipe defines."""
-    constants = {k.lower(): v for k, v in vars(module).items() if k.isupper() and dataclasses.is_dataclass(v)}
-    return {k: v for k, v in constants.items() if type(v).__module__.startswith(f"{recipes.__name__}.")}
+def experiment(name: str) -> Any:
+    """The declaration of an experiment."""
+    module = importlib.import_module(f"ebm_course.experiments.{_one_of(name, EXPERIMENTS, 'experiment')}.experiment")
+    return module.EXPERIMENT
 
 
-def preset(module: Any, name: str) -> Any:
-    """One configuration of a module; a dash in its name stands for an underscore."""
-    found, name = presets(module), name.replace("-", "_")
-    if name not in found:
-        raise RefusedError(f"there is no preset {name!r}: expected one of {', '.join(sorted(found))}.")
-    return found[name]
+def preset(presets: Mapping[str, Any], name: str) -> Any:
+    """One configuration by its name."""
+    return presets[_one_of(name, tuple(presets), "preset")]
 
 
 def run_of(seed: int, device: str | None = None) -> Run:
@@ -54,19 +59,14 @@ def run_of(seed: int, device: str | None = None) -> Run:
         raise RefusedError(str(error)) from error
 
 
-def plain(config: Any) -> dict[str, Any]:
-    """A configuration as JSON holds it: classes and functions by their names, tuples as lists."""
-    return json.loads(json.dumps(dataclasses.asdict(config), default=lambda v: getattr(v, "__qualname__", str(v))))
-
-
-def changed(config: Any, changes: Sequence[str], named: dict[str, dict[str, Any]] | None = None) -> Any:
+def changed(config: Any, changes: Sequence[str], presets: Mapping[str, Any]) -> Any:
     """The configuration with fields replaced, each value refused where it is not of the field's type.
 
     Args:
         changes: ``field=value``, the value written as in Python or as a word.
-        named: field -> name -> class or function that the name stands for; see :func:`named_values`.
+        presets: a class or function that one of them has in a field can be named for that field.
     """
-    hints, named = typing.get_type_hints(type(config)), named or {}
+    hints, named = typing.get_type_hints(type(config)), _named_values(presets)
     values = {}
     for change in changes:
         name, _, text = change.partition("=")
@@ -79,18 +79,18 @@ def changed(config: Any, changes: Sequence[str], named: dict[str, dict[str, Any]
         raise RefusedError(f"--set {' '.join(changes)}: {error}") from error
 
 
-def named_values(module: Any) -> dict[str, dict[str, Any]]:
-    """Field -> name -> class or function, for those that some preset of the module has in that field."""
+def _named_values(presets: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Field -> name -> class or function, for those that some preset has in that field."""
     found: dict[str, dict[str, Any]] = {}
-    for config in presets(module).values():
+    for config in presets.values():
         for field in dataclasses.fields(config):
             value = getattr(config, field.name)
             if isinstance(value, type | types.FunctionType):
-                found.setdefault(field.name, {})[value.__name__] = value
+                found.setdefault(field.name, {})[name_of(value).rpartition(".")[2]] = value
     return found
 
 
-def _value(change: str, text: str, hint: Any, named: dict[str, Callable]) -> Any:
+def _value(change: str, text: str, hint: Any, named: Mapping[str, Any]) -> Any:
     if named:
         if text not in named:
             raise RefusedError(f"--set {change}: expected the name of one that a preset has: {', '.join(named)}.")
@@ -99,21 +99,20 @@ def _value(change: str, text: str, hint: Any, named: dict[str, Callable]) -> Any
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         value = text
-    if not _is_of(value, hint):
-        raise RefusedError(f"--set {change}: {change.partition('=')[0]} is of type {_name(hint)}, got {value!r}.")
-    return float(value) if hint is float else value
+    try:
+        return TypeAdapter(hint).validate_python(value, strict=True)
+    except (ValidationError, TypeError) as error:  # a TypeError: no value of this type can be typed
+        raise RefusedError(
+            f"--set {change}: {change.partition('=')[0]} is of type {_name(hint)}, got {value!r}."
+        ) from error
 
 
 def _name(hint: Any) -> str:
     return str(hint) if typing.get_args(hint) else getattr(hint, "__name__", str(hint))
 
 
-def _is_of(value: Any, hint: Any) -> bool:
-    origin, parts = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (typing.Union, types.UnionType):
-        return any(_is_of(value, part) for part in parts)
-    if origin is typing.Literal:
-        return value in parts
-    if isinstance(value, bool) or hint is bool:
-        return isinstance(value, bool) and hint is bool
-    return isinstance(value, (int, float) if hint is float else origin or hint)
+def _one_of(name: str, known: Sequence[str], kind: str) -> str:
+    for spelling in (name, name.replace("_", "-"), name.replace("/", ".")):
+        if spelling in known:
+            return spelling
+    raise RefusedError(f"there is no {kind} {name!r}: expected one of {', '.join(known)}.")

@@ -1,35 +1,42 @@
-"""``reproduce``: run a paper's whole experiment and record it in the ledger. It knows no method.
-
-``reproduce sequences`` asks ``ebm_course/recipes/reproduce_sequences.py`` for a configuration with a field ``n_runs``
-and for ``reproduce(config, run, folder=..., progress=...) -> Findings``.
-"""
+"""``reproduce``: run an experiment, or a part of it, and record it in the ledger. It knows no method."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Mapping
+import shlex
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ebm_course import files
-from ebm_course.commands import choices, provenance
+from ebm_course.commands import choices
 from ebm_course.commands.choices import RefusedError
+from ebm_course.experiments import provenance
+from ebm_course.experiments.experiment import Experiment, small_checkpoints
+from ebm_course.experiments.experiment import reproduce as reproduce_experiment
+from ebm_course.origin import plain
 from ebm_course.results import ledger
 from ebm_course.results.findings import Findings
-from ebm_course.results.record import Curve, Entry, Record
+from ebm_course.results.record import Record
 from ebm_course.runtime import Run
-
-PREFIX = "reproduce_"
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Declare the command and its options."""
-    parser = commands.add_parser("reproduce", help="run a paper's whole experiment and record the result")
-    parser.add_argument("what", help=f"one of: {', '.join(experiments()) or 'none yet'}")
+    parser = commands.add_parser("reproduce", help="run a paper's whole experiment, or a part, and record the result")
+    parser.add_argument("what", help=f"one of: {', '.join(choices.EXPERIMENTS)}")
     parser.add_argument("--preset", default="cpu", help="smoke (seconds), cpu (two cores, the default), paper (a GPU)")
+    parser.add_argument(
+        "--variant", action="append", default=[], metavar="NAME", help="only this method; may be given again"
+    )
+    parser.add_argument(
+        "--data", action="append", default=[], metavar="NAME", help="only this data set; may be given again"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="change one field of the preset"
+    )
     parser.add_argument("--runs", type=int, metavar="N", help="independent runs, by default the preset's number")
     parser.add_argument("--seed", type=int, default=0, help="of the first run; run k has this one plus k")
     parser.add_argument("--device", help="a torch device; by default a GPU if there is one")
@@ -45,28 +52,58 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def reproduce(options: argparse.Namespace) -> int:
     """Run an experiment and write its record; refuses what cannot work before the work starts."""
-    module, config = _module(options.what), _config(options)
-    key = f"{options.what}-{options.preset}"
-    if options.checkpoints and not hasattr(module, "small_checkpoints"):
-        raise RefusedError(f"{options.what!r} has no small checkpoints to write.")
+    experiment = choices.experiment(options.what)
+    config, chosen = config_of(experiment, options)
+    key = "-".join((options.what, options.preset, *chosen))
     folder = options.folder or Path("ebm-course-runs") / key
     out = _out(options, folder / f"{key}.json")
     run = choices.run_of(options.seed, options.device)
     try:
-        findings = module.reproduce(config, run, folder=folder, progress=not options.quiet)
+        found = reproduce_experiment(experiment, config, run, folder=folder, progress=not options.quiet)
     except KeyboardInterrupt:
         print(f"\nStopped. The same command goes on with what is in {folder}.")
         return 130
     if run.is_main:  # of several processes one writes
-        record = record_of(findings, config, run, options)
+        record = record_of(found, config, run, options, chosen)
         ledger.write_file(record, out)
         print(f"{ledger.table(record, ledger.headlines(record))}\n\nrecorded in {out}")
         if options.checkpoints:
-            _write_checkpoints(module.small_checkpoints(config, folder), options)
+            _write_checkpoints(experiment, config, run, folder, options)
     return 0
 
 
-def record_of(findings: Findings, config: Any, run: Run, options: argparse.Namespace) -> Record:
+def config_of(experiment: Experiment, options: argparse.Namespace) -> tuple[Any, tuple[str, ...]]:
+    """The preset as the options change it, and the changes in words, which become a part of the record's key."""
+    config = choices.preset(experiment.presets, options.preset)
+    chosen: list[str] = []
+    if options.set:
+        config = choices.changed(config, options.set, experiment.presets)
+        chosen += options.set
+    if options.data:
+        unknown = [name for name in options.data if name not in experiment.data]
+        if unknown:
+            raise RefusedError(
+                f"--data {unknown[0]}: {experiment.name} works on {', '.join(experiment.data) or 'one data set only'}."
+            )
+        config = dataclasses.replace(config, data=tuple(options.data))
+        chosen.append(f"data={','.join(options.data)}")
+    if options.variant:
+        known = {variant.name: variant for variant in config.variants}
+        unknown = [name for name in options.variant if name not in known]
+        if unknown:
+            raise RefusedError(f"--variant {unknown[0]}: expected one of {', '.join(known) or '(there are none)'}.")
+        config = dataclasses.replace(config, variants=tuple(known[name] for name in known if name in options.variant))
+        chosen.append(f"variant={','.join(options.variant)}")
+    if options.runs is not None:
+        if options.runs < 1:
+            raise RefusedError(f"--runs is 1 or larger, got {options.runs}.")
+        config = dataclasses.replace(config, n_runs=options.runs)
+    return config, tuple(part.replace("/", "_") for part in chosen)  # the key is a file's name
+
+
+def record_of(
+    found: Findings, config: Any, run: Run, options: argparse.Namespace, chosen: tuple[str, ...] = ()
+) -> Record:
     """What goes into the ledger: findings, and all that is needed to find them again."""
     return Record(
         name=options.what,
@@ -75,40 +112,24 @@ def record_of(findings: Findings, config: Any, run: Run, options: argparse.Names
         commit=provenance.commit(),
         hardware=provenance.hardware(run),
         torch=str(torch.__version__),
-        seconds=findings.seconds,
+        seconds=found.seconds,
         seeds=tuple(range(run.seed, run.seed + config.n_runs)),
-        config=choices.plain(config),
+        config=plain(config),
         notes=options.notes,
-        entries=tuple(Entry.of(found) for found in findings.entries),
-        curves=tuple(Curve.of(found) for found in findings.curves),
+        choices=chosen,
+        entries=tuple(found.entries),
+        curves=tuple(found.curves),
+        claims=found.claims,
+        work=found.work,
     )
 
 
-def _write_checkpoints(found: Mapping[str, Any], options: argparse.Namespace) -> None:
-    for name, (state, config, meta) in found.items():
-        note = meta | {"config": choices.plain(config), "seed": options.seed, "command": _command(options)}
+def _write_checkpoints(
+    experiment: Experiment, config: Any, run: Run, folder: Path, options: argparse.Namespace
+) -> None:
+    for name, (state, note) in small_checkpoints(experiment, config, run, folder).items():
         path = options.checkpoints / f"{name}.safetensors"
-        print(f"{files.save_checkpoint(path, state, meta=note)}  {path}")
-
-
-def experiments() -> list[str]:
-    """The names that can be reproduced."""
-    return [name.removeprefix(PREFIX) for name in choices.recipe_names() if name.startswith(PREFIX)]
-
-
-def _module(what: str) -> Any:
-    if what not in experiments():
-        raise RefusedError(f"nothing is called {what!r}: expected one of {', '.join(experiments()) or '(none yet)'}.")
-    return choices.recipe(PREFIX + what)
-
-
-def _config(options: argparse.Namespace) -> Any:
-    config = choices.preset(_module(options.what), options.preset)
-    if options.runs is None:
-        return config
-    if options.runs < 1:
-        raise RefusedError(f"--runs is 1 or larger, got {options.runs}.")
-    return dataclasses.replace(config, n_runs=options.runs)
+        print(f"{files.save_checkpoint(path, state, meta=note | {'command': _command(options)})}  {path}")
 
 
 def _out(options: argparse.Namespace, default: Path) -> Path:
@@ -120,6 +141,8 @@ def _out(options: argparse.Namespace, default: Path) -> Path:
 
 def _command(options: argparse.Namespace) -> str:
     parts = [f"python -m ebm_course reproduce {options.what} --preset {options.preset}"]
+    for flag in ("variant", "data", "set"):
+        parts += [f"--{flag} {shlex.quote(value)}" for value in getattr(options, flag)]
     parts += [f"--runs {options.runs}"] if options.runs is not None else []
     parts += [f"--seed {options.seed}"]
     parts += [f"--device {options.device}"] if options.device else []

@@ -25,8 +25,14 @@ def midpoints(extent: float, *, n_points: int = 200, device: torch.device | str 
     return torch.cartesian_prod(axis, axis)
 
 
-@torch.no_grad()
-def log_z_plane(energy: Energy, extent: float, *, n_points: int = 200, device: torch.device | str = "cpu") -> Tensor:
+def log_z_plane(
+    energy: Energy,
+    extent: float,
+    *,
+    n_points: int = 200,
+    device: torch.device | str = "cpu",
+    create_graph: bool = False,
+) -> Tensor:
     """log of the integral of exp(-E) over the square [-extent, extent]^2 by the midpoint rule, a scalar in nats.
 
     What lies outside is left out, and what is narrower than a cell is missed: take a square that holds the mass and
@@ -37,11 +43,16 @@ def log_z_plane(energy: Energy, extent: float, *, n_points: int = 200, device: t
         extent: half the side of the square, above 0.
         n_points: midpoints a side; n^2 energies are computed in one call.
         device: of the energy.
+        create_graph: keep the graph, so that log Z can be differentiated in the parameters; else the energy is frozen.
 
     >>> log_z = log_z_plane(lambda x: x.square().sum(dim=1) / 2, extent=6.0, n_points=50)
     >>> round(float(log_z), 3)  # a standard Gaussian: log(2 pi)
     1.838
     """
-    with frozen(energy):
-        e = energies_of(energy, midpoints(extent, n_points=n_points, device=device))
+    points = midpoints(extent, n_points=n_points, device=device)
+    if create_graph:
+        e = energies_of(energy, points)
+    else:
+        with torch.no_grad(), frozen(energy):
+            e = energies_of(energy, points)
     return torch.logsumexp(-e, dim=0) + 2 * math.log(2 * extent / n_points)

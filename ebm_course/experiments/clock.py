@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import math
+import os
 import statistics
+import tempfile
 import time
-import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.profiler import ProfilerActivity, profile
 
 Act = Callable[[], Any]
 MIB = 2**20
@@ -46,7 +49,7 @@ def medians_in_turn(acts: Mapping[str, Act], device: torch.device, *, n_repeats:
 def peak_bytes(act: Act, device: torch.device) -> int:
     """The most bytes that tensors made by a call took at once; what was there before does not count.
 
-    On a GPU it is what torch allocated. Elsewhere results of operations are counted, not the scratch memory inside one.
+    It is what torch allocated, the scratch memory inside operations too.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -55,9 +58,7 @@ def peak_bytes(act: Act, device: torch.device) -> int:
         act()
         torch.cuda.synchronize(device)
         return int(torch.cuda.max_memory_allocated(device) - before)
-    with _AliveBytes() as alive:
-        act()
-    return alive.peak
+    return max(itertools.accumulate(_traced_bytes(act), initial=0))
 
 
 def exponent(x: Sequence[float], y: Sequence[float], *, last: int | None = None) -> float:
@@ -79,35 +80,28 @@ def matrix_rate(side: int, dtype: torch.dtype, device: torch.device, *, n_repeat
     return 2 * side**3 / median_seconds(lambda: a @ a, device, n_repeats=n_repeats)
 
 
-class _AliveBytes(TorchDispatchMode):
-    """Sees every operation's results and counts the bytes of those still alive."""
+def _traced_bytes(act: Act) -> list[int]:
+    """Bytes allocated (above 0) and freed (below 0) on the CPU during a call, in order of time."""
+    with tempfile.TemporaryDirectory() as folder, _silent_stderr():  # the profiler writes lines of its own
+        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+            act()
+        trace = Path(folder) / "trace.json"
+        profiler.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text())["traceEvents"]
+    traced = [(e["ts"], e["args"]["Bytes"]) for e in events if e.get("name") == "[memory]"]
+    return [n_bytes for _, n_bytes in sorted(traced, key=lambda event: event[0])]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.alive = self.peak = 0
-        self.seen: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        for tensor in tree_leaves((args, kwargs)):
-            if isinstance(tensor, Tensor):  # it was there before, or has been counted
-                self.seen.add(tensor.untyped_storage())
-        out = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(out):
-            if isinstance(tensor, Tensor):
-                self._count(tensor.untyped_storage())
-        return out
-
-    def _count(self, storage: torch.UntypedStorage) -> None:
-        if storage in self.seen:
-            return
-        self.seen.add(storage)
-        n = storage.nbytes()
-        self.alive += n
-        self.peak = max(self.peak, self.alive)
-        weakref.finalize(storage, self._release, n)
-
-    def _release(self, n: int) -> None:
-        self.alive -= n
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _wait(device: torch.device) -> None:

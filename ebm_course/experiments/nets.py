@@ -1,48 +1,49 @@
-"""The nets of a sequence experiment that are worth keeping, small: both pretrained ones and energies of the first run.
+"""Nets of an experiment's stages: kept with what made them, loaded only where that is the same, and made small to ship.
 
-Weights are stored in half precision, which halves the file and changes a weight by one part in two thousand at most.
+Weights that ship are stored in half precision, which halves the file and changes a weight by one part in two thousand
+at most. It knows no method.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from ebm_course.experiments.sequences.experiment import NET
-from ebm_course.files import load_checkpoint
+from ebm_course.files import load_checkpoint, save_checkpoint
+from ebm_course.origin import Origin
+from ebm_course.recipes.shared import Fitted
+from ebm_course.runtime import Run
 
-if TYPE_CHECKING:
-    from ebm_course.experiments.sequences.config import Config
-
-ENERGIES = {"residual-long": "residual", "adversarial": "adversarial", "grown": "grown"}
-IDEAS = {"residual-surprise": "surprise"}
+NET = "net.safetensors"
+LAST = "last.safetensors"  # the weights after the last update, where NET has those of the best validation
+Module = TypeVar("Module", bound=nn.Module)
 
 
-def small_checkpoints(config: Config, folder: Path) -> dict[str, tuple[dict[str, Tensor], Any, dict[str, Any]]]:
-    """Name of each checkpoint -> its weights in half precision, its configuration, and the rest of its note.
+def save_net(folder: Path, fitted: Fitted, origin: Origin, run: Run) -> None:
+    """Keep what a recipe trained in its stage's folder, and wait until it is there for every process."""
+    if run.is_main:
+        save_checkpoint(folder / NET, fitted.module, meta={"origin": origin.as_json()})
+        if fitted.last is not None:
+            save_checkpoint(folder / LAST, fitted.last, meta={"origin": origin.as_json()})
+    run.wait()
 
-    Args:
-        config: of the experiment.
-        folder: where its stages lie, all of them done.
+
+def load_net(folder: Path, module: Module, origin: Origin, run: Run, *, name: str = NET) -> Module:
+    """The module with the weights of a stage's net, on the run's device and in eval mode.
 
     Raises:
-        FileNotFoundError: a stage is not done.
+        FileNotFoundError: the stage is not done.
+        ValueError: something else made the net, or it does not fit the module.
     """
-    n = config.n_digits
-    paths: dict[str, tuple[Path, Any]] = {
-        f"arithmetic-{n}-lm": (folder / "lm" / "best.safetensors", config.lm),
-        f"arithmetic-{n}-energy": (folder / "energy" / NET, config.energy),
-    }
-    for name, short in ENERGIES.items():
-        paths[f"arithmetic-{n}-{short}-0"] = (folder / "run-0" / name / NET, config.methods[name])
-    for name in IDEAS.keys() & config.ideas.keys():
-        paths[f"arithmetic-{n}-{IDEAS[name]}-0"] = (folder / "idea" / name / NET, config.ideas[name])
-    found = {}
-    for name, (path, made) in paths.items():
-        state = {key: value.half() for key, value in load_checkpoint(path)[0].items()}
-        meta: dict[str, Any] = {"n_digits": n, "precision": "float16"}
-        meta |= {"head": made.head.__name__} if hasattr(made, "head") else {}
-        found[name] = (state, made, meta)
-    return found
+    load_checkpoint(folder / name, module, origin=origin)
+    return module.to(run.device).eval()
+
+
+def small(folder: Path, origin: Origin) -> tuple[Mapping[str, Tensor], dict[str, object]]:
+    """A stage's net in half precision, and the note that should lie beside it."""
+    state, _ = load_checkpoint(folder / NET, origin=origin)
+    halved = {name: t.half() if t.is_floating_point() else t for name, t in state.items()}
+    return halved, {**origin.as_json(), "precision": "float16"}

@@ -6,19 +6,19 @@ The files lie in the package beside this one, ``<name>-<preset>.json``. It knows
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ebm_course.files import write_atomically
-from ebm_course.results.record import Entry, Record, check_finite, from_plain
+from tabulate import tabulate
+
+from ebm_course.results.findings import Entry, Judged, check_finite
+from ebm_course.results.record import Record, from_plain
+from ebm_course.storage import write_atomically
 
 FOLDER = Path(__file__).parent
 """Where the records that come with the course lie."""
-
-HOLDS = {True: "yes", False: "no", None: ""}
 
 
 def read(name: str, *, folder: Path | None = None) -> Record:
@@ -58,9 +58,7 @@ def read_file(path: Path) -> Record:
         ValueError: the file is no record; the message names the field at fault.
     """
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-        check_finite(plain)
-        return from_plain(Record, plain)
+        return from_plain(json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:  # a fault of JSON is one as well
         raise ValueError(f"{path.name} is no record of this course: {error} Run its command again.") from error
 
@@ -79,7 +77,7 @@ def write_file(record: Record, path: Path) -> Path:
     plain = asdict(record)
     check_finite(plain)
     text = _lines(plain) + "\n"
-    if from_plain(Record, json.loads(text)) != record:
+    if from_plain(json.loads(text)) != record:
         raise ValueError(
             f"the record {record.key} holds what JSON does not keep: use lists, not tuples, in its config."
         )
@@ -104,26 +102,46 @@ def families(record: Record) -> dict[str, list[Entry]]:
 
 
 def headlines(record: Record) -> list[Entry]:
-    """The families of entries in which the paper has a number or a claim; every entry where it has none."""
-    with_paper = [family for family in families(record).values() if any(entry.paper for entry in family)]
-    return [entry for family in with_paper for entry in family] or list(record.entries)
+    """The entries that decide claims or control them, and the families in which the paper has a number; else all."""
+    named = {name for judged in record.claims for name in (judged.claim.endpoint, judged.claim.control)}
+    of_paper = {name for name, family in families(record).items() if any(entry.paper for entry in family)}
+    chosen = [entry for entry in record.entries if entry.name in named or entry.name.split("/")[0] in of_paper]
+    return chosen or list(record.entries)
 
 
-def rows(entries: Sequence[Entry]) -> list[tuple[str, str, str, str, str]]:
-    """What was measured, the paper's number, ours with its spread, number of runs, and whether the claim holds."""
+def rows(entries: Sequence[Entry]) -> list[tuple[str, str, str, str]]:
+    """What was measured, the paper's number, ours with its standard deviation over runs, and the number of runs."""
     return [
         (
             entry.what,
             entry.paper or "",
             f"{number(entry.value, entry.spread)} {entry.unit}".strip(),
             str(len(entry.values) or 1),
-            HOLDS[entry.holds],
         )
         for entry in entries
     ]
 
 
-TITLES = ("what", "paper", "here", "runs", "holds")
+TITLES = ("what", "paper", "here, mean ± SD", "runs")
+CLAIM_TITLES = ("claim", "here, mean and interval", "runs", "verdict", "control")
+
+
+def claim_rows(record: Record, claims: Sequence[Judged] | None = None) -> list[tuple[str, str, str, str, str]]:
+    """What the paper says, ours, the number of independent runs, the verdict and the control, a row a claim.
+
+    Args:
+        claims: by default the record's own.
+    """
+    values = {entry.name: entry for entry in record.entries}
+    found: list[tuple[str, str, str, str, str]] = []
+    for judged in record.claims if claims is None else claims:
+        control = values.get(judged.claim.control)
+        shown = "" if control is None else f"{number(control.value, control.spread)} ({control.what})"
+        ours = f"{judged.mean:+.3g}"
+        if judged.low is not None and judged.high is not None:
+            ours += f" [{judged.low:+.3g}, {judged.high:+.3g}]"
+        found.append((judged.claim.paper_says, ours, str(judged.n_runs), judged.verdict, shown))
+    return found
 
 
 def head(record: Record) -> list[tuple[str, str]]:
@@ -138,30 +156,28 @@ def head(record: Record) -> list[tuple[str, str]]:
     return [*lines, ("notes", record.notes)] if record.notes else lines
 
 
-def table(record: Record, entries: Sequence[Entry] | None = None, *, width: int = 48) -> str:
+def table(record: Record, entries: Sequence[Entry] | None = None, *, width: int = 40) -> str:
     """The record as aligned plain text for a terminal.
 
     Args:
         record: what to show.
         entries: those to show, by default all.
-        width: sentences are wrapped after so many characters.
+        width: texts are wrapped after so many characters.
     """
-    cells = [[textwrap.wrap(text, width) or [""] for text in row] for row in (TITLES, *rows(_or_all(record, entries)))]
-    widths = [max(len(line) for row in cells for line in row[k]) for k in range(len(TITLES))]
-    lines = [f"{title:<9} {text}" for title, text in head(record)] + [""]
-    for n, row in enumerate(cells):
-        for k in range(max(map(len, row))):
-            parts = [(cell[k] if k < len(cell) else "").ljust(w) for cell, w in zip(row, widths, strict=True)]
-            lines.append("  ".join(parts).rstrip())
-        if n == 0:
-            lines.append("  ".join("-" * w for w in widths))
-    return "\n".join(lines)
+    parts = [tabulate(head(record), tablefmt="plain", disable_numparse=True)]
+    if record.claims:
+        parts.append(_text(claim_rows(record), CLAIM_TITLES, width))
+    return "\n\n".join([*parts, _text(rows(_or_all(record, entries)), TITLES, width)])
 
 
-def markdown(record: Record, entries: Sequence[Entry] | None = None) -> str:
-    """The record's numbers, or those of ``entries``, as a pipe table."""
-    body: list[Sequence[str]] = [TITLES, ("---", "---", "---:", "---:", "---"), *rows(_or_all(record, entries))]
-    return "\n".join("| " + " | ".join(text.replace("|", r"\|") for text in row) + " |" for row in body)
+def markdown(table: Sequence[Sequence[str]], titles: Sequence[str]) -> str:
+    """Rows as a pipe table."""
+    cells = [[text.replace("|", r"\|") for text in row] for row in table]
+    return tabulate(cells, titles, tablefmt="github", disable_numparse=True)
+
+
+def _text(table: Sequence[Sequence[str]], titles: Sequence[str], width: int) -> str:
+    return tabulate(table, titles, tablefmt="simple", maxcolwidths=width, disable_numparse=True)
 
 
 def _or_all(record: Record, entries: Sequence[Entry] | None) -> Sequence[Entry]:

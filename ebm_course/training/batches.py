@@ -7,11 +7,29 @@ optimiser.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from ebm_course.core import Batch
+
+Draw = Callable[[int, torch.Generator], Tensor]
+"""(n, generator) -> n rows (n, ...)."""
+
+
+def with_replacement(rows: Tensor) -> Draw:
+    """Draw with replacement from rows (M, ...) that were sampled once.
+
+    >>> draw = with_replacement(torch.tensor([[7, 7]]))
+    >>> draw(3, torch.Generator().manual_seed(0)).tolist()
+    [[7, 7], [7, 7], [7, 7]]
+    """
+
+    def draw(n: int, generator: torch.Generator) -> Tensor:
+        return rows[torch.randint(len(rows), (n,), generator=generator, device=rows.device)]
+
+    return draw
 
 
 class Batches:

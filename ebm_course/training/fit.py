@@ -6,6 +6,7 @@ It knows neither energies nor negatives nor losses: all of that is in the step i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sized
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,7 +15,9 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ebm_course.core import Batch, Step
+from ebm_course.origin import Origin
 from ebm_course.runtime import SINGLE_PROCESS, Run
+from ebm_course.storage import locked
 from ebm_course.training.log import IntervalLog, check_number
 from ebm_course.training.resume import (
     Progress,
@@ -52,6 +55,8 @@ def fit(
     save_every: int = 0,
     progress: bool = True,
     log_every: int = 1,
+    origin: Origin | None = None,
+    last: dict[str, Any] | None = None,
     run: Run = SINGLE_PROCESS,
 ) -> list[dict[str, float]]:
     """Call ``step(batches[i], generator)`` for i = 0 .. n_steps - 1 and return what it logged.
@@ -74,6 +79,9 @@ def fit(
         save_every: updates between saves; 0: only at the end.
         progress: show a bar; ``TQDM_DISABLE`` turns bars of text off, ``progress=False`` every bar.
         log_every: updates in a row's average. Values are read from the device once a row.
+        origin: what makes this run; saved with its state and compared before a state is loaded.
+        last: filled with copies of what the modules in ``keep`` were after the last update, for a run that wants
+            these weights beside the best ones.
         run: the processes that train together, one by default. All see the same minibatches; the step takes its share
             of rows and averages gradients over processes. Rows of the log are means over processes. All load the
             state, only the main process saves it and shows the bar. ``validate`` has to return the same everywhere.
@@ -89,33 +97,37 @@ def fit(
             is repaired and nothing of it is saved.
         ValueError: the arguments contradict one another, ``folder`` holds another run, or processes found it at
             different updates.
+        BlockingIOError: another run works in ``folder``.
     """
     kept, home = dict(keep or {}), None if folder is None else Path(folder)
     _check_numbers(n_steps=n_steps, validate_every=validate_every, save_every=save_every, log_every=log_every)
     _check_batches(batches)
     _check_validation(validate, validate_every, patience, kept if keep_best else None)
     _check_folder(home, save_every, kept)
-    done = _start(home, kept, generator, n_steps)
-    _check_together(run, done.step, home)
-    log, saved = IntervalLog(done.interval), done.step
-    shown = {} if progress and run.is_main else {"disable": True}
-    with tqdm(total=n_steps, initial=done.step, leave=False, **shown) as bar:
-        while done.step < n_steps and (patience is None or done.waited < patience):
-            values = _means(step(_batch(batches, done.step), generator), run)
-            done.step += 1
-            log.add(done.step, values)
-            validating = validate is not None and _due(done.step, validate_every, n_steps)
-            if validating or _due(done.step, log_every, n_steps):
-                done.rows.append({"step": done.step, **log.average()})
-                if validate is not None and validating:
-                    done.rows[-1] |= _validated(validate, done, kept, generator, keep_best)
-                _show(bar, done.rows[-1])
-            if home is not None and _due(done.step, save_every, n_steps):
-                saved = _save(home, done, log, kept, generator, run)
-    if home is not None and saved < done.step:  # stopped early
-        _save(home, done, log, kept, generator, run)
-    run.wait()  # what the main process saved is there for all
+    with locked(home) if home is not None and run.is_main else nullcontext():
+        done = _start(home, kept, generator, n_steps, origin)
+        _check_together(run, done.step, home)
+        log, saved = IntervalLog(done.interval), done.step
+        shown = {} if progress and run.is_main else {"disable": True}
+        with tqdm(total=n_steps, initial=done.step, leave=False, **shown) as bar:
+            while done.step < n_steps and (patience is None or done.waited < patience):
+                values = _means(step(_batch(batches, done.step), generator), run)
+                done.step += 1
+                log.add(done.step, values)
+                validating = validate is not None and _due(done.step, validate_every, n_steps)
+                if validating or _due(done.step, log_every, n_steps):
+                    done.rows.append({"step": done.step, **log.average()})
+                    if validate is not None and validating:
+                        done.rows[-1] |= _validated(validate, done, kept, generator, keep_best)
+                    _show(bar, done.rows[-1])
+                if home is not None and _due(done.step, save_every, n_steps):
+                    saved = _save(home, done, log, kept, generator, run, origin)
+        if home is not None and saved < done.step:  # stopped early
+            _save(home, done, log, kept, generator, run, origin)
+        run.wait()  # what the main process saved is there for all
     check_states(kept, done.step)
+    if last is not None:
+        last.update(module_states(kept))
     if keep_best and done.best_state is not None:
         load_states(kept, done.best_state)
     return done.rows
@@ -125,20 +137,28 @@ def _due(step: int, every: int, n_steps: int) -> bool:
     return step == n_steps or (every > 0 and step % every == 0)
 
 
-def _start(home: Path | None, keep: Mapping[str, Any], generator: torch.Generator, n_steps: int) -> Progress:
-    run = Progress() if home is None else load_run(home, keep, generator)
+def _start(
+    home: Path | None, keep: Mapping[str, Any], generator: torch.Generator, n_steps: int, origin: Origin | None
+) -> Progress:
+    run = Progress() if home is None else load_run(home, keep, generator, origin)
     if run.step > n_steps:
         raise ValueError(f"{home} holds a run of {run.step} steps, n_steps is {n_steps}: give this run another folder.")
     return run
 
 
 def _save(
-    home: Path, done: Progress, log: IntervalLog, keep: Mapping[str, Any], generator: torch.Generator, run: Run
+    home: Path,
+    done: Progress,
+    log: IntervalLog,
+    keep: Mapping[str, Any],
+    generator: torch.Generator,
+    run: Run,
+    origin: Origin | None,
 ) -> int:
     log.read()
     done.interval = log.kept
     if run.is_main:
-        save_run(home, done, keep, generator)
+        save_run(home, done, keep, generator, origin)
     return done.step
 
 

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ebm_course.files import read_tensors, write_tensors
+from ebm_course.origin import Origin
+from ebm_course.storage import read_tensors, write_tensors
 from ebm_course.training.log import REMEDY
 from ebm_course.training.state import pack, unpack
 
@@ -64,8 +65,10 @@ def check_states(keep: Mapping[str, Any], step: int) -> None:
             raise FloatingPointError(f"{name} is not finite after step {step}, though the logged values were. {REMEDY}")
 
 
-def save_run(folder: Path, progress: Progress, keep: Mapping[str, Any], generator: torch.Generator) -> None:
-    """Write the run's state to ``folder``, atomically; whatever is killed, a whole file remains.
+def save_run(
+    folder: Path, progress: Progress, keep: Mapping[str, Any], generator: torch.Generator, origin: Origin | None
+) -> None:
+    """Write the run's state and what made it to ``folder``, atomically; whatever is killed, a whole file remains.
 
     Raises:
         FloatingPointError: a tensor is not finite; the file stays as it was.
@@ -73,19 +76,30 @@ def save_run(folder: Path, progress: Progress, keep: Mapping[str, Any], generato
     check_states(keep, progress.step)
     state = {"progress": dict(vars(progress)), "keep": states_of(keep), "random": _random_state(generator)}
     tensors, skeleton = pack(state, "run")
-    write_tensors(folder / FILE_NAME, tensors, skeleton)
+    made = None if origin is None else origin.as_json()
+    write_tensors(folder / FILE_NAME, tensors, {"origin": made, "state": skeleton})
 
 
-def load_run(folder: Path, keep: Mapping[str, Any], generator: torch.Generator) -> Progress:
+def load_run(folder: Path, keep: Mapping[str, Any], generator: torch.Generator, origin: Origin | None) -> Progress:
     """Read the run's state from ``folder`` into the objects and random streams; a new folder is a run at step 0.
 
     Raises:
-        ValueError: the file is truncated, or is of a run with other objects or on another device.
+        ValueError: the file is damaged, has another origin, or is of a run with other objects or on another device.
     """
     path = folder / FILE_NAME
     if not path.exists():
         return Progress()
-    state = unpack(*read_tensors(path))
+    tensors, note = read_tensors(path)
+    if not isinstance(note, dict) or note.keys() != {"origin", "state"}:
+        raise ValueError(f"{path} is no state of this version of the course. Give this run a folder of its own.")
+    if origin is not None:
+        origin.check(note["origin"], path)
+    elif note["origin"] is not None:
+        raise ValueError(
+            f"{path} is the state of {note['origin']['recipe']}, expected one of a run without an origin. "
+            f"Pass fit(origin=...), or give this run a folder of its own."
+        )
+    state = unpack(tensors, note["state"])
     found, expected = (sorted(state["keep"]), state["random"]["device"]), (sorted(keep), generator.device.type)
     if found != expected:
         raise ValueError(

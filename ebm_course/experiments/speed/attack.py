@@ -6,25 +6,19 @@ differ by more than rounding and chains move and freeze as those of a trained en
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor, nn
 
-from ebm_course.energies.sequence_energies import LikelihoodEnergy
-from ebm_course.energies.transformer import Transformer
 from ebm_course.experiments.clock import Act, median_seconds, peak_bytes, seconds
+from ebm_course.experiments.speed.config import Config, sizes
+from ebm_course.experiments.speed.workload import random_equations, random_net
 from ebm_course.runtime import Run
 from ebm_course.samplers.substitution import substitution
 from ebm_course.samplers.substitution_proposals import by_saliency, by_short_list
-from ebm_course.tasks.arithmetic import BEGIN, END, VOCABULARY, ZERO, Format, digit_synonyms
+from ebm_course.tasks.arithmetic import VOCABULARY, Format, digit_synonyms
 
-if TYPE_CHECKING:
-    from ebm_course.experiments.speed.experiment import Config
-
-WIDE = 0.2
 OPTIONS = {
     "neither": {"drop_fixed": False, "reuse_prefix": False},
     "dropping": {"drop_fixed": True, "reuse_prefix": False},
@@ -32,17 +26,6 @@ OPTIONS = {
     "both": {"drop_fixed": True, "reuse_prefix": True},
 }
 KINDS = {"freezes": True, "toggles": False}  # whether the current token is a candidate
-
-
-def sizes(config: Config) -> dict[str, tuple[int, ...]]:
-    """What each sweep changes: tokens L, chains N, the vocabulary V, or the sequences scored at once."""
-    return {
-        "length": tuple(Format(d).length for d in config.digits),
-        "batch": config.chains,
-        "vocabulary-all": config.vocabularies,
-        "vocabulary-short": config.vocabularies,
-        "max-rows": config.max_rows,
-    }
 
 
 def step_of(sweep: str, k: int, config: Config, run: Run) -> Act:
@@ -80,29 +63,6 @@ def seconds_of_attacks(config: Config, run: Run) -> dict[str, float]:
             act = attack(n_steps=config.attack_steps, include_current=include_current, **options)
             taken[f"{kind}/{name}"] = seconds(act, run.device)
     return taken
-
-
-def random_equations(n: int, n_digits: int, run: Run) -> Tensor:
-    """Tokens (N, L) laid out as equations, with random digits: most sums are wrong."""
-    layout = Format(n_digits)
-    form = torch.tensor([VOCABULARY.index(s) for s in (BEGIN, *_symbols(layout), END)], device=run.device)
-    digits = torch.randint(ZERO, ZERO + 10, (n, layout.length), generator=run.generator("digits"), device=run.device)
-    return torch.where(layout.digit_positions().to(run.device), digits, form)
-
-
-def random_net(n_values: int, length: int, config: Config, run: Run) -> LikelihoodEnergy:
-    """The transformer of Table 1 with wide random weights, in eval mode."""
-    net = Transformer(n_values, length, width=config.width, n_layers=config.n_layers, n_heads=config.n_heads)
-    energy, generator = LikelihoodEnergy(net).to(run.device).eval(), run.generator("weights")
-    for p in energy.parameters():
-        if p.ndim > 1:
-            nn.init.normal_(p, std=WIDE, generator=generator)
-    return energy
-
-
-def _symbols(layout: Format) -> Sequence[str]:
-    d = layout.n_digits
-    return [*"0" * d, "+", *"0" * d, "=", *"0" * (d + 1)]
 
 
 def _on_digits(n_digits: int, n: int, config: Config, run: Run, **options: Any) -> Act:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ebm_course.experiments.clock import MIB, exponent
-from ebm_course.results.findings import CurveFinding, Finding, Findings
+from ebm_course.experiments.speed.config import SWEEPS, Config, sizes
+from ebm_course.experiments.stages import Results
+from ebm_course.results.findings import Curve, Entry, Findings
 
 N_LARGE = 3
 """So many of the largest sizes show the law that holds where the fixed cost of a step no longer counts."""
@@ -35,19 +37,20 @@ OPTIONS = {
 Runs = Sequence[Mapping[str, Any]]
 
 
-def findings(
-    runs: Runs,
-    bytes_: Mapping[str, list[int]],
-    sizes: Mapping[str, Sequence[int]],
-    seconds: Callable[..., float],
-) -> Findings:
-    """All numbers and curves.
+def findings(config: Config, results: Results) -> Findings:
+    """All numbers and curves, one value or line a run."""
+    runs = [_of_run(k, results) for k in range(config.n_runs)]
+    bytes_ = {sweep: results[f"bytes/{sweep}"] for sweep in SWEEPS}
+    return collected(runs, bytes_, sizes(config))
+
+
+def collected(runs: Runs, bytes_: Mapping[str, list[int]], sizes: Mapping[str, Sequence[int]]) -> Findings:
+    """The same from what was measured.
 
     Args:
         runs: what each run measured: ``machine``, ``seconds/<sweep>``, ``attack``, ``pretraining``, ``processes``.
         bytes_: sweep -> the most bytes of one attack step at each size, the same in all runs.
         sizes: sweep -> its sizes.
-        seconds: of finished stages by the beginning of their names.
     """
     entries = _machine(runs) + _growth(runs, bytes_, sizes) + _pretraining(runs) + _processes(runs) + _attack(runs)
     curves = []
@@ -56,12 +59,17 @@ def findings(
         curves.append(_curve(f"seconds/{sweep}", sweep, x, "seconds of one attack step", lines))
         mib = [n / MIB for n in bytes_[sweep]]
         curves.append(_curve(f"MiB/{sweep}", sweep, x, "MiB of one attack step", [mib]))
-    return Findings(entries, curves, seconds())
+    return Findings(entries, curves)
 
 
-def _machine(runs: Runs) -> list[Finding]:
+def _of_run(k: int, results: Results) -> dict[str, Any]:
+    first = f"run-{k}/"
+    return {name.removeprefix(first): value for name, value in results.items() if name.startswith(first)}
+
+
+def _machine(runs: Runs) -> list[Entry]:
     return [
-        Finding(
+        Entry.of(
             f"machine/{name}",
             f"Rate of the product of two large matrices in {name}.",
             tuple(run["machine"][name] / 1e9 for run in runs),
@@ -71,7 +79,7 @@ def _machine(runs: Runs) -> list[Finding]:
     ]
 
 
-def _growth(runs: Runs, bytes_: Mapping[str, list[int]], sizes: Mapping[str, Sequence[int]]) -> list[Finding]:
+def _growth(runs: Runs, bytes_: Mapping[str, list[int]], sizes: Mapping[str, Sequence[int]]) -> list[Entry]:
     found = []
     for sweep, x in sizes.items():
         of, largest = SIZES[sweep], f"at {x[-1]:,} {SIZES[sweep]}"
@@ -83,52 +91,52 @@ def _growth(runs: Runs, bytes_: Mapping[str, list[int]], sizes: Mapping[str, Seq
                 continue  # the work is the same at every size
             all_, large = (tuple(exponent(x, line, last=last) for line in lines) for last in (None, N_LARGE))
             law = f"Exponent of the {quantity} of an attack step against {of}"
-            found.append(Finding(f"exponent/{sweep}/{quantity}", f"{law}.", all_))
+            found.append(Entry.of(f"exponent/{sweep}/{quantity}", f"{law}.", all_))
             only = f"{law}; the {N_LARGE} largest sizes only."
-            found.append(Finding(f"exponent-large/{sweep}/{quantity}", only, large))
+            found.append(Entry.of(f"exponent-large/{sweep}/{quantity}", only, large))
         taken = tuple(float(run[f"seconds/{sweep}"][-1]) for run in runs)
-        found.append(Finding(f"largest/{sweep}/seconds", f"Seconds of an attack step {largest}.", taken, "s"))
+        found.append(Entry.of(f"largest/{sweep}/seconds", f"Seconds of an attack step {largest}.", taken, "s"))
         peak = (bytes_[sweep][-1] / MIB,)
-        found.append(Finding(f"largest/{sweep}/bytes", f"Memory of an attack step {largest}.", peak, "MiB"))
+        found.append(Entry.of(f"largest/{sweep}/bytes", f"Memory of an attack step {largest}.", peak, "MiB"))
     return found
 
 
-def _pretraining(runs: Runs) -> list[Finding]:
+def _pretraining(runs: Runs) -> list[Entry]:
     found = []
     for name in runs[0]["pretraining"]:
         rates = tuple(run["pretraining"][name] for run in runs)
-        found.append(Finding(f"pretraining/{name}", f"Pretraining, {MODES[name]}.", rates, "tokens/s"))
+        found.append(Entry.of(f"pretraining/{name}", f"Pretraining, {MODES[name]}.", rates, "tokens/s"))
     for name in runs[0]["pretraining"]:
         if name != "plain":
             ratios = tuple(run["pretraining"][name] / run["pretraining"]["plain"] for run in runs)
             what = f"Pretraining, {MODES[name]}: times as fast as the plain loop."
-            found.append(Finding(f"pretraining-ratio/{name}", what, ratios))
+            found.append(Entry.of(f"pretraining-ratio/{name}", what, ratios))
     return found
 
 
-def _processes(runs: Runs) -> list[Finding]:
+def _processes(runs: Runs) -> list[Entry]:
     found = []
     for n in runs[0]["processes"]:
         taken = tuple(run["processes"][n] for run in runs)
-        found.append(Finding(f"processes/{n}", f"Algorithm 1 in processes of one thread: {n}.", taken, "s"))
+        found.append(Entry.of(f"processes/{n}", f"Algorithm 1 in processes of one thread: {n}.", taken, "s"))
     for n in runs[0]["processes"]:
         if n != "1":
             ratios = tuple(run["processes"]["1"] / run["processes"][n] for run in runs)
-            found.append(Finding(f"processes-ratio/{n}", f"Times as fast in {n} processes as in one.", ratios))
+            found.append(Entry.of(f"processes-ratio/{n}", f"Times as fast in {n} processes as in one.", ratios))
     return found
 
 
-def _attack(runs: Runs) -> list[Finding]:
+def _attack(runs: Runs) -> list[Entry]:
     found = []
     for name in runs[0]["attack"]:
         kind, options = name.split("/")
         what = f"A whole attack {KINDS[kind]}, {OPTIONS[options]}"
-        found.append(Finding(f"attack/{name}", f"{what}.", tuple(run["attack"][name] for run in runs), "s"))
+        found.append(Entry.of(f"attack/{name}", f"{what}.", tuple(run["attack"][name] for run in runs), "s"))
         if options != "neither":
             ratios = tuple(run["attack"][f"{kind}/neither"] / run["attack"][name] for run in runs)
-            found.append(Finding(f"attack-ratio/{name}", f"{what}: times as fast as saving nothing.", ratios))
+            found.append(Entry.of(f"attack-ratio/{name}", f"{what}: times as fast as saving nothing.", ratios))
     return found
 
 
-def _curve(name: str, sweep: str, x: Sequence[int], y_name: str, lines: list[list[float]]) -> CurveFinding:
-    return CurveFinding(name, SIZES[sweep], list(map(float, x)), y_name, lines)
+def _curve(name: str, sweep: str, x: Sequence[int], y_name: str, lines: list[list[float]]) -> Curve:
+    return Curve(name, SIZES[sweep], list(map(float, x)), y_name, lines)

@@ -17,11 +17,10 @@ from typing import Any
 import torch
 
 from ebm_course.experiments.clock import seconds
-from ebm_course.files import write_atomically
 from ebm_course.recipes.sequences import adversarial, language_model
 from ebm_course.runtime import Run, setup
+from ebm_course.storage import write_atomically
 
-TRAINING = replace(adversarial.PAPER, n_rows=100, n_noise=100, n_epochs=2, n_attack_steps=5)
 PLAIN = {"n_digits", "n_rows", "n_noise", "n_epochs", "n_attack_steps", "batch_size"}
 """The fields that are handed over; all others keep their defaults."""
 
@@ -43,7 +42,7 @@ def train_once(config: adversarial.Config, net: language_model.Config, run: Run)
     pretrained, noise = language_model.build(net), language_model.build(replace(net, n_heads=0))
 
     def act() -> None:
-        adversarial.fit_energy(config, run, pretrained=pretrained, noise=noise, progress=False)  # type: ignore[arg-type]
+        adversarial.fit(config, run, pretrained=pretrained, noise=noise, progress=False)  # type: ignore[arg-type]
 
     act()
     run.wait()

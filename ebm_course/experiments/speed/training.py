@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -12,14 +11,12 @@ from torch.nn import functional as F
 from ebm_course.core import Batch
 from ebm_course.energies.sequence_energies import LikelihoodEnergy
 from ebm_course.experiments.clock import Act, medians_in_turn
-from ebm_course.experiments.speed.attack import random_equations
+from ebm_course.experiments.speed.config import Config
+from ebm_course.experiments.speed.workload import random_equations
 from ebm_course.recipes.sequences import language_model
-from ebm_course.recipes.sequences.parts import adamw
 from ebm_course.runtime import Run
 from ebm_course.training.batches import Batches
-
-if TYPE_CHECKING:
-    from ebm_course.experiments.speed.experiment import Config
+from ebm_course.training.update import adamw
 
 MODES = {
     "float32": {"precision": "float32", "compile": False},

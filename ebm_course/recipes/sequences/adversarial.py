@@ -13,29 +13,31 @@ candidates, and let the attack grow: with all of it from the start nothing is le
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ebm_course.core import Batch, Energy, Loss, Negatives, Step
+from ebm_course.core import Energy, Loss, Negatives
 from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy
 from ebm_course.objectives.contrastive import contrastive
 from ebm_course.objectives.logistic import logistic
-from ebm_course.recipes.sequences.parts import Draw, adamw, energies_of_both, update
-from ebm_course.recipes.sequences.residual_nce import data_and_noise, shipped_nets, start_energy
+from ebm_course.recipes.sequences.algorithm_1 import Chains, make_step
+from ebm_course.recipes.sequences.attack_budget import AttackBudget
+from ebm_course.recipes.sequences.language_model import shipped_nets
+from ebm_course.recipes.sequences.parts import data_and_noise, start_energy
+from ebm_course.recipes.shared import Fitted, energies_of_both, origin_of
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.samplers.ancestral import LanguageModel
-from ebm_course.samplers.replay_buffer import ReplayBuffer
 from ebm_course.samplers.substitution import substitution
 from ebm_course.samplers.substitution_proposals import Proposal, by_saliency
 from ebm_course.tasks.arithmetic import Format, digit_synonyms
+from ebm_course.training import fit as loop
 from ebm_course.training.batches import Batches
-from ebm_course.training.fit import fit
+from ebm_course.training.update import adamw, update
 
 
 @dataclass(frozen=True)
@@ -72,78 +74,15 @@ NOTEBOOK_CLOCK = replace(NOTEBOOK, grow_every=180, grow_above=0.0)
 NOTEBOOK_AT_ONCE = replace(NOTEBOOK, grow_every=0, grow_above=0.0)
 # A likelihood lies far above 0, where the logistic loss only asks for a lower level: the bare difference has none.
 NOTEBOOK_CORRECTED = replace(NOTEBOOK_AT_ONCE, rate=2e-4, head=CorrectedEnergy, objective=contrastive)
-SMOKE = Config(n_digits=1, n_rows=20, n_noise=20, n_epochs=2, n_attack_steps=2, batch_size=10)
-
-
-class AttackBudget:
-    """How many steps the attack has: always ``most``, or growing from 0 to ``most``.
-
-    Growing from 0 begins with plain noise contrast, because an energy that knows nothing yet loses to any attack. Every
-    ``grow_every`` updates the budget grows by one if the energy ranked ``grow_above`` of the rows or more rightly
-    since the last look, and shrinks by one if it ranked less than half of them rightly. With ``grow_above = 0`` it
-    grows by the clock alone. Its state is saved with the run, so that a resumed one goes on with the same budget.
-    """
-
-    def __init__(self, most: int, grow_every: int, grow_above: float = 0.0):
-        self.most, self.grow_every, self.grow_above = most, grow_every, grow_above
-        self.steps, self.updates = (0 if grow_every else most), 0
-        self.accuracy = torch.zeros(())
-
-    def observe(self, accuracy: Tensor) -> None:
-        """Count an update; looks at the mean accuracy, which reads the device, once every ``grow_every`` updates."""
-        self.updates += 1
-        self.accuracy = self.accuracy.to(accuracy) + accuracy.detach()
-        if not self.grow_every or self.updates % self.grow_every:
-            return
-        mean = float(self.accuracy) / self.grow_every
-        change = 1 if mean >= self.grow_above else -1 if mean < 0.5 else 0
-        self.steps = min(self.most, max(0, self.steps + change))
-        self.accuracy = torch.zeros_like(accuracy)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"steps": self.steps, "updates": self.updates, "accuracy": self.accuracy}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.steps, self.updates, self.accuracy = int(state["steps"]), int(state["updates"]), state["accuracy"]
-
-
-def make_step(
-    energy: PooledEnergy,
-    optimizer: torch.optim.Optimizer,
-    draw: Draw,
-    budget: AttackBudget,
-    config: Config,
-    *,
-    run: Run = SINGLE_PROCESS,
-    buffer: ReplayBuffer | None = None,
-    average: AveragedModel | None = None,
-) -> Step:
-    """Lines 4 to 18 of Algorithm 1 for one minibatch; ``draw`` supplies the samples of the language model.
-
-    Each process of ``run`` attacks its share of the samples; all have the same budget. With a ``buffer`` a share
-    ``config.replay`` of the chains goes on from earlier negatives; ``average`` follows the weights.
-    """
-
-    def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        x_lm = draw(len(batch), generator)  # lines 4-5
-        if buffer is not None:
-            restart = 1 - config.replay
-            x_lm, slots = buffer.sample(len(x_lm), restart_probability=restart, fresh=x_lm, generator=generator)
-        n_steps = budget.steps
-        negatives = attack(energy, run.share(x_lm), n_steps=n_steps, config=config)  # lines 6-15
-        if buffer is not None:
-            buffer.push(slots, run.gather(negatives.x))
-        energy.train()
-        e_data, e_negative = energies_of_both(energy, run.share(batch.x), negatives.x)
-        loss = config.objective(e_data, e_negative, l2=config.l2)  # line 17
-        log = update(loss, energy, optimizer, clip=config.clip, run=run)  # line 18
-        if average is not None:
-            average.update_parameters(energy)
-        budget.observe(run.gather((e_data < e_negative).float()).mean())
-        shares = {name: negatives.info[name].float().mean() for name in ("tokens_moved", "frozen", "toggling")}
-        return log | shares | {"attack_steps": torch.tensor(float(n_steps))}
-
-    return step
+SMOKE = Config(n_digits=3, n_rows=20, n_noise=20, n_epochs=2, n_attack_steps=2, batch_size=10)
+PRESETS = {
+    "paper": PAPER,
+    "notebook": NOTEBOOK,
+    "notebook-clock": NOTEBOOK_CLOCK,
+    "notebook-at-once": NOTEBOOK_AT_ONCE,
+    "notebook-corrected": NOTEBOOK_CORRECTED,
+    "smoke": SMOKE,
+}
 
 
 def attack(energy: Energy, x_lm: Tensor, *, n_steps: int, config: Config, keep_path: bool = False) -> Negatives:
@@ -162,59 +101,103 @@ def attack(energy: Energy, x_lm: Tensor, *, n_steps: int, config: Config, keep_p
     )
 
 
-def fit_energy(
+class OneEnergy:
+    """A single energy in the steps of Algorithm 1; every process attacks and scores its share of the rows.
+
+    Args:
+        average: follows the weights, None for no average.
+    """
+
+    def __init__(
+        self,
+        energy: PooledEnergy,
+        optimizer: torch.optim.Optimizer,
+        config: Config,
+        *,
+        run: Run = SINGLE_PROCESS,
+        average: AveragedModel | None = None,
+    ):
+        self.energy, self.optimizer, self.config, self.run, self.average = energy, optimizer, config, run, average
+
+    def attack(self, x: Tensor, n_steps: Sequence[int]) -> tuple[Tensor, Sequence[Tensor], dict[str, Tensor]]:
+        """This process's negatives, those of all processes, and the shares of chains that moved, froze or toggled."""
+        found = attack(self.energy, self.run.share(x), n_steps=n_steps[0], config=self.config)
+        shares = {name: found.info[name].float().mean() for name in ("tokens_moved", "frozen", "toggling")}
+        return found.x, [self.run.gather(found.x)], shares
+
+    def energies(self, x_data: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
+        """E of this process's data and of its negatives, (B,) each, with a graph."""
+        self.energy.train()
+        return energies_of_both(self.energy, self.run.share(x_data), negatives)
+
+    def descend(self, e_data: Tensor, e_negative: Tensor) -> dict[str, Tensor]:
+        """One step down the loss; returns what is logged."""
+        loss = self.config.objective(e_data, e_negative, l2=self.config.l2)
+        log = update(loss, self.energy, self.optimizer, clip=self.config.clip, run=self.run)
+        if self.average is not None:
+            self.average.update_parameters(self.energy)
+        return log
+
+    def ranked(self, e_data: Tensor, e_negative: Tensor) -> Sequence[Tensor]:
+        """The share of pairs in which the data lie lower, over all processes."""
+        return [self.run.gather((e_data < e_negative).float()).mean()]
+
+    def named(self, log: Mapping[str, Tensor], n_steps: Sequence[int]) -> dict[str, Tensor]:
+        """The log of the update."""
+        return {**log, "attack_steps": torch.tensor(float(n_steps[0]))}
+
+
+def fit(
     config: Config,
     run: Run,
     *,
-    noise: LanguageModel,
+    noise: LanguageModel | None = None,
     pretrained: LikelihoodEnergy | None = None,
     start: PooledEnergy | None = None,
     folder: Path | None = None,
     progress: bool = True,
-) -> tuple[PooledEnergy, list[dict[str, float]]]:
-    """Run Algorithm 1; returns the energy in eval mode and one row an epoch.
+) -> Fitted:
+    """Run Algorithm 1; one row of the log an epoch.
 
     Args:
-        noise: the language model whose samples are attacked.
-        pretrained: the net that gets a new head, as in the paper; or
+        noise: the language model whose samples are attacked; by default the one that ships.
+        pretrained: the net that gets a new head, as in the paper, by default the one that ships; or
         start: an energy to go on from, such as a residual baseline. Copies are trained, both are left as they are.
 
     Raises:
-        ValueError: both or none of ``pretrained`` and ``start`` are given.
+        ValueError: both ``pretrained`` and ``start`` are given.
     """
-    if (pretrained is None) == (start is None):
-        raise ValueError("training starts from one thing: pass pretrained=... or start=..., not both or none.")
+    if pretrained is not None and start is not None:
+        raise ValueError("training starts from one thing: pass pretrained=... or start=..., not both.")
+    nets = shipped_nets(config.n_digits, run) if noise is None or (pretrained is None and start is None) else {}
+    noise = noise or nets["noise"]
     train, draw = data_and_noise(config, run, noise)
-    energy = copy.deepcopy(start) if start is not None else start_energy(pretrained, config.head)  # type: ignore[arg-type]
+    if start is None:
+        pretrained = pretrained or nets["pretrained"]
+        energy = start_energy(pretrained, config.head, bidirectional=config.bidirectional)
+    else:
+        energy = copy.deepcopy(start)
+        energy.net.causal = energy.net.causal and not config.bidirectional
     energy = energy.to(run.device)
-    energy.net.causal = energy.net.causal and not config.bidirectional
-    buffer = ReplayBuffer(draw(config.n_noise, run.generator("replay"))) if config.replay else None
+    chains = Chains(draw, config, run)
     average = AveragedModel(energy, multi_avg_fn=get_ema_multi_avg_fn(config.ema)) if config.ema else None
     optimizer = adamw(energy, rate=config.rate, weight_decay=config.weight_decay, betas=config.betas)
     batches = Batches(train, config.batch_size, seed=run.seed)
     budget = AttackBudget(config.n_attack_steps, config.grow_every, config.grow_above)
-    kept = {"energy": energy, "optimizer": optimizer, "budget": budget, "buffer": buffer, "average": average}
-    rows = fit(
-        make_step(energy, optimizer, draw, budget, config, run=run, buffer=buffer, average=average),
+    kept = {"energy": energy, "optimizer": optimizer, "budget": budget, "buffer": chains.buffer, "average": average}
+    rows = loop.fit(
+        make_step(OneEnergy(energy, optimizer, config, run=run, average=average), [chains], [budget]),
         batches,
         n_steps=config.n_epochs * batches.steps_per_epoch,
-        generator=run.generator("adversarial_sequence"),
+        generator=chains.generator,
         keep={name: part for name, part in kept.items() if part is not None},
         log_every=batches.steps_per_epoch,
         folder=folder,
         save_every=batches.steps_per_epoch if folder else 0,
+        origin=origin_of(fit, config, run, data={"train": train}, pretrained=pretrained, start=start, noise=noise),
         progress=progress,
         run=run,
     )
     if average is not None:
         energy.load_state_dict(average.module.state_dict())
-    return energy.eval(), rows
-
-
-def train(
-    config: Config, run: Run, *, folder: Path | None = None, progress: bool = True
-) -> tuple[nn.Module, dict[str, Any]]:
-    """Fine-tune the shipped nets of this many digits; the energy and what its checkpoint should say of it."""
-    pretrained, noise = shipped_nets(config.n_digits)
-    energy, rows = fit_energy(config, run, pretrained=pretrained, noise=noise, folder=folder, progress=progress)
-    return energy, {"n_digits": config.n_digits, "head": config.head.__name__, "last_row": rows[-1]}
+    return Fitted(energy.eval(), rows)

@@ -17,15 +17,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ebm_course.core import Batch, Loss, Step, Task
+from ebm_course.core import Batch, Loss, Step
 from ebm_course.energies.language_model import LSTMLanguageModel
 from ebm_course.energies.sequence_energies import LikelihoodEnergy
 from ebm_course.energies.transformer import Transformer
-from ebm_course.recipes.sequences.parts import adamw, load_shipped, task_for, update
+from ebm_course.recipes.sequences.parts import task_for
+from ebm_course.recipes.shared import Fitted, load_shipped, origin_of
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.tasks.arithmetic import VOCABULARY, Format
+from ebm_course.training import fit as loop
 from ebm_course.training.batches import Batches
-from ebm_course.training.fit import fit
+from ebm_course.training.update import adamw, update
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -70,6 +72,14 @@ NOTEBOOK_ENERGY = Config(
     batch_size=512, n_epochs=20, warm_up=0.1, decay=True,
 )  # fmt: skip
 SMOKE = Config(n_digits=1, n_rows=20, width=16, batch_size=10, n_epochs=2)
+PRESETS = {
+    "paper": PAPER,
+    "paper-energy": PAPER_ENERGY,
+    "notebook": NOTEBOOK,
+    "notebook-memorised": NOTEBOOK_MEMORISED,
+    "notebook-energy": NOTEBOOK_ENERGY,
+    "smoke": SMOKE,
+}
 
 
 def build(config: Config) -> LSTMLanguageModel | LikelihoodEnergy:
@@ -104,17 +114,13 @@ def make_step(
         model.train()
         with torch.autocast(batch.x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             nll = forward(run.share(batch.x)).float().mean() / (batch.x.shape[1] - 1)
-        log = update(Loss(nll), model, optimizer, clip=clip, run=run)
-        schedule.step()
-        return log
+        return update(Loss(nll), model, optimizer, clip=clip, scheduler=schedule, run=run)
 
     return step
 
 
-def fit_model(
-    config: Config, run: Run, *, folder: Path | None = None, progress: bool = True
-) -> tuple[LSTMLanguageModel | LikelihoodEnergy, list[dict[str, float]], Task]:
-    """Train as ``config`` says; returns the model in eval mode, the rows of the log (one an epoch) and the task."""
+def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
+    """Train as ``config`` says; one row of the log an epoch, with ``valid_nll``, nats a predicted token."""
     task = task_for(config.n_digits)
     train, valid = task.train[: config.n_rows].to(run.device), task.valid.to(run.device)
     model = build(config).to(run.device)
@@ -122,10 +128,10 @@ def fit_model(
     batches = Batches(train, config.batch_size, seed=run.seed)
     n_steps = config.n_epochs * batches.steps_per_epoch
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: _rate(i, n_steps, config))
-    rows = fit(
-        make_step(
-            model, optimizer, schedule, clip=config.clip, precision=config.precision, compiled=config.compile, run=run
-        ),
+    options: dict[str, Any] = {"clip": config.clip, "precision": config.precision, "compiled": config.compile}
+    last: dict[str, Any] = {}
+    rows = loop.fit(
+        make_step(model, optimizer, schedule, **options, run=run),
         batches,
         n_steps=n_steps,
         generator=run.generator("language_model"),
@@ -134,21 +140,14 @@ def fit_model(
         log_every=batches.steps_per_epoch,
         keep={"model": model, "optimizer": optimizer, "schedule": schedule},
         keep_best=config.keep_best,
+        last=last,
         folder=folder,
         save_every=batches.steps_per_epoch if folder else 0,
+        origin=origin_of(fit, config, run, data={"train": train, "valid": valid}),
         progress=progress,
         run=run,
     )
-    return model.eval(), rows, task
-
-
-def train(
-    config: Config, run: Run, *, folder: Path | None = None, progress: bool = True
-) -> tuple[nn.Module, dict[str, Any]]:
-    """The trained model and what its checkpoint should say of it."""
-    model, rows, _ = fit_model(config, run, folder=folder, progress=progress)
-    best = min(row["valid_nll"] for row in rows if "valid_nll" in row)
-    return model, {"best_valid_nll": best}
+    return Fitted(model.eval(), rows, last["model"] if config.keep_best else None)
 
 
 def load(name: str) -> LSTMLanguageModel | LikelihoodEnergy:
@@ -160,6 +159,16 @@ def load(name: str) -> LSTMLanguageModel | LikelihoodEnergy:
     model = load_shipped(name, rebuilt)
     assert isinstance(model, LSTMLanguageModel | LikelihoodEnergy)
     return model
+
+
+def shipped_nets(n_digits: int, run: Run) -> dict[str, Any]:
+    """The two nets that other recipes are given where no others are: ``pretrained`` and ``noise``, on the device.
+
+    Raises:
+        FileNotFoundError: none of this many digits ship with the package.
+    """
+    names = {"pretrained": f"arithmetic-{n_digits}-energy", "noise": f"arithmetic-{n_digits}-lm"}
+    return {part: load(name).to(run.device) for part, name in names.items()}
 
 
 @torch.no_grad()

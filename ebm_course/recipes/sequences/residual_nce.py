@@ -7,7 +7,6 @@ Source: Deng et al. (2020); the settings are those of Yin (2023), Section 3.2. D
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,21 +17,14 @@ from torch import Tensor, nn
 from ebm_course.core import Batch, Step
 from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy, SurpriseEnergy
 from ebm_course.objectives.nce import residual_nce
-from ebm_course.recipes.sequences import language_model
-from ebm_course.recipes.sequences.parts import (
-    Draw,
-    adamw,
-    energies_of_both,
-    fixed_dump,
-    load_shipped,
-    sample_sequences,
-    task_for,
-    update,
-)
+from ebm_course.recipes.sequences.language_model import shipped_nets
+from ebm_course.recipes.sequences.parts import data_and_noise, sample_sequences, start_energy, task_for
+from ebm_course.recipes.shared import Fitted, energies_of_both, load_shipped, origin_of
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.samplers.ancestral import LanguageModel
-from ebm_course.training.batches import Batches
-from ebm_course.training.fit import fit
+from ebm_course.training import fit as loop
+from ebm_course.training.batches import Batches, Draw
+from ebm_course.training.update import adamw, update
 
 
 @dataclass(frozen=True)
@@ -59,7 +51,15 @@ PAPER_LONG = replace(PAPER, n_epochs=55, patience=None)
 NOTEBOOK = Config(n_digits=3, n_rows=1_000, n_noise=1_000)
 NOTEBOOK_LONG = replace(NOTEBOOK, n_epochs=55, patience=None, keep_best=False)
 NOTEBOOK_MATCHED = replace(NOTEBOOK_LONG, batch_size=50, keep_best=True)  # as many updates as Algorithm 1 has
-SMOKE = Config(n_digits=1, n_rows=20, n_noise=20, n_epochs=2, batch_size=10)
+SMOKE = Config(n_digits=3, n_rows=20, n_noise=20, n_epochs=2, batch_size=10)
+PRESETS = {
+    "paper": PAPER,
+    "paper-long": PAPER_LONG,
+    "notebook": NOTEBOOK,
+    "notebook-long": NOTEBOOK_LONG,
+    "notebook-matched": NOTEBOOK_MATCHED,
+    "smoke": SMOKE,
+}
 
 
 def make_step(
@@ -82,23 +82,25 @@ def make_step(
     return step
 
 
-def start_energy(net: LikelihoodEnergy, head: type[PooledEnergy]) -> PooledEnergy:
-    """A new energy on a copy of a pretrained transformer; the pretrained net itself is left as it is."""
-    return head(copy.deepcopy(net.net))
-
-
-def fit_energy(
+def fit(
     config: Config,
     run: Run,
     *,
-    pretrained: LikelihoodEnergy,
-    noise: LanguageModel,
+    pretrained: LikelihoodEnergy | None = None,
+    noise: LanguageModel | None = None,
     folder: Path | None = None,
     progress: bool = True,
-) -> tuple[PooledEnergy, list[dict[str, float]]]:
-    """Fine-tune a copy of ``pretrained`` against samples of ``noise``; returns it in eval mode and the log's rows."""
+) -> Fitted:
+    """Fine-tune a copy of ``pretrained`` against samples of ``noise``; one row of the log an epoch.
+
+    Args:
+        pretrained: the net that gets a new head, left as it is; with ``noise`` by default the nets that ship.
+        noise: the language model.
+    """
+    nets = shipped_nets(config.n_digits, run) if pretrained is None or noise is None else {}
+    pretrained, noise = pretrained or nets["pretrained"], noise or nets["noise"]
     train, draw = data_and_noise(config, run, noise)
-    valid = task_for(config.n_digits).valid.x.to(run.device)
+    valid = task_for(config.n_digits).valid.to(run.device)
     held_out = sample_sequences(noise, len(valid), n_digits=config.n_digits, generator=run.generator("valid noise"))
     energy = start_energy(pretrained, config.head).to(run.device)
     optimizer = adamw(energy, rate=config.rate, weight_decay=config.weight_decay, betas=config.betas)
@@ -107,10 +109,11 @@ def fit_energy(
     @torch.no_grad()
     def validate() -> dict[str, float]:
         energy.eval()
-        loss = residual_nce(*energies_of_both(energy, valid, held_out))
+        loss = residual_nce(*energies_of_both(energy, valid.x, held_out))
         return {"loss": float(loss.value), "accuracy": float(loss.terms["accuracy"])}
 
-    rows = fit(
+    last: dict[str, Any] = {}
+    rows = loop.fit(
         make_step(energy, optimizer, draw, clip=config.clip, l2=config.l2, run=run),
         batches,
         n_steps=config.n_epochs * batches.steps_per_epoch,
@@ -120,43 +123,25 @@ def fit_energy(
         patience=config.patience,
         keep={"energy": energy, "optimizer": optimizer},
         keep_best=config.keep_best,
+        last=last,
         log_every=batches.steps_per_epoch,
         folder=folder,
         save_every=batches.steps_per_epoch if folder else 0,
+        origin=origin_of(fit, config, run, data={"train": train, "valid": valid}, pretrained=pretrained, noise=noise),
         progress=progress,
         run=run,
     )
-    return energy.eval(), rows
-
-
-def data_and_noise(config: Any, run: Run, noise: LanguageModel) -> tuple[Batch, Draw]:
-    """The rows of data of this run's seed, and a draw from one fixed dump of the language model."""
-    rows = task_for(config.n_digits).train
-    first = (run.seed * config.n_rows) % max(1, len(rows) - config.n_rows)
-    data = rows[first : first + config.n_rows].to(run.device)
-    samples = sample_sequences(noise, config.n_noise, n_digits=config.n_digits, generator=run.generator("noise"))
-    return data, fixed_dump(samples)
-
-
-def train(
-    config: Config, run: Run, *, folder: Path | None = None, progress: bool = True
-) -> tuple[nn.Module, dict[str, Any]]:
-    """Fine-tune the shipped nets of this many digits; the energy and what its checkpoint should say of it."""
-    pretrained, noise = shipped_nets(config.n_digits)
-    energy, rows = fit_energy(config, run, pretrained=pretrained, noise=noise, folder=folder, progress=progress)
-    return energy, {"n_digits": config.n_digits, "head": config.head.__name__, "last_row": rows[-1]}
-
-
-def shipped_nets(n_digits: int) -> tuple[LikelihoodEnergy, LanguageModel]:
-    """The pretrained transformer and the noise distribution that ship with the package."""
-    pretrained = language_model.load(f"arithmetic-{n_digits}-energy")
-    assert isinstance(pretrained, LikelihoodEnergy)
-    return pretrained, language_model.load(f"arithmetic-{n_digits}-lm")
+    return Fitted(energy.eval(), rows, last["energy"] if config.keep_best else None)
 
 
 def load(name: str) -> PooledEnergy:
     """A fine-tuned energy that ships with the package, for example ``"arithmetic-3-residual-0"``."""
     heads = {head.__name__: head for head in (PooledEnergy, CorrectedEnergy, SurpriseEnergy)}
-    energy = load_shipped(name, lambda meta: start_energy(shipped_nets(meta["n_digits"])[0], heads[meta["head"]]))
+
+    def rebuilt(meta: dict[str, Any]) -> PooledEnergy:
+        n_digits, head = meta["config"]["n_digits"], meta["config"]["head"].rpartition(".")[2]
+        return start_energy(shipped_nets(n_digits, SINGLE_PROCESS)["pretrained"], heads[head])
+
+    energy = load_shipped(name, rebuilt)
     assert isinstance(energy, PooledEnergy)
     return energy

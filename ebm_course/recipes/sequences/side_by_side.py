@@ -1,7 +1,7 @@
 r"""Algorithm 1 for several runs at once: their energies are one ensemble, so that ten runs do not leave a GPU idle.
 
 Run k has the rows, noise, order, initial head, attack budget, clipped gradient and log that
-``adversarial.fit_energy(config, run_k, ...)`` would give it alone; the loss is the sum over runs of each run's
+``adversarial.fit(config, run_k, ...)`` would give it alone; the loss is the sum over runs of each run's
 own, and AdamW works entry by entry. So every member equals the run alone up to rounding. With dropout above 0 the masks
 are others, as of another seed. A bare difference of energies leaves their level to rounding; gaps are equal.
 Chains do not leave the batch and prefixes are read again: where one run fills the device, as on a CPU, run after run
@@ -20,79 +20,70 @@ from torch import Tensor
 from torch.func import vmap
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ebm_course.core import Batch, Step
+from ebm_course.core import Batch
 from ebm_course.energies.ensemble import Ensemble
-from ebm_course.energies.sequence_energies import LikelihoodEnergy, PooledEnergy
-from ebm_course.recipes.sequences.adversarial import AttackBudget, Config, attack
-from ebm_course.recipes.sequences.parts import Draw, adamw
-from ebm_course.recipes.sequences.residual_nce import data_and_noise, start_energy
+from ebm_course.energies.sequence_energies import LikelihoodEnergy
+from ebm_course.recipes.sequences.adversarial import Config, attack
+from ebm_course.recipes.sequences.algorithm_1 import Chains, make_step
+from ebm_course.recipes.sequences.attack_budget import AttackBudget
+from ebm_course.recipes.sequences.parts import data_and_noise, start_energy
+from ebm_course.recipes.shared import Fitted, Rows, origin_of
 from ebm_course.runtime import Run, setup
 from ebm_course.samplers.ancestral import LanguageModel
-from ebm_course.samplers.replay_buffer import ReplayBuffer
 from ebm_course.samplers.substitution_proposals import by_short_list
+from ebm_course.training import fit as loop
 from ebm_course.training.batches import Batches
-from ebm_course.training.fit import fit
-
-Rows = list[dict[str, float]]
+from ebm_course.training.update import adamw
 
 
-class Chains:
-    """Where the chains of one run start: samples of its language model, a share of them replaced by its own replay."""
+class SideBySide:
+    """R energies as one ensemble in the steps of Algorithm 1: each has the loss, clip and budget it would have alone.
 
-    def __init__(self, draw: Draw, config: Config, run: Run):
-        self.draw, self.config, self.generator = draw, config, run.generator("adversarial_sequence")
-        self.buffer = ReplayBuffer(draw(config.n_noise, run.generator("replay"))) if config.replay else None
-        self.slots: Tensor | None = None
+    Args:
+        average: follows the weights of all, None for no average.
+    """
 
-    def start(self, n: int) -> Tensor:
-        """n sequences (n, L)."""
-        x = self.draw(n, self.generator)
-        if self.buffer is not None:
-            options: dict[str, Any] = {"restart_probability": 1 - self.config.replay, "generator": self.generator}
-            x, self.slots = self.buffer.sample(n, fresh=x, **options)
-        return x
+    def __init__(
+        self,
+        ensemble: Ensemble,
+        optimizer: torch.optim.Optimizer,
+        config: Config,
+        *,
+        average: AveragedModel | None = None,
+    ):
+        self.ensemble, self.optimizer, self.config, self.average = ensemble, optimizer, config, average
 
-    def store(self, x: Tensor) -> None:
-        """Keep where the chains that were started last have ended, (n, L)."""
-        if self.buffer is not None and self.slots is not None:
-            self.buffer.push(self.slots, x)
+    def attack(self, x: Tensor, n_steps: Sequence[int]) -> tuple[Tensor, Sequence[Tensor], dict[str, Tensor]]:
+        """Negatives (R, N, L), the same apart, and shares (R,) of chains."""
+        negatives, shares = attack_each(self.ensemble, x, n_steps=n_steps, config=self.config)
+        return negatives, negatives.unbind(), shares
 
+    def energies(self, x_data: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
+        """E of data and negatives, (R, N) each, with a graph."""
+        self.ensemble.module.train()
+        both = torch.cat([self.ensemble.blocks(x_data), negatives], dim=1)  # (R, 2 N, L)
+        e_data, e_negative = self.ensemble.blocks(self.ensemble(both.flatten(0, 1))).split(negatives.shape[1], dim=1)
+        return e_data, e_negative
 
-def make_step(
-    ensemble: Ensemble,
-    optimizer: torch.optim.Optimizer,
-    chains: Sequence[Chains],
-    budgets: Sequence[AttackBudget],
-    config: Config,
-    *,
-    average: AveragedModel | None = None,
-) -> Step:
-    """Lines 4 to 18 of Algorithm 1 for a minibatch of every run, (R B, L) block by block; logs "name/k" of run k."""
-    size = len(chains)
-
-    def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        n, steps = len(batch) // size, [budget.steps for budget in budgets]
-        x_lm = torch.cat([own.start(n) for own in chains])  # lines 4-5
-        negatives, shares = attack_each(ensemble, x_lm, n_steps=steps, config=config)  # lines 6-15
-        for own, x in zip(chains, negatives, strict=True):
-            own.store(x)
-        ensemble.module.train()
-        both = torch.cat([ensemble.blocks(batch.x), negatives], dim=1)  # (R, 2 B, L)
-        e_data, e_negative = ensemble.blocks(ensemble(both.flatten(0, 1))).split(n, dim=1)  # (R, B) each
-        losses, terms = vmap(partial(_loss, config))(e_data, e_negative)  # line 17
-        optimizer.zero_grad(set_to_none=True)
+    def descend(self, e_data: Tensor, e_negative: Tensor) -> dict[str, Tensor]:
+        """One step down the sum of all losses, each gradient clipped by its own norm; logs (R,)."""
+        losses, terms = vmap(partial(_loss, self.config))(e_data, e_negative)
+        self.optimizer.zero_grad(set_to_none=True)
         losses.sum().backward()
-        norms = clip_each(ensemble, config.clip)
-        optimizer.step()  # line 18
-        if average is not None:
-            average.update_parameters(ensemble.module)
-        for budget, right in zip(budgets, (e_data < e_negative).float().mean(dim=1), strict=True):
-            budget.observe(right)
-        log = {"loss": losses.detach(), "gradient_norm": norms, **terms, **shares}
-        named = {f"{name}/{k}": value for name, values in log.items() for k, value in enumerate(values.unbind())}
-        return named | {f"attack_steps/{k}": torch.tensor(float(count)) for k, count in enumerate(steps)}
+        norms = clip_each(self.ensemble, self.config.clip)
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.ensemble.module)
+        return {"loss": losses.detach(), "gradient_norm": norms, **terms}
 
-    return step
+    def ranked(self, e_data: Tensor, e_negative: Tensor) -> Sequence[Tensor]:
+        """For each energy the share of pairs in which the data lie lower."""
+        return (e_data < e_negative).float().mean(dim=1).unbind()
+
+    def named(self, log: Mapping[str, Tensor], n_steps: Sequence[int]) -> dict[str, Tensor]:
+        """Scalars "name/k" of run k."""
+        whole = {**log, "attack_steps": torch.tensor(n_steps, dtype=torch.float32)}
+        return {f"{name}/{k}": value for name, values in whole.items() for k, value in enumerate(values.unbind())}
 
 
 def attack_each(
@@ -138,8 +129,8 @@ def fit_side_by_side(
     pretrained: LikelihoodEnergy,
     folder: Path | None = None,
     progress: bool = True,
-) -> list[tuple[PooledEnergy, Rows]]:
-    """Run Algorithm 1 for all ``runs`` at once; for each its energy in eval mode and one row an epoch.
+) -> list[Fitted]:
+    """Run Algorithm 1 for all ``runs`` at once; for each what ``adversarial.fit`` would return.
 
     Args:
         runs: one device, a seed each. The global stream is seeded with each run's seed in turn, for its initial head.
@@ -151,14 +142,13 @@ def fit_side_by_side(
         ValueError: no runs, several devices or processes, or a proposal that reads one table for all chains.
     """
     _check(config, runs)
-    chains, parts, energies = [], [], []
-    for run in runs:
+    chains, parts, energies, data = [], [], [], {}
+    for k, run in enumerate(runs):
         setup(run.seed, device=str(run.device), quiet=True)
-        data, draw = data_and_noise(config, run, noise)
+        data[f"run {k}"], draw = data_and_noise(config, run, noise)
         chains.append(Chains(draw, config, run))
-        parts.append(Batches(data, config.batch_size, seed=run.seed))
-        energies.append(start_energy(pretrained, config.head).to(run.device))
-        energies[-1].net.causal = energies[-1].net.causal and not config.bidirectional
+        parts.append(Batches(data[f"run {k}"], config.batch_size, seed=run.seed))
+        energies.append(start_energy(pretrained, config.head, bidirectional=config.bidirectional).to(run.device))
     ensemble, n_epoch = Ensemble(energies), parts[0].steps_per_epoch
     average = AveragedModel(ensemble.module, multi_avg_fn=get_ema_multi_avg_fn(config.ema)) if config.ema else None
     optimizer = adamw(ensemble.module, rate=config.rate, weight_decay=config.weight_decay, betas=config.betas)
@@ -166,8 +156,8 @@ def fit_side_by_side(
     kept: dict[str, Any] = {"ensemble": ensemble.module, "optimizer": optimizer, "average": average}
     for k, (own, budget) in enumerate(zip(chains, budgets, strict=True)):
         kept |= {f"budget-{k}": budget, f"buffer-{k}": own.buffer, f"generator-{k}": own.generator}
-    rows = fit(
-        make_step(ensemble, optimizer, chains, budgets, config, average=average),
+    rows = loop.fit(
+        make_step(SideBySide(ensemble, optimizer, config, average=average), chains, budgets),
         lambda i: Batch(torch.cat([part[i].x for part in parts])),
         n_steps=config.n_epochs * n_epoch,
         generator=chains[0].generator,
@@ -175,11 +165,12 @@ def fit_side_by_side(
         log_every=n_epoch,
         folder=folder,
         save_every=n_epoch if folder else 0,
+        origin=origin_of(fit_side_by_side, config, runs[0], data=data, pretrained=pretrained, noise=noise),
         progress=progress,
     )
     if average is not None:
         ensemble.module.load_state_dict(average.module.state_dict())
-    return [(energy.eval(), _rows_of(k, rows)) for k, energy in enumerate(ensemble.members())]  # type: ignore[misc]
+    return [Fitted(energy.eval(), _rows_of(k, rows)) for k, energy in enumerate(ensemble.members())]
 
 
 def _loss(config: Config, e_data: Tensor, e_negative: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:

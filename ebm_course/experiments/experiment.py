@@ -1,0 +1,113 @@
+"""An experiment as a declaration, and the one function that reproduces any of them. It knows no method.
+
+An experiment says what its presets are, which stages a configuration asks for and how their results become findings.
+Everything else is here and in the files beside: order and resumption (``stages``), seeds of runs and rows of methods
+(``variants``), nets and what made them (``nets``), verdicts (``claims``), seconds and commits (``attempts``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ebm_course.experiments.claims import judged
+from ebm_course.experiments.configs import shared
+from ebm_course.experiments.nets import small
+from ebm_course.experiments.stages import Results, Stage, run_stages
+from ebm_course.experiments.variants import Variant
+from ebm_course.origin import Origin, plain
+from ebm_course.results.findings import Findings, Work
+from ebm_course.runtime import Run
+from ebm_course.storage import locked, read_json, write_json
+
+CLAIMS = "claims.json"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A paper's reproduction, declared.
+
+    Args:
+        name: what the command line calls it.
+        title: one sentence for the page of results.
+        presets: name -> configuration, a :class:`configs.Settings`.
+        stages: (configuration, run) -> every stage in order.
+        findings: (configuration, results of the stages) -> numbers and curves.
+        data: names that the configuration's ``data`` may hold; empty where there is no choice.
+        figures: patterns of curve names, a figure each; the first is shown beside the claims.
+        ships: (configuration) -> the variants whose nets may ship, beside those in ``config.variants``.
+    """
+
+    name: str
+    title: str
+    presets: Mapping[str, Any]
+    stages: Callable[[Any, Run], Sequence[Stage]]
+    findings: Callable[[Any, Results], Findings]
+    data: tuple[str, ...] = ()
+    figures: tuple[str, ...] = ()
+    ships: Callable[[Any], Sequence[Variant]] = lambda config: ()
+
+
+def reproduce(experiment: Experiment, config: Any, run: Run, *, folder: Path, progress: bool = True) -> Findings:
+    """Do all of an experiment in ``folder`` and return what was found; what is done already is not done again.
+
+    Args:
+        config: a preset, or a change of one. ``n_runs`` and ``variants`` may differ from one call to the next, all else
+            has to stay: claims too, which are declared before the run.
+        run: device and first seed; run k has the seed ``run.seed + k``.
+        folder: results, states and checkpoints of all stages.
+        progress: show one bar over all stages, with the time left, and a bar inside each training.
+
+    Raises:
+        ValueError: the folder holds something that another experiment, configuration, seed or version has made.
+        BlockingIOError: another run works in the folder.
+    """
+    stages = experiment.stages(config, run)
+    _declare(config, folder, run)
+    results = run_stages(stages, folder, origin=_origin(experiment, config, run), run=run, progress=progress)
+    found = experiment.findings(config, results)
+    return dataclasses.replace(found, claims=judged(config.claims, found.entries), work=work_of(results))
+
+
+def small_checkpoints(experiment: Experiment, config: Any, run: Run, folder: Path) -> dict[str, tuple[Any, dict]]:
+    """Name of each checkpoint that ships -> its weights in half precision and its note, from finished stages.
+
+    Raises:
+        FileNotFoundError: a stage is not done.
+        ValueError: something else made a net.
+    """
+    rows = [variant for variant in (*experiment.ships(config), *config.variants) if variant.ships_as]
+    return {row.ships_as: small(folder / row.stage(0), row.origin(run, 0)) for row in rows}
+
+
+def work_of(results: Results) -> tuple[Work, ...]:
+    """Seconds, commits and hardware of every finished stage."""
+    found = []
+    for name in results:
+        attempts = results.attempts(name)
+        commits, hardware = (
+            tuple(dict.fromkeys(getattr(a, part) for a in attempts)) for part in ("commit", "hardware")
+        )
+        found.append(Work(name, results.seconds(name), commits, hardware))
+    return tuple(found)
+
+
+def _origin(experiment: Experiment, config: Any, run: Run) -> Origin:
+    return Origin(f"experiments.{experiment.name}", shared(config), run.seed)
+
+
+def _declare(config: Any, folder: Path, run: Run) -> None:
+    """Note the claims before the first stage, and refuse others afterwards."""
+    file, claims = folder / CLAIMS, plain(config.claims)
+    if run.is_main and not file.is_file():
+        with locked(folder):
+            write_json(file, claims)
+    run.wait()
+    if read_json(file) != claims:
+        raise ValueError(
+            f"{file} declares other claims: they are declared before a run and stay. "
+            f"Give this experiment a folder of its own."
+        )

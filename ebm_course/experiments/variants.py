@@ -1,0 +1,79 @@
+"""A method of an experiment in one row, and the stages that train it in every run. It knows no method itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ebm_course.experiments.nets import save_net
+from ebm_course.experiments.stages import Results, Stage
+from ebm_course.origin import Origin, name_of, plain
+from ebm_course.recipes.shared import Fit
+from ebm_course.runtime import Run, setup
+
+
+@dataclass(frozen=True)
+class Variant:
+    """All there is to say of one method.
+
+    Args:
+        name: unique in the experiment; begins the names of its entries.
+        words: what it is, for tables and figures.
+        config: of its recipe.
+        fit: the recipe's ``fit(config, run, *, folder, progress, **given) -> Fitted``.
+        once: trained in the first run only.
+        ships_as: name of the checkpoint that the first run's net becomes; empty for none.
+    """
+
+    name: str
+    words: str
+    config: Any
+    fit: Fit
+    once: bool = False
+    ships_as: str = ""
+
+    def stage(self, k: int) -> str:
+        """The name of the stage that trains it in run k."""
+        return self.name if self.once else f"run-{k}/{self.name}"
+
+    def origin(self, run: Run, k: int) -> Origin:
+        """What makes its net in run k; what it was given stands in the training's own state."""
+        return Origin(name_of(self.fit), plain(self.config), run.seed + k)
+
+
+def seeded(run: Run, k: int) -> Run:
+    """The random streams of run k; seeds initialisation and dropout too, so that stages draw apart from one another."""
+    return setup(run.seed + k, device=str(run.device), quiet=True)
+
+
+def trained(
+    variant: Variant, k: int, run: Run, *, given: Callable[[Results], Mapping[str, Any]] | None = None
+) -> Callable[[Path, Results], Any]:
+    """The work of a stage that trains a variant in run k and keeps its net; the result holds the rows of the log.
+
+    Args:
+        given: results -> nets that the recipe is handed, by name; called before the run's streams are seeded, since to
+            build a net draws weights.
+    """
+
+    def work(folder: Path, results: Results) -> dict[str, Any]:
+        nets = {} if given is None else given(results)
+        fitted = variant.fit(variant.config, seeded(run, k), folder=folder, progress=results.progress, **nets)
+        save_net(folder, fitted, variant.origin(run, k), run)
+        return {"rows": fitted.rows}
+
+    return work
+
+
+def variant_stages(
+    variants: Sequence[Variant],
+    n_runs: int,
+    train: Callable[[Variant, int], Stage],
+    measure: Callable[[Variant, int], Stage],
+) -> list[Stage]:
+    """Training and measurement of every variant, run by run; what is trained once comes last."""
+    runs = [(variant, k) for k in range(n_runs) for variant in variants if not variant.once]
+    runs += [(variant, 0) for variant in variants if variant.once]
+    return [stage for variant, k in runs for stage in (train(variant, k), measure(variant, k))]

@@ -1,0 +1,147 @@
+"""What made a file: recipe, configuration, seed, data and version, written beside the numbers.
+
+A state, a stage or a checkpoint carries its :class:`Origin` and is loaded only where the one asked for is the same, so
+that nothing is resumed or read in silence that something else has made. Here too stands the one way in which a
+configuration becomes JSON. It knows no method and no file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import math
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ebm_course import __version__
+
+PACKAGE = __name__.partition(".")[0] + "."
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What made a state, a stage or a checkpoint.
+
+    Args:
+        recipe: the name of what ran, such as ``"recipes.sequences.adversarial"``.
+        config: its configuration as :func:`plain` writes it.
+        seed: of the run.
+        data: the data's name and digest, such as ``"arithmetic-3 1f0e..."``; empty where nothing was read.
+        given: name -> digest of every net that the run was given.
+        version: of this package.
+    """
+
+    recipe: str
+    config: Any
+    seed: int
+    data: str = ""
+    given: Mapping[str, str] = field(default_factory=dict)
+    version: str = __version__
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields by name."""
+        return dataclasses.asdict(self)
+
+    def check(self, found: Mapping[str, Any] | None, place: object) -> None:
+        """Refuse what another origin has made.
+
+        Args:
+            found: the fields as they were read, None where there were none.
+            place: what they were read from, for the message.
+
+        Raises:
+            ValueError: a field differs; the message names it with both values.
+        """
+        if found is None:
+            raise ValueError(
+                f"{place} does not say what made it, expected {self.recipe} with seed {self.seed}. "
+                f"Give this run a folder of its own, or delete it."
+            )
+        differing = list(differences(found, self.as_json()))
+        if differing:
+            more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+            raise ValueError(
+                f"{place} was made with another {'; '.join(differing[:3])}{more}. "
+                f"Give this run a folder of its own, or ask for what the folder holds."
+            )
+
+
+def plain(value: Any) -> Any:
+    """A configuration as JSON: functions and classes by their names, partials by theirs and their arguments.
+
+    >>> from ebm_course.samplers.substitution_proposals import by_gain
+    >>> plain({"propose": functools.partial(by_gain, n_candidates=10), "sizes": (1, 2)})["sizes"]
+    [1, 2]
+    >>> plain(by_gain)
+    'samplers.substitution_proposals.by_gain'
+
+    Raises:
+        TypeError: a value has no name that would be the same in the next process, such as a lambda.
+    """
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(name): plain(part) for name, part in value.items()}
+    if isinstance(value, Sequence):
+        return [plain(part) for part in value]
+    if isinstance(value, functools.partial):
+        return {"partial": plain(value.func), "args": plain(value.args), "keywords": plain(value.keywords)}
+    if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
+        return name_of(value)
+    if isinstance(value, torch.dtype | torch.device):
+        return str(value)
+    raise TypeError(
+        f"a configuration holds numbers, text, dataclasses, functions by name and containers of them: got "
+        f"{type(value).__name__}. Use a module-level function, functools.partial or a frozen dataclass."
+    )
+
+
+def name_of(thing: Any) -> str:
+    """The name of a class or function where it was defined, the package's own name left out.
+
+    Raises:
+        TypeError: it is a lambda or was made inside a function, so that its name says nothing.
+    """
+    name = f"{thing.__module__}.{thing.__qualname__}"
+    if "<" in name:
+        raise TypeError(f"{name} has no name of its own: define it at the top of a module, or use functools.partial.")
+    return name.removeprefix(PACKAGE)
+
+
+def digest(source: nn.Module | Mapping[str, Tensor]) -> str:
+    """SHA-256 of names, types, shapes and values of tensors, on any device.
+
+    >>> digest({"x": torch.zeros(2)}) == digest({"x": torch.zeros(2)}) != digest({"x": torch.zeros(3)})
+    True
+    """
+    tensors = source.state_dict() if isinstance(source, nn.Module) else source
+    summed = hashlib.sha256()
+    for name in sorted(tensors):
+        t = tensors[name].detach().cpu().contiguous()
+        summed.update(f"{name} {t.dtype} {tuple(t.shape)}\n".encode())
+        summed.update(t.reshape(-1).view(torch.uint8).numpy().data)
+    return summed.hexdigest()
+
+
+def differences(found: Any, expected: Any, name: str = "") -> Iterator[str]:
+    """Every place where two JSON values differ, as ``config.rate: 0.1, expected 0.5``."""
+    if isinstance(found, Mapping) and isinstance(expected, Mapping):
+        for key in found | expected:  # type: ignore[operator]
+            yield from differences(found.get(key, "nothing"), expected.get(key, "nothing"), f"{name}.{key}".strip("."))
+    elif found != expected:
+        yield f"{name}: {_short(found)}, expected {_short(expected)}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,96 @@
+r"""Algorithm 1 of Yin (2023), one update: attack samples of the language model, then push data down and them up.
+
+It stands here once, for one energy and for several that train side by side. What differs between the two (how chains
+are attacked, gradients clipped, a budget of each its own) is a :class:`Learner`. It knows no net and no attack.
+Source: Yin (2023), Algorithm 1, lines 4 to 18; departures are those of ``adversarial``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ebm_course.core import Batch, Step
+from ebm_course.recipes.sequences.attack_budget import AttackBudget
+from ebm_course.runtime import Run
+from ebm_course.samplers.replay_buffer import ReplayBuffer
+from ebm_course.training.batches import Draw
+
+
+class Learner(Protocol):
+    """R energies in training, one or more. A list of tensors has one for each of them."""
+
+    def attack(self, x: Tensor, n_steps: Sequence[int]) -> tuple[Tensor, Sequence[Tensor], dict[str, Tensor]]:
+        """Negatives to take energies of, the negatives (N, L) of each energy, and what is logged of the attack."""
+        ...
+
+    def energies(self, x_data: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
+        """E of data and of negatives, with a graph."""
+        ...
+
+    def descend(self, e_data: Tensor, e_negative: Tensor) -> dict[str, Tensor]:
+        """One step down the loss of each energy; returns what is logged."""
+        ...
+
+    def ranked(self, e_data: Tensor, e_negative: Tensor) -> Sequence[Tensor]:
+        """For each energy the share of pairs in which the data lie lower, a scalar."""
+        ...
+
+    def named(self, log: Mapping[str, Tensor], n_steps: Sequence[int]) -> dict[str, Tensor]:
+        """Scalars by name, the attack steps of each energy among them."""
+        ...
+
+
+class Chains:
+    """Where the chains of one run start: samples of its language model, a share of them replaced by its own replay.
+
+    Args:
+        draw: n samples of the language model (n, L).
+        config: of the recipe: its ``replay`` and ``n_noise`` are read.
+        run: names the random streams.
+    """
+
+    def __init__(self, draw: Draw, config: Any, run: Run):
+        self.draw, self.config, self.generator = draw, config, run.generator("adversarial_sequence")
+        self.buffer = ReplayBuffer(draw(config.n_noise, run.generator("replay"))) if config.replay else None
+        self.slots: Tensor | None = None
+
+    def start(self, n: int) -> Tensor:
+        """n sequences (n, L)."""
+        x = self.draw(n, self.generator)
+        if self.buffer is not None:
+            options: dict[str, Any] = {"restart_probability": 1 - self.config.replay, "generator": self.generator}
+            x, self.slots = self.buffer.sample(n, fresh=x, **options)
+        return x
+
+    def store(self, x: Tensor) -> None:
+        """Keep where the chains that were started last have ended, (n, L)."""
+        if self.buffer is not None and self.slots is not None:
+            self.buffer.push(self.slots, x)
+
+
+def make_step(learner: Learner, chains: Sequence[Chains], budgets: Sequence[AttackBudget]) -> Step:
+    """Lines 4 to 18 of Algorithm 1 for a minibatch of each of R runs, (R B, L) block by block.
+
+    Args:
+        learner: the R energies.
+        chains: where each run's chains start.
+        budgets: how many attack steps each run has now.
+    """
+
+    def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        n_steps = [budget.steps for budget in budgets]
+        x_lm = torch.cat([own.start(len(batch) // len(chains)) for own in chains])  # lines 4-5
+        negatives, ends, shares = learner.attack(x_lm, n_steps)  # lines 6-15
+        for own, x in zip(chains, ends, strict=True):
+            own.store(x)
+        e_data, e_negative = learner.energies(batch.x, negatives)
+        log = learner.descend(e_data, e_negative)  # lines 17-18
+        for budget, right in zip(budgets, learner.ranked(e_data, e_negative), strict=True):
+            budget.observe(right)
+        return learner.named(log | shares, n_steps)
+
+    return step

@@ -1,0 +1,141 @@
+"""Files that a run writes: whole or not at all, checked when read, and folders that one run works in at a time.
+
+Tensors are kept as safetensors with a JSON note, results as JSON. Both carry the SHA-256 of their content, so that a
+damaged file is named and never read as another result. It knows no task, no net and no training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor
+
+from ebm_course.origin import digest
+
+LOCK = ".lock"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Inside, no other process or thread works in the folder; the system takes the lock from a killed process.
+
+    Raises:
+        BlockingIOError: another run works there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise BlockingIOError(
+            f"{folder} is in use by another run, expected a folder of this run alone. "
+            f"Wait for the other, or give this one another folder."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a whole file or nothing: beside its place first, then moved there.
+
+    Args:
+        path: where to write; its folder is made where it is missing.
+        content: the bytes of the file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes a file that nobody else can read
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], note: Any) -> None:
+    """Write named tensors and a JSON note as one safetensors file, atomically.
+
+    Args:
+        path: where to write.
+        tensors: name -> tensor on any device; copied, so tensors may share memory.
+        note: anything JSON can hold.
+    """
+    copies = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in tensors.items()}
+    text = json.dumps(note)
+    write_atomically(path, to_bytes(copies, metadata={"note": text, "sha256": _content(copies, text)}))
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
+    """The tensors, on the CPU and copied from the file, and the note of a file made by :func:`write_tensors`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is truncated or of another format, or its content is not what was written.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # else they stay mapped to the file
+            metadata = file.metadata() or {}
+        text = metadata.get("note", "{}")
+        if metadata.get("sha256", "") not in ("", _content(tensors, text)):
+            raise ValueError("its content has another SHA-256 than the one it was written with")
+        return tensors, json.loads(text)
+    except (SafetensorError, ValueError) as error:  # a fault of JSON is a ValueError
+        size = path.stat().st_size
+        raise ValueError(
+            f"{path} ({size} bytes) is truncated, damaged or no safetensors file ({error}): expected a whole one. "
+            f"Delete it and make or fetch it again."
+        ) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON value with the SHA-256 of its content, atomically.
+
+    Raises:
+        ValueError: a number of it is not finite.
+    """
+    content = json.dumps(value, allow_nan=False)
+    whole = {"sha256": hashlib.sha256(content.encode()).hexdigest(), "content": value}
+    write_atomically(path, json.dumps(whole, indent=1, allow_nan=False).encode())
+
+
+def read_json(path: Path) -> Any:
+    """The value of a file made by :func:`write_json`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is cut short, damaged, or was not made so; the message names it.
+    """
+    try:
+        whole = json.loads(path.read_text(encoding="utf-8"))
+        content = whole["content"]
+        if whole["sha256"] != hashlib.sha256(json.dumps(content, allow_nan=False).encode()).hexdigest():
+            raise ValueError("its content has another SHA-256 than the one it was written with")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} ({path.stat().st_size} bytes) is cut short, damaged or of another version of the course "
+            f"({error}): expected a file written whole. Delete it, and its work is done again."
+        ) from error
+    return content
+
+
+def _content(tensors: Mapping[str, Tensor], note: str) -> str:
+    return hashlib.sha256(f"{digest(tensors)} {note}".encode()).hexdigest()
