@@ -27,18 +27,22 @@ Energy = Callable[[Tensor], Tensor]
 """A function of states (N, *S) that returns energies (N,) in nats."""
 
 
-# What an energy may have beyond being called. ``isinstance`` asks for it: it looks for the names.
+# What an energy may have beyond being called; ``isinstance`` asks for the names.
+
+
+class _Called(Protocol):
+    def __call__(self, x: Tensor, /) -> Tensor: ...
 
 
 @runtime_checkable
-class Discrete(Protocol):
+class Discrete(_Called, Protocol):
     """An energy of tokens (N, L), int64 of 0 to ``n_values`` - 1, and of relaxed tokens (N, L, n_values)."""
 
     n_values: int
 
 
 @runtime_checkable
-class Embeds(Protocol):
+class Embeds(_Called, Protocol):
     """An energy that may start from embeddings: E(x) = from_embeddings(embed(x), x), of tokens and relaxed tokens."""
 
     def embed(self, x: Tensor) -> Tensor:
@@ -53,10 +57,7 @@ class CachesPrefix(Embeds, Protocol):
     """An energy that need not compute again what the first tokens of a sequence determine."""
 
     def prefill(self, embeddings: Tensor, x: Tensor, cache: Any = None) -> tuple[Tensor, Any]:
-        """E (N,) of x (N, L), and a :class:`SubstitutionCache` of it (None where this energy can keep none).
-
-        ``embeddings`` (N, T, D) are those of the last T tokens; the ``cache`` of the ones before stands for the rest.
-        """
+        """E (N,) of x (N, L) and its :class:`SubstitutionCache` or None, from embeddings (N, T, D) after ``cache``."""
 
 
 class SubstitutionCache(Protocol):
@@ -82,7 +83,7 @@ class Conditional(Protocol):
 
 
 @runtime_checkable
-class Selectable(Protocol):
+class Selectable(_Called, Protocol):
     """An energy with something for every chain, from whose batch chains may leave all the same."""
 
     def select(self, index: Tensor) -> Energy:
@@ -90,7 +91,7 @@ class Selectable(Protocol):
 
 
 @runtime_checkable
-class WrapsModule(Protocol):
+class WrapsModule(_Called, Protocol):
     """An energy that is no module itself; ``module`` holds its parameters, where there are any."""
 
     module: nn.Module | None

@@ -4,7 +4,7 @@ r"""R energies of one architecture as one energy of R blocks of chains: row m of
 
 So R runs train side by side with samplers that know nothing of it: K candidates a chain keep the blocks where they
 are. Chains may not leave, because the blocks would no longer be equal: ``core.can_select`` is False of an ensemble.
-Data and negatives are stacked block by block, never all data first. A proposal that reads one table of embeddings for
+Data and negatives are stacked block by block, never all data first. A proposal that takes one table of embeddings for
 all chains (``by_short_list``) does not fit: each member has its own. It knows no task, no sampler and no loss.
 """
 
@@ -22,20 +22,29 @@ from torch.func import functional_call, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ebm_course.checks import check_tokens
+from ebm_course.core import Discrete, Embeds
 
 
 class Ensemble:
     """Energies of R equal blocks of rows, from modules that are equal but for the values in them.
 
     ``module`` holds every parameter and buffer of the members stacked, (R, *shape), under the members' own names: an
-    optimiser that works entry by entry on it is R optimisers. Where the members have ``embed`` and
-    ``from_embeddings``, so has the ensemble. ``n_values`` is theirs.
+    optimiser that works entry by entry on it is R optimisers. Of members that are ``core.Discrete`` the ensemble has
+    ``n_values``, of members that are ``core.Embeds`` it has ``embed`` and ``from_embeddings``; else it has not.
 
     Args:
         energies: the members, R of them, on one device; copied. Settings such as ``causal`` are the first one's.
 
     Raises:
         ValueError: none, or one that has other parameters or another class than the first.
+
+    >>> from ebm_course.energies.mlp import MLP
+    >>> members = [MLP(2, width=8, n_layers=1) for _ in range(3)]
+    >>> ensemble, x = Ensemble(members), torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
+    >>> torch.allclose(ensemble(x), torch.cat([e(rows) for e, rows in zip(members, x.split(2))]), atol=1e-6)
+    True
+    >>> {tuple(p.shape) for p in ensemble.module.parameters()} == {(3, *p.shape) for p in members[0].parameters()}
+    True
     """
 
     def __init__(self, energies: Sequence[nn.Module]):
@@ -44,8 +53,10 @@ class Ensemble:
         each = [_tensors(_Called(energy)) for energy in energies]
         stacked = {name: torch.stack([tensors[name] for tensors in each]) for name in each[0]}
         self.module = _with_tensors(_Called(energies[0]), stacked)
-        self.n_values: int | None = getattr(energies[0], "n_values", None)
-        if hasattr(energies[0], "from_embeddings"):
+        self._vocabulary = None
+        if isinstance(energies[0], Discrete):
+            self.n_values = self._vocabulary = energies[0].n_values
+        if isinstance(energies[0], Embeds):
             self.embed = partial(self._call, "embed")
             self.from_embeddings = partial(self._call, "from_embeddings")
 
@@ -74,8 +85,8 @@ class Ensemble:
 
     def _call(self, method: str, *states: Tensor) -> Tensor:
         for x in states:
-            if self.n_values and x.device.type == "cpu" and x.dtype == torch.int64 and x.ndim == 2:
-                check_tokens(x, self.n_values)  # a token too large would be read in the next member's table
+            if self._vocabulary and x.device.type == "cpu" and x.dtype == torch.int64 and x.ndim == 2:
+                check_tokens(x, self._vocabulary)  # a token too large would find the next member's table
 
         def one(tensors: dict[str, Tensor], *x: Tensor) -> Tensor:
             value: Tensor = functional_call(self.module, tensors, (method, *x), tie_weights=False)

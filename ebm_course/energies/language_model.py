@@ -23,6 +23,12 @@ class LSTMLanguageModel(nn.Module):
     Args:
         n_values: size V of the vocabulary.
         width: size of the embedding and of the hidden state.
+
+    >>> import torch
+    >>> model = LSTMLanguageModel(5, width=8)
+    >>> x = torch.tensor([[0, 1, 2, 3], [0, 4, 4, 4]])
+    >>> model(x).shape, model.logits(x).shape
+    (torch.Size([2]), torch.Size([2, 4, 5]))
     """
 
     def __init__(self, n_values: int, *, width: int = 256, n_layers: int = 1):

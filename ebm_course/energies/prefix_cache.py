@@ -1,9 +1,9 @@
-r"""What one pass of a causal net over sequences leaves behind, so that substitutions need not read the prefix again.
+r"""The cache that a causal net leaves of sequences, so that substitutions in them need not compute the prefix again.
 
 A causal net's features before position :math:`i` do not depend on the token at :math:`i`. So the energies of all
-sequences that differ from x at one position need that position and the ones after it, with attention to the keys and
-values of x before it. Chains are sorted by their position and go in groups with a common start, the group's first.
-It knows no loss and no sampler.
+sequences that differ from x at one position need that position and the ones after it, with attention to the cached
+keys and values of x before it. Chains are sorted by their position and go in groups with a common start, the group's
+first. It knows no loss and no sampler.
 """
 
 from __future__ import annotations
@@ -15,48 +15,59 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ebm_course.energies.prefix_attention import branches
+from ebm_course.energies.prefix_attention import shared_prefix_attention
 from ebm_course.energies.transformer import Cache, Transformer
 
 
-class Continued(Protocol):
-    """An energy that knows the share of a prefix: see ``SequenceEnergy.after``."""
+class _ScoresContinuations(Protocol):
+    """An energy that adds a prefix's share to that of its continuations: see ``SequenceEnergy.after``."""
 
     net: Transformer
 
-    def embed(self, x: Tensor) -> Tensor:
-        """Token embeddings."""
+    def embed(self, x: Tensor) -> Tensor: ...
 
-    def after(self, h: Tensor, x: Tensor, before_h: Tensor, before_x: Tensor) -> Tensor:
-        """Energies of continuations."""
+    def after(self, h: Tensor, x: Tensor, before_h: Tensor, before_x: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
-class Reading:
-    """Tokens ``x`` (N, L), their ``features`` (N, L, D), and keys and values of every layer, all detached."""
+class PrefixCache:
+    """Tokens ``x`` (N, L), their ``features`` (N, L, D), and keys and values of every layer, all detached.
 
-    energy: Continued
+    >>> from ebm_course.energies.sequence_energies import PooledEnergy
+    >>> energy = PooledEnergy(Transformer(5, 4, width=8, n_heads=2)).eval()
+    >>> x = torch.tensor([[0, 1, 2, 3], [3, 3, 3, 3]])
+    >>> e, cache = energy.prefill(energy.embed(x), x)
+    >>> cache.features.shape, cache[:1].x.tolist()
+    (torch.Size([2, 4, 8]), [[0, 1, 2, 3]])
+    >>> at_last = cache.substituted(torch.tensor([3, 3]), torch.tensor([[3, 4], [3, 4]]), max_rows=100)
+    >>> at_last.shape, torch.allclose(at_last[:, 0], e, atol=1e-5)  # x has a 3 there already
+    (torch.Size([2, 2]), True)
+    """
+
+    energy: _ScoresContinuations
     x: Tensor
     features: Tensor
-    cache: Cache
+    keys_values: Cache
 
-    @staticmethod
-    def joined(readings: Sequence[Reading]) -> Reading:
-        """One reading of all the rows."""
-        if len(readings) == 1:
-            return readings[0]
-        pairs = zip(*(r.cache for r in readings), strict=True)
-        cache = [tuple(torch.cat(t) for t in zip(*layer, strict=True)) for layer in pairs]
-        x, features = torch.cat([r.x for r in readings]), torch.cat([r.features for r in readings])
-        return Reading(readings[0].energy, x, features, cache)  # type: ignore[arg-type]
+    def joined(self, others: Sequence[PrefixCache]) -> PrefixCache:
+        """One cache of its rows and of those of others, in this order."""
+        if not others:
+            return self
+        every = (self, *others)
+        layers = zip(*(cache.keys_values for cache in every), strict=True)
+        keys_values = [(torch.cat([k for k, _ in pairs]), torch.cat([v for _, v in pairs])) for pairs in layers]
+        x, features = torch.cat([cache.x for cache in every]), torch.cat([cache.features for cache in every])
+        return PrefixCache(self.energy, x, features, keys_values)
 
-    def __getitem__(self, rows: Tensor | slice) -> Reading:
-        return Reading(self.energy, self.x[rows], self.features[rows], [(k[rows], v[rows]) for k, v in self.cache])
+    def __getitem__(self, rows: Tensor | slice) -> PrefixCache:
+        keys_values = [(k[rows], v[rows]) for k, v in self.keys_values]
+        return PrefixCache(self.energy, self.x[rows], self.features[rows], keys_values)
 
     def substituted(self, position: Tensor, values: Tensor, *, max_rows: int) -> Tensor:
         """Energies (N, K) of x with each of ``values`` (N, K) at ``position`` (N,), equal to a full pass over each.
 
-        As many tokens are read at once as ``max_rows`` whole sequences have, at most. Reads the device once.
+        As many tokens go through the net at once as ``max_rows`` whole sequences have, at most. Waits for the device
+        once.
         """
         (n, k), length = values.shape, self.x.shape[1]
         tokens = max_rows * length
@@ -72,10 +83,13 @@ class Reading:
         return e
 
     def _group(self, rows: Tensor, start: int, position: Tensor, values: Tensor) -> Tensor:
+        """Energies (M, K) of the chains in ``rows``, whose positions are ``start`` or later."""
         (m, k), x = values.shape, self.x[rows]
-        past = [(key[rows, :, :start], value[rows, :, :start]) for key, value in self.cache]
-        changed = self.energy.embed(values.reshape(-1, 1)).view(m, k, -1)
-        h = branches(self.energy.net, self.energy.embed(x[:, start:]), changed, position - start, past)
-        tail = x[:, None, start:].repeat(1, k, 1)  # (M, K, T)
-        tail.scatter_(2, (position - start)[:, None, None].expand(m, k, 1), values[..., None])
-        return self.energy.after(h, tail, self.features[rows, :start], x[:, :start])
+        past = [(key[rows, :, :start], value[rows, :, :start]) for key, value in self.keys_values]
+        token = self.energy.embed(values.reshape(-1, 1)).view(m, k, -1)
+        tail, at = self.energy.embed(x[:, start:]), position - start
+        h = shared_prefix_attention(self.energy.net, tail, token, at, past)  # (M, K, T, D)
+        candidates = (
+            x[:, None, start:].repeat(1, k, 1).scatter_(2, at[:, None, None].expand(m, k, 1), values[..., None])
+        )
+        return self.energy.after(h, candidates, self.features[rows, :start], x[:, :start])

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ebm_course.core import Conditioned, Energy
+from ebm_course.core import Conditioned, Discrete, Energy
 
 
 def restricted(energy: Energy, x: Tensor, free: Tensor, values: Tensor) -> Conditioned:
@@ -43,9 +43,12 @@ def restricted(energy: Energy, x: Tensor, free: Tensor, values: Tensor) -> Condi
     def of_free(rows: Tensor, y: Tensor) -> Tensor:
         if y.ndim == 2:
             return energy(rows.index_copy(1, where, values[y]))
-        n_values = int(getattr(energy, "n_values"))  # noqa: B009 - a plain energy has no such attribute
-        hot = F.one_hot(rows, n_values).to(y)
-        return energy(hot.index_copy(1, where, y @ F.one_hot(values, n_values).to(y)))
+        if not isinstance(energy, Discrete):
+            raise TypeError(
+                "relaxed states need an energy with n_values, got one without: pass tokens y (M, F) of int64."
+            )
+        hot = F.one_hot(rows, energy.n_values).to(y)
+        return energy(hot.index_copy(1, where, y @ F.one_hot(values, energy.n_values).to(y)))
 
     return Conditioned(of_free, x, module=energy if isinstance(energy, torch.nn.Module) else None)
 

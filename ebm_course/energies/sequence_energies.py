@@ -6,7 +6,7 @@ r"""Four energies of a sequence from one transformer: its likelihood, a free sca
 * :class:`CorrectedEnergy`: likelihood plus a pooled correction that starts at zero.
 * :class:`SurpriseEnergy`: a pooled energy that also sees how surprised the net is, with a weight that starts at zero.
 
-All read tokens (N, L) or relaxed tokens (N, L, V) and give (N,) in nats. They know no task, sampler or loss.
+All map tokens (N, L) or relaxed tokens (N, L, V) to (N,) in nats. They know no task, sampler or loss.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ebm_course.energies.prefix_cache import Reading
+from ebm_course.energies.prefix_cache import PrefixCache
 from ebm_course.energies.transformer import Cache, Transformer
 
 
@@ -24,6 +24,10 @@ def sequence_nll(logits: Tensor, x: Tensor) -> Tensor:
     """-sum_t log p(x_{t+1} | x_<=t), (N,), from logits (N, L, V) and tokens (N, L) or relaxed tokens (N, L, V).
 
     Source: Yin (2023), Eq. 7, with the sign of an energy. The first token is given and costs nothing.
+
+    >>> x = torch.tensor([[0, 1, 2]])
+    >>> sequence_nll(torch.zeros(1, 3, 4), x)  # two tokens, each one of four: 2 log 4
+    tensor([2.7726])
     """
     return _nll(logits[:, :-1].log_softmax(dim=-1), x)
 
@@ -35,6 +39,10 @@ def excess_surprise(logits: Tensor, x: Tensor) -> Tensor:
 
     0 on average over the net's own samples; a digit that can be any costs nothing, a digit that was foretold and came
     otherwise costs much. Arguments as for :func:`sequence_nll`.
+
+    >>> logits = torch.tensor([[[2.0, 0.0], [0.0, 0.0]]])  # the net leans towards token 0
+    >>> torch.cat([excess_surprise(logits, torch.tensor([[0, v]])) for v in (0, 1)])
+    tensor([-0.2384,  1.7616])
     """
     log_p = logits[:, :-1].log_softmax(dim=-1)
     return _nll(log_p, x) + (log_p.exp() * log_p).sum(dim=(1, 2))
@@ -67,7 +75,7 @@ def _score_after(
 
 
 class SequenceEnergy(nn.Module):
-    """Shared by the four: ``forward``, ``embed``, what an attack on embeddings needs, and the reuse of prefixes."""
+    """Shared by the four: ``forward``, ``embed``, what an attack on embeddings needs, and the cache of prefixes."""
 
     def __init__(self, net: Transformer):
         super().__init__()
@@ -95,20 +103,28 @@ class SequenceEnergy(nn.Module):
         """
         raise NotImplementedError
 
-    def read(self, embeddings: Tensor, x: Tensor, known: Reading | None = None) -> tuple[Tensor, Reading | None]:
-        """E (N,) as :meth:`from_embeddings` gives it, and what a causal net need not compute again (else None).
+    def prefill(
+        self, embeddings: Tensor, x: Tensor, cache: PrefixCache | None = None
+    ) -> tuple[Tensor, PrefixCache | None]:
+        """E (N,) as :meth:`from_embeddings` gives it, and the cache of x (None: bidirectional net or relaxed tokens).
 
         Args:
-            embeddings: of all tokens (N, L, D), or of the last T where the ones before are known.
+            embeddings: of all tokens (N, L, D), or of the last T where the ones before are cached.
             x: all tokens (N, L).
-            known: what :meth:`read` left of the first L - T tokens.
+            cache: that of the first L - T tokens.
+
+        >>> energy, x = PooledEnergy(Transformer(5, 4, width=8, n_heads=2)).eval(), torch.tensor([[0, 1, 2, 3]])
+        >>> _, cache = energy.prefill(energy.embed(x[:, :2]), x[:, :2])
+        >>> e, cache = energy.prefill(energy.embed(x[:, 2:]), x, cache)
+        >>> torch.allclose(e, energy(x), atol=1e-6), cache.features.shape
+        (True, torch.Size([1, 4, 8]))
         """
-        h, cache = self.net.features_and_cache(embeddings, None if known is None else known.cache)
-        h = h if known is None else torch.cat([known.features, h], dim=1)
+        h, pairs = self.net.features_and_cache(embeddings, None if cache is None else cache.keys_values)
+        h = h if cache is None else torch.cat([cache.features, h], dim=1)
         e = self.from_features(h, x)
         if not self.net.causal or x.ndim != 2:
             return e, None
-        return e, Reading(self, x, h.detach(), [(k.detach(), v.detach()) for k, v in cache])
+        return e, PrefixCache(self, x, h.detach(), [(k.detach(), v.detach()) for k, v in pairs])
 
     def forward(self, x: Tensor) -> Tensor:
         return self.from_embeddings(self.embed(x), x)
@@ -118,13 +134,22 @@ class LikelihoodEnergy(SequenceEnergy):
     """E(x) = -log p(x | first token) of a causal net.
 
     Raises:
-        ValueError: the net is bidirectional: it would read the very token it predicts.
+        ValueError: the net is bidirectional: it would see the very token it predicts.
+
+    >>> energy = LikelihoodEnergy(Transformer(2, 3, width=8, n_heads=2)).eval()
+    >>> states = torch.tensor([[0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 1]])
+    >>> p = (-energy(states)).exp()
+    >>> p.shape, torch.allclose(p.sum(), torch.tensor(1.0))  # normalised: Z = 1
+    (torch.Size([4]), True)
     """
 
     def from_features(self, h: Tensor, x: Tensor) -> Tensor:
         """-log p of tokens (N, L), (N,)."""
         if not self.net.causal:
-            raise ValueError("a likelihood needs a causal net: a bidirectional one reads the token it predicts.")
+            raise ValueError(
+                "a likelihood needs a causal net, got a bidirectional one, which sees the token it predicts. "
+                "Set energy.net.causal = True, or use PooledEnergy."
+            )
         return sequence_nll(self.net.to_logits(h), x)
 
     def after(self, h: Tensor, x: Tensor, before_h: Tensor, before_x: Tensor) -> Tensor:
@@ -140,6 +165,10 @@ class PooledEnergy(SequenceEnergy):
     """E(x) = s_1 - s_0 with (s_0, s_1) = W mean_t h_t + b.
 
     Source: Yin (2023) leaves the head unsaid; this is the one of its baseline's notebook.
+
+    >>> energy = PooledEnergy(Transformer(16, 35))
+    >>> energy(torch.zeros(3, 35, dtype=torch.int64)).shape, energy(torch.zeros(3, 35, 16)).shape
+    (torch.Size([3]), torch.Size([3]))
     """
 
     def __init__(self, net: Transformer):
@@ -161,7 +190,12 @@ class PooledEnergy(SequenceEnergy):
 
 
 class CorrectedEnergy(PooledEnergy):
-    """E(x) = -log p(x) + correction(x): equal to the likelihood's energy until trained (the head starts at zero)."""
+    """E(x) = -log p(x) + correction(x): equal to the likelihood's energy until trained (the head starts at zero).
+
+    >>> net, x = Transformer(16, 35).eval(), torch.zeros(3, 35, dtype=torch.int64)
+    >>> torch.equal(CorrectedEnergy(net)(x), LikelihoodEnergy(net)(x))
+    True
+    """
 
     def __init__(self, net: Transformer):
         super().__init__(net)
@@ -182,7 +216,11 @@ class SurpriseEnergy(PooledEnergy):
     The mean feature says what the net predicts, not whether it came so; :func:`excess_surprise` says just that.
 
     Raises:
-        ValueError: the net is bidirectional: it would read the very token it predicts.
+        ValueError: the net is bidirectional: it would see the very token it predicts.
+
+    >>> energy, x = SurpriseEnergy(Transformer(16, 35)).eval(), torch.zeros(3, 35, dtype=torch.int64)
+    >>> energy(x).shape, energy.weight.item()
+    (torch.Size([3]), 0.0)
     """
 
     def __init__(self, net: Transformer):
@@ -192,7 +230,10 @@ class SurpriseEnergy(PooledEnergy):
     def from_features(self, h: Tensor, x: Tensor) -> Tensor:
         """The pooled energy plus the weighted excess surprise, (N,)."""
         if not self.net.causal:
-            raise ValueError("surprise needs a causal net: a bidirectional one reads the token it predicts.")
+            raise ValueError(
+                "surprise needs a causal net, got a bidirectional one, which sees the token it predicts. "
+                "Set energy.net.causal = True, or use PooledEnergy."
+            )
         return super().from_features(h, x) + self.weight * excess_surprise(self.net.to_logits(h), x)
 
     def after(self, h: Tensor, x: Tensor, before_h: Tensor, before_x: Tensor) -> Tensor:

@@ -2,8 +2,8 @@ r"""Draw sequences token by token from a language model, a whole batch at a time
 
 .. math:: x_{t+1} \sim q(\cdot \mid x_{\le t}), \qquad \log q(x) = \sum_t \log q(x_{t+1} \mid x_{\le t})
 
-The energy is a language model with ``advance(tokens, state) -> (logits, state)``: one call a token, nothing seen is
-read again, and E(x) is the sum of what each token cost. It knows no net and no vocabulary.
+The energy is a language model with ``advance(tokens, state) -> (logits, state)``: one call a token, no prefix is
+computed again, and E(x) is the sum of what each token cost. It knows no net and no vocabulary.
 """
 
 from __future__ import annotations
@@ -15,12 +15,19 @@ import torch
 from torch import Tensor
 
 from ebm_course.checks import check_finite, check_generator, check_tokens
-from ebm_course.core import Negatives, frozen
-from ebm_course.samplers.categorical import draw
+from ebm_course.core import Discrete, Negatives, frozen
+from ebm_course.samplers.categorical import draw_categorical
 
 
 class LanguageModel(Protocol):
-    """An energy E(x) = -log q(x) that can also be advanced one token at a time."""
+    """An energy E(x) = -log q(x) that can also be advanced one token at a time.
+
+    >>> from ebm_course.energies.language_model import LSTMLanguageModel
+    >>> model: LanguageModel = LSTMLanguageModel(5, width=8)
+    >>> logits, state = model.advance(torch.tensor([0, 1]))
+    >>> model.advance(torch.tensor([2, 3]), state)[0].shape
+    torch.Size([2, 5])
+    """
 
     def __call__(self, x: Tensor) -> Tensor: ...
 
@@ -55,6 +62,14 @@ def ancestral(
     Raises:
         ValueError: temperature is not positive, the prompt is empty, or a token is out of the vocabulary.
         FloatingPointError: the model's energies are not finite.
+
+    >>> from ebm_course.energies.language_model import LSTMLanguageModel
+    >>> model, prompts = LSTMLanguageModel(5, width=8), torch.zeros(3, 2, dtype=torch.int64)
+    >>> drawn = ancestral(model, prompts, n_steps=4, generator=torch.Generator().manual_seed(0))
+    >>> drawn.x.shape, drawn.log_q.shape
+    (torch.Size([3, 6]), torch.Size([3]))
+    >>> torch.allclose(drawn.info["energy"], model(drawn.x), atol=1e-5)
+    True
     """
     check_generator(generator, x0)
     if temperature <= 0 or x0.ndim != 2 or x0.shape[1] == 0:
@@ -62,7 +77,7 @@ def ancestral(
             f"expected prompts (N, P) of at least one token and a temperature above 0, "
             f"got {tuple(x0.shape)} and {temperature}. For a greedy draw use a temperature of 0.01."
         )
-    if hasattr(energy, "n_values"):
+    if isinstance(energy, Discrete):
         check_tokens(x0, energy.n_values)
     tokens, state, log_q = list(x0.unbind(dim=1)), None, x0.new_zeros(len(x0), dtype=torch.get_default_dtype())
     e = log_q
@@ -73,7 +88,7 @@ def ancestral(
         for _ in range(n_steps):
             logits, state = energy.advance(tokens[-1], state)
             log_p = (logits / temperature).log_softmax(dim=-1)  # (N, V)
-            tokens.append(draw(-log_p, generator=generator))
+            tokens.append(draw_categorical(-log_p, generator=generator))
             log_q = log_q + _of(tokens[-1], log_p)
             e = e - _of(tokens[-1], log_p if temperature == 1 else logits.log_softmax(dim=-1))
         x = torch.stack(tokens, dim=1)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 
-def draw(e: Tensor, *, generator: torch.Generator) -> Tensor:
+def draw_categorical(e: Tensor, *, generator: torch.Generator) -> Tensor:
     """A column of each row of energies, with probability softmax(-E) along the row; a NaN is always taken.
 
     Args:
@@ -19,6 +19,11 @@ def draw(e: Tensor, *, generator: torch.Generator) -> Tensor:
 
     Returns:
         (N,) int64, 0 to K - 1.
+
+    >>> e = torch.tensor([0.0, torch.inf, 0.0]).expand(1000, 3)
+    >>> k = draw_categorical(e, generator=torch.Generator().manual_seed(0))
+    >>> k.shape, k.unique().tolist()  # an infinite energy has no chance
+    (torch.Size([1000]), [0, 2])
     """
     waiting = torch.empty_like(e).exponential_(generator=generator)
     # Some devices return an exact 0 in place of about half the spacing of uniform numbers below it.

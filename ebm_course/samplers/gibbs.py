@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ebm_course.checks import check_finite, check_generator, check_tokens
 from ebm_course.core import Energy, Negatives, energies_of, frozen
-from ebm_course.samplers.categorical import draw
+from ebm_course.samplers.categorical import draw_categorical
 
 
 @torch.no_grad()
@@ -43,6 +43,13 @@ def gibbs(
     Raises:
         ValueError: a token is out of 0 .. V - 1.
         FloatingPointError: an energy is NaN, or infinite where a chain ends.
+
+    >>> from ebm_course.energies.potts import Potts
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> energy, x0 = Potts.random(3, 4, generator=generator), torch.zeros(5, 3, dtype=torch.int64)
+    >>> chains = gibbs(energy, x0, n_steps=9, n_values=4, generator=generator)
+    >>> chains.x.shape, torch.allclose(chains.info["energy"], energy(chains.x))
+    (torch.Size([5, 3]), True)
     """
     check_generator(generator, x0)
     check_tokens(x0, n_values)
@@ -58,7 +65,7 @@ def gibbs(
             where = position[:, None, None].expand(n, n_values, 1)
             candidates = x[:, None].expand(n, n_values, length).scatter(2, where, values)  # (N, V, L)
             e = energies_of(energy, candidates.reshape(n * n_values, length)).view(n, n_values)
-            new = candidates[torch.arange(n, device=x.device), draw(e, generator=generator)]
+            new = candidates[torch.arange(n, device=x.device), draw_categorical(e, generator=generator)]
             n_moves += (new != x).any(dim=1)
             x = new
             if keep_path:

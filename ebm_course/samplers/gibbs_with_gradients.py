@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from ebm_course.checks import check_finite, check_generator, check_tokens
 from ebm_course.core import Energy, Negatives, energies_of, energy_grad, frozen
-from ebm_course.samplers.categorical import draw
+from ebm_course.samplers.categorical import draw_categorical
 
 
 def gibbs_with_gradients(
@@ -48,6 +48,13 @@ def gibbs_with_gradients(
     Raises:
         ValueError: a token is out of 0 .. V - 1, or the temperature is not positive.
         FloatingPointError: an energy or gradient was NaN in a chain, or the energy is infinite where it ends.
+
+    >>> from ebm_course.energies.potts import Potts
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> energy, x0 = Potts.random(3, 4, generator=generator), torch.zeros(5, 3, dtype=torch.int64)
+    >>> chains = gibbs_with_gradients(energy, x0, n_steps=50, n_values=4, generator=generator)
+    >>> chains.x.shape, bool((chains.info["acceptance"] > 0.5).all())
+    (torch.Size([5, 3]), True)
     """
     check_generator(generator, x0)
     check_tokens(x0, n_values)
@@ -59,7 +66,7 @@ def gibbs_with_gradients(
         log_ratio, accepted = torch.zeros_like(e), torch.zeros_like(e)
         broken = e.isnan() | log_q.isnan().any(dim=1)
         for _ in range(n_steps):
-            pair = draw(-log_q, generator=generator)  # position * V + value
+            pair = draw_categorical(-log_q, generator=generator)  # position * V + value
             there, back = pair[:, None], _pair(x, pair // n_values, n_values)[:, None]
             new = x.scatter(1, there // n_values, there % n_values)
             e_new, log_q_new = _proposal(energy, new, n_values, temperature)

@@ -57,6 +57,12 @@ def langevin(
 
     Source: Parisi (1981); Welling and Teh (2011), whose step is 2 a here. Departure: whole gradients and a
     fixed step; ``noise_std`` apart from ``step_size`` as in Grathwohl et al. (2020), JEM.
+
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> x0 = torch.zeros(10_000, 1)
+    >>> chains = langevin(lambda x: x.square().sum(dim=1) / 2, x0, n_steps=50, step_size=0.1, generator=generator)
+    >>> chains.x.shape, bool((chains.x.var() - 1 / (1 - 0.1 / 2)).abs() < 0.075)  # 5 standard errors
+    (torch.Size([10000, 1]), True)
     """
     check_generator(generator, x0)
     if x0.ndim < 2:

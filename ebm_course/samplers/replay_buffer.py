@@ -20,11 +20,21 @@ class ReplayBuffer:
 
     Use: ``x0, slots = buffer.sample(...)``, move x0, ``buffer.push(slots, x)``. It has ``state_dict`` and
     ``load_state_dict``, so training can be resumed with the same chains.
+
+    >>> buffer = ReplayBuffer(torch.zeros(100, 2))
+    >>> x0, slots = buffer.sample(10, generator=torch.Generator().manual_seed(0))
+    >>> x0.shape, slots.shape
+    (torch.Size([10, 2]), torch.Size([10]))
+    >>> buffer.push(slots, x0 + 1)
+    >>> int((buffer.states == 1).all(dim=1).sum())
+    10
     """
 
     def __init__(self, states: Tensor):
         if states.ndim == 0 or len(states) == 0:
-            raise ValueError(f"a buffer starts from states (C, ...), C > 0: got shape {tuple(states.shape)}.")
+            raise ValueError(
+                f"a buffer starts from states (C, ...), C > 0: got shape {tuple(states.shape)}. Pass the first chains."
+            )
         self.states = states.detach().clone()
 
     def __len__(self) -> int:

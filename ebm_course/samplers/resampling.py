@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ebm_course.checks import check_finite, check_generator
 from ebm_course.core import Energy, Negatives, energies_of, frozen
-from ebm_course.samplers.categorical import draw
+from ebm_course.samplers.categorical import draw_categorical
 
 
 @torch.no_grad()
@@ -39,6 +39,12 @@ def resampling(
     Raises:
         ValueError: the rows do not make whole groups, or ``log_q`` has another shape.
         FloatingPointError: an energy is NaN or minus infinity, or a whole group has energy plus infinity.
+
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> x0 = torch.randn(6, 2, generator=generator)
+    >>> kept = resampling(lambda x: x.square().sum(dim=1), x0, group_size=3, generator=generator)
+    >>> kept.x.shape, bool(((kept.info["ess"] >= 1) & (kept.info["ess"] <= 3)).all())
+    (torch.Size([2, 2]), True)
     """
     check_generator(generator, x0)
     m = len(x0)
@@ -49,7 +55,7 @@ def resampling(
     with frozen(energy):
         e = energies_of(energy, x0).view(-1, group_size)  # (N, n)
     log_w = -e if log_q is None else -e - log_q.view_as(e)
-    chosen = draw(-log_w, generator=generator)
+    chosen = draw_categorical(-log_w, generator=generator)
     log_sum = log_w.logsumexp(dim=1)
     check_finite("the weight of a group", log_sum, "Check the energy at the draws of q.")
     rows = torch.arange(len(e), device=x0.device)

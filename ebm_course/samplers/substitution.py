@@ -7,22 +7,30 @@ r"""Attack an energy of tokens by substitution: change one token a step, so that
 
 The state follows from the state alone, so a chain that stays once stays for ever (a *fixed point*), and one that goes
 there and back does so for ever (a *two-cycle*). Both leave the batch, with the very same result. Whether chains freeze
-or toggle depends on the options, and ``info`` counts both. It knows no net and no task. Where proposals come from
-stands in ``substitution_proposals``, how candidates are scored in ``substitution_scores``.
+or toggle depends on the options, and ``info`` counts both. It knows no net and no task. One step of it stands in
+``substitution_step``, its candidates come from ``substitution_proposals``, their energies from ``substitution_scores``.
 Source: Yin (2023), Eqs. 4-6. Departure: none with the defaults; every option is named below.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import torch
 from torch import Tensor
 
 from ebm_course.checks import check_finite, check_generator, check_tokens
-from ebm_course.core import Energy, Negatives, can_select, energies_of, frozen, select
+from ebm_course.core import (
+    CachesPrefix,
+    Energy,
+    Negatives,
+    SubstitutionCache,
+    can_select,
+    energies_of,
+    frozen,
+    select,
+)
 from ebm_course.samplers.substitution_proposals import Proposal, by_saliency, n_values_of
-from ebm_course.samplers.substitution_scores import StepEnergy, read_fixed, rows_at_once
+from ebm_course.samplers.substitution_scores import StepEnergy, prefill_fixed_prefix, rows_at_once
+from ebm_course.samplers.substitution_step import Substituted, substitute
 
 
 def substitution(
@@ -58,8 +66,8 @@ def substitution(
             ``include_current``. A chain ends where no single substitution lowers E (with ``by_saliency``).
         drop_fixed: chains at a fixed point leave the batch, and without position memory so do those on a two-cycle.
             Same result, less work; needs an energy that ``core.can_select``, others keep all chains.
-        reuse_prefix: candidates at one position do not repeat what stands before it, where the energy can ``read``
-            (the sequence energies on a causal net). Same result up to rounding, less work.
+        reuse_prefix: candidates at one position share the cache of what stands before it, where the energy
+            ``CachesPrefix`` (the sequence energies on a causal net). Same result up to rounding, less work.
         max_rows: sequences scored at once, or as many tokens of shorter tails, which bounds the memory; by default
             128 on a CPU, where activations then stay in its cache, and 16,384 elsewhere.
         generator: not used, nothing is drawn.
@@ -71,6 +79,13 @@ def substitution(
     Raises:
         ValueError: a token out of the vocabulary of ``synonyms``, or ``free`` of another shape.
         FloatingPointError: an energy was NaN on a chain's way, or is not finite where it ends.
+
+    >>> from ebm_course.energies.potts import Potts
+    >>> energy = Potts.random(3, 4, generator=torch.Generator().manual_seed(0))
+    >>> x0 = torch.randint(4, (5, 3), generator=torch.Generator().manual_seed(1))
+    >>> end = substitution(energy, x0, n_steps=20, synonyms=None, position_memory=True)
+    >>> end.x.shape, end.info["frozen"].all(), (end.info["energy"] <= energy(x0)).all()  # no one token lowers E further
+    (torch.Size([5, 3]), tensor(True), tensor(True))
     """
     if generator is not None:
         check_generator(generator, x0)
@@ -78,97 +93,93 @@ def substitution(
     if synonyms is not None:
         check_tokens(synonyms, n_values)
     check_tokens(x0, n_values)
-    may_change = _free_positions(free, x0)
-    attack = _Attack(energy, synonyms, may_change, propose)
-    attack.must_fall = include_current or position_memory or only_improve
-    attack.max_rows, attack.reuse_prefix = rows_at_once(max_rows, x0), reuse_prefix
-    x, before, n_moves = x0.clone(), x0, torch.zeros_like(x0[:, 0])
-    toggling, aside = torch.zeros_like(n_moves, dtype=torch.bool), torch.zeros_like(may_change)
-    alive = torch.ones_like(toggling)
-    e = e_before = x0.new_zeros(len(x0), dtype=torch.get_default_dtype())  # the first step finds the energies of x0
+    chains = _Chains(energy, x0, _free_positions(free, x0), synonyms, propose)
+    chains.must_fall = include_current or position_memory or only_improve
+    chains.position_memory, chains.leave = position_memory, drop_fixed and can_select(energy)
+    chains.max_rows = rows_at_once(max_rows, x0)
+    chains.reuse_prefix = reuse_prefix and isinstance(energy, CachesPrefix)  # asked once, not at every step
     path = [x0]
-    leave = drop_fixed and can_select(energy)
-    rows = torch.arange(len(x), device=x.device)
     with frozen(energy):
-        attack.known = read_fixed(energy, x0, may_change, attack.max_rows) if reuse_prefix and n_steps else None
+        if n_steps and chains.reuse_prefix:
+            chains.fixed = prefill_fixed_prefix(energy, x0, chains.may_change, chains.max_rows)
         for _ in range(n_steps):
-            cycling = toggling if leave and not position_memory else torch.zeros_like(toggling)
-            if leave and len(rows):  # who has left stays away
-                rows = (alive & ~cycling).nonzero()[:, 0]
-            following, e_following = torch.where(cycling[:, None], before, x), torch.where(cycling, e_before, e)
-            n_moves = n_moves + cycling
-            if len(rows):
-                step = attack.step(x[rows], aside[rows], rows)
-                stuck = step.none_left
-                if position_memory:
-                    aside[rows] = torch.where(step.changed[:, None], step.tried, aside[rows] | step.tried)
-                else:
-                    stuck = stuck | ~step.changed
-                toggling[rows] = step.changed & (step.x == before[rows]).all(dim=1)
-                following = following.index_copy(0, rows, step.x)
-                e_following = e_following.to(step.energy).index_copy(0, rows, step.energy)
-                n_moves = n_moves.index_add(0, rows, step.changed.long())
-                alive[rows] = ~stuck
-            before, x, e_before, e = x, following, e, e_following
+            chains.advance()
             if keep_path:
-                path.append(x)
-        if not n_steps:
-            e = energies_of(energy, x)
-    seen = e.masked_fill(attack.met_nan, torch.nan)
+                path.append(chains.x)
+        e = chains.e if n_steps else energies_of(energy, chains.x)
+    seen = e.masked_fill(chains.met_nan, torch.nan)
     check_finite("the attacked energy", seen, "Train with a lower rate, or put an L2 on energies.")
-    info = {"energy": e.detach(), "n_moves": n_moves, "tokens_moved": (x != x0).sum(dim=1)}
-    info |= {"frozen": ~alive, "toggling": toggling}
-    return Negatives(x, info, path=torch.stack(path) if keep_path else None)
+    info = {"energy": e.detach(), "n_moves": chains.n_moves, "tokens_moved": (chains.x != x0).sum(dim=1)}
+    info |= {"frozen": ~chains.alive, "toggling": chains.toggling}
+    return Negatives(chains.x, info, path=torch.stack(path) if keep_path else None)
 
 
-class _Step(NamedTuple):
-    x: Tensor  # (M, L), the new states
-    energy: Tensor  # (M,), theirs
-    changed: Tensor  # (M,), bool
-    tried: Tensor  # (M, L), bool: positions of candidates
-    none_left: Tensor  # (M,), bool: no position was left to try
-
-
-class _Attack:
-    """One step of the attack on the chains named in ``rows``; notes which chains met a NaN (N,).
-
-    ``must_fall``: move only where the energy falls. To keep the current token among the candidates says the same.
-    """
+class _Chains:
+    """Where all N chains of an attack stand; :meth:`advance` takes them one step on."""
 
     must_fall: bool
-    reuse_prefix: bool
+    position_memory: bool
+    leave: bool  # chains may leave the batch
     max_rows: int
-    known: Any
+    reuse_prefix: bool
+    fixed: SubstitutionCache | None = None  # of what stands before the first free position
 
-    def __init__(self, energy: Energy, synonyms: Tensor | None, may_change: Tensor, propose: Proposal):
-        self.energy, self.may_change, self.propose, self.synonyms = energy, may_change, propose, synonyms
-        self.met_nan = torch.zeros_like(may_change[:, 0])
-        if synonyms is not None:
-            self.synonyms = synonyms.to(may_change.device)
-            own = torch.arange(len(synonyms), device=may_change.device)[:, None]
-            self.replaceable = (self.synonyms != own).any(dim=1)
+    def __init__(self, energy: Energy, x0: Tensor, may_change: Tensor, synonyms: Tensor | None, propose: Proposal):
+        self.energy, self.may_change, self.propose = energy, may_change, propose
+        self.synonyms = None if synonyms is None else synonyms.to(x0.device)
+        self.replaceable = None if self.synonyms is None else _replaceable(self.synonyms)
+        self.x, self.x_before, self.n_moves = x0.clone(), x0, torch.zeros_like(x0[:, 0])
+        self.e = self.e_before = x0.new_zeros(len(x0), dtype=torch.get_default_dtype())  # found by the first step
+        self.alive = torch.ones_like(self.n_moves, dtype=torch.bool)  # not at a fixed point
+        self.toggling, self.met_nan = torch.zeros_like(self.alive), torch.zeros_like(self.alive)
+        self.aside = torch.zeros_like(may_change)  # positions proposed since another changed
+        self.rows = torch.arange(len(x0), device=x0.device)  # the chains in the batch
 
-    def step(self, x: Tensor, aside: Tensor, rows: Tensor) -> _Step:
-        energy, known = self.energy, self.known
-        if len(rows) < len(self.may_change):
-            energy, known = select(energy, rows), None if known is None else known[rows]
-        energy = StepEnergy(energy, max_rows=self.max_rows, reuse_prefix=self.reuse_prefix, known=known)
-        eligible = self.may_change[rows] & ~aside  # (M, L)
-        if self.synonyms is not None:
+    def advance(self) -> None:
+        """x <- x' in every chain."""
+        # 1. Chains on a two-cycle go back to where they were, which costs nothing.
+        cycling = self.toggling if self.leave and not self.position_memory else torch.zeros_like(self.toggling)
+        x, e = torch.where(cycling[:, None], self.x_before, self.x), torch.where(cycling, self.e_before, self.e)
+        self.n_moves = self.n_moves + cycling
+        # 2. The others take a step, but for those at a fixed point.
+        if self.leave and len(self.rows):  # who has left stays away
+            self.rows = (self.alive & ~cycling).nonzero()[:, 0]
+        if len(self.rows):
+            step = self._step()
+            x = x.index_copy(0, self.rows, step.x)
+            e = e.to(step.energy).index_copy(0, self.rows, step.energy)
+            self._note(step)
+        self.x_before, self.x, self.e_before, self.e = self.x, x, self.e, e
+
+    def _step(self) -> Substituted:
+        """Eqs. 4 to 6 for the chains in the batch."""
+        rows, energy, fixed = self.rows, self.energy, self.fixed
+        if len(rows) < len(self.x):
+            energy, fixed = select(energy, rows), None if fixed is None else fixed[rows]
+        x, eligible = self.x[rows], self.may_change[rows] & ~self.aside[rows]  # (M, L)
+        if self.replaceable is not None:
             eligible &= self.replaceable[x]
-        current, where, what = self.propose(energy, x, eligible, self.synonyms)  # (M,) (M, K) or (M, 1), (M, K)
-        e = energy.candidates(x, where, what)  # (M, K)
-        met_nan = self.met_nan[rows] | e.isnan().any(dim=1) | current.isnan()
-        self.met_nan = self.met_nan.index_copy(0, rows, met_nan)
-        lowest, best = e.masked_fill(what == x.gather(1, where), torch.inf).min(dim=1, keepdim=True)
-        none_left = ~eligible.any(dim=1)
-        changed = ~none_left & ~lowest[:, 0].isposinf()
-        if self.must_fall:
-            changed &= lowest[:, 0] < current
-        moved = x.scatter(1, where.expand_as(what).gather(1, best), what.gather(1, best))
-        tried = torch.zeros_like(aside).scatter(1, where, True)
-        new, reached = torch.where(changed[:, None], moved, x), torch.where(changed, lowest[:, 0], current)
-        return _Step(new, reached, changed, tried, none_left)
+        step_energy = StepEnergy(energy, max_rows=self.max_rows, reuse_prefix=self.reuse_prefix, fixed=fixed)
+        return substitute(step_energy, x, eligible, self.synonyms, propose=self.propose, must_fall=self.must_fall)
+
+    def _note(self, step: Substituted) -> None:
+        """Which chains are stuck, toggle, moved or met a NaN, and which positions were tried."""
+        rows, stuck = self.rows, step.none_left
+        if self.position_memory:
+            tried = self.aside[rows] | step.tried
+            self.aside[rows] = torch.where(step.changed[:, None], step.tried, tried)
+        else:
+            stuck = stuck | ~step.changed
+        self.alive[rows] = ~stuck
+        self.toggling[rows] = step.changed & (step.x == self.x_before[rows]).all(dim=1)
+        self.met_nan[rows] |= step.met_nan
+        self.n_moves = self.n_moves.index_add(0, rows, step.changed.long())
+
+
+def _replaceable(synonyms: Tensor) -> Tensor:
+    """Bool (V,): values that something else may replace."""
+    own = torch.arange(len(synonyms), device=synonyms.device)[:, None]
+    return (synonyms != own).any(dim=1)
 
 
 def _free_positions(free: Tensor | None, x0: Tensor) -> Tensor:
@@ -177,6 +188,6 @@ def _free_positions(free: Tensor | None, x0: Tensor) -> Tensor:
     if free.dtype != torch.bool or free.shape not in (x0.shape, x0.shape[1:]):
         raise ValueError(
             f"free marks positions with bool ({x0.shape[1]},) or {tuple(x0.shape)}: "
-            f"got {free.dtype} {tuple(free.shape)}."
+            f"got {free.dtype} {tuple(free.shape)}. Use free.bool(), with a place for each of the L positions."
         )
     return free.to(x0.device).expand_as(x0)

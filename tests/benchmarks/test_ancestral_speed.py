@@ -12,7 +12,7 @@ from ebm_course.energies.language_model import LSTMLanguageModel
 from ebm_course.energies.sequence_energies import LikelihoodEnergy
 from ebm_course.energies.transformer import Transformer
 from ebm_course.samplers.ancestral import ancestral
-from ebm_course.samplers.categorical import draw
+from ebm_course.samplers.categorical import draw_categorical
 from ebm_course.tasks.arithmetic import VOCABULARY, Format
 
 LENGTH, N, ROUNDS = Format(10).length, 1_000, 3
@@ -29,7 +29,7 @@ def recomputed(model: Model, x0: Tensor, generator: torch.Generator) -> Tensor:
     x = x0
     for _ in range(LENGTH - 1):
         logits = (model.net if isinstance(model, LikelihoodEnergy) else model).logits(x)[:, -1]
-        x = torch.cat([x, draw(-logits.log_softmax(dim=-1), generator=generator)[:, None]], dim=1)
+        x = torch.cat([x, draw_categorical(-logits.log_softmax(dim=-1), generator=generator)[:, None]], dim=1)
     return x
 
 

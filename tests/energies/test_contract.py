@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ebm_course import energies
-from ebm_course.core import Conditioned, energies_of, energy_grad, frozen
+from ebm_course.core import Conditioned, Discrete, Embeds, energies_of, energy_grad, frozen
 from ebm_course.energies.gaussian_mixture import GaussianMixture
 from ebm_course.energies.language_model import LSTMLanguageModel
 from ebm_course.energies.mlp import MLP
@@ -65,7 +65,7 @@ def found() -> set[str]:
 
 
 def discrete(energy: nn.Module) -> bool:
-    return hasattr(energy, "n_values")
+    return isinstance(energy, Discrete)
 
 
 def states(energy: nn.Module, n: int = N) -> Tensor:
@@ -82,7 +82,7 @@ def one_hot(x: Tensor) -> Tensor:
 every_energy = pytest.mark.parametrize("name", sorted(ENERGIES))
 discrete_ones = pytest.mark.parametrize("name", sorted(name for name, make in ENERGIES.items() if discrete(make())))
 with_embeddings = pytest.mark.parametrize(
-    "name", sorted(name for name, make in ENERGIES.items() if hasattr(make(), "from_embeddings"))
+    "name", sorted(name for name, make in ENERGIES.items() if isinstance(make(), Embeds))
 )
 
 
@@ -186,7 +186,7 @@ def test_tokens_of_another_shape_or_kind_are_refused_in_words(name, x):
 
 
 @with_embeddings
-def test_an_energy_can_be_read_off_its_embeddings(name):
+def test_an_energy_can_start_from_its_embeddings(name):
     energy = ENERGIES[name]().eval()
     x = states(energy)
     assert energy.embed(x).shape[:2] == x.shape

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ebm_course.core import can_select, energies_of, energy_grad, frozen
+from ebm_course.core import CachesPrefix, Discrete, Embeds, can_select, energies_of, energy_grad, frozen
 from ebm_course.energies.ensemble import Ensemble
 from ebm_course.energies.mlp import MLP
 from ebm_course.energies.potts import Potts
@@ -70,13 +70,14 @@ def test_points_of_the_plane_have_the_energies_of_their_member_too() -> None:
     energies = [MLP(2, width=8, n_layers=2).double() for _ in range(R)]
     x = torch.randn(R * N, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(Ensemble(energies)(x), one_by_one(energies, energies_of, x))
-    assert not hasattr(Ensemble(energies), "from_embeddings")
+    assert not isinstance(Ensemble(energies), Embeds) and not isinstance(Ensemble(energies), Discrete)
 
 
 @with_embeddings
 def test_every_block_has_the_embeddings_and_the_gradient_of_its_member(kind: str) -> None:
     energies, x = members(kind), tokens()
     ensemble = Ensemble(energies)
+    assert isinstance(ensemble, Embeds) and isinstance(ensemble, Discrete) and not isinstance(ensemble, CachesPrefix)
 
     def gradient(energy: nn.Module | Ensemble, x: Tensor) -> Tensor:
         return energy_grad(lambda h: energy.from_embeddings(h, x), energy.embed(x))[1]

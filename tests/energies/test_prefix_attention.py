@@ -1,4 +1,4 @@
-"""K versions of a tail read together, against K full passes."""
+"""Attention of K candidates with a shared prefix, against K full passes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ebm_course.energies import prefix
-from ebm_course.energies.prefix_attention import branches
+from ebm_course.energies import prefix_cache
+from ebm_course.energies.prefix_attention import shared_prefix_attention
 from ebm_course.energies.sequence_energies import PooledEnergy
 from ebm_course.energies.transformer import Transformer
 
@@ -27,13 +27,13 @@ def tokens(*shape: int, seed: int = 0) -> Tensor:
 
 
 def both(net: Transformer, seen: int, at: Tensor) -> tuple[Tensor, Tensor]:
-    """Features (M, K, L - seen, D) of the versions: by branches, and by a full pass over each."""
+    """Features (M, K, L - seen, D) of the candidates: with a shared prefix, and by a full pass over each."""
     x, values = tokens(M, L), tokens(M, K, seed=1)
     _, past = net.features_and_cache(net.embed(x[:, :seen])) if seen else (None, nothing(net))
-    found = branches(net, net.embed(x[:, seen:]), net.embed(values), at, past)
-    versions = x[:, None].repeat(1, K, 1)
-    versions[torch.arange(M), :, seen + at] = values
-    full = net.features(net.embed(versions.flatten(0, 1))).unflatten(0, (M, K))
+    found = shared_prefix_attention(net, net.embed(x[:, seen:]), net.embed(values), at, past)
+    candidates = x[:, None].repeat(1, K, 1)
+    candidates[torch.arange(M), :, seen + at] = values
+    full = net.features(net.embed(candidates.flatten(0, 1))).unflatten(0, (M, K))
     return found, full[:, :, seen:]
 
 
@@ -44,14 +44,14 @@ def nothing(net: Transformer) -> list[tuple[Tensor, Tensor]]:
 
 @pytest.mark.parametrize("n_layers", [1, 2, 3])
 @pytest.mark.parametrize("seen", range(L))
-def test_versions_equal_full_passes_after_a_prefix_of_any_length(n_layers: int, seen: int) -> None:
+def test_candidates_equal_full_passes_after_a_prefix_of_any_length(n_layers: int, seen: int) -> None:
     at = torch.arange(M) % (L - seen)  # every place of the tail, the first and the last too
     found, full = both(net(n_layers), seen, at)
     before = torch.arange(L - seen) < at[:, None]
     torch.testing.assert_close(found, full, rtol=1e-10, atol=1e-10)  # float64
     assert (
         found.std(dim=1).amax(dim=2)[~before].min() > 1e-6
-    )  # versions differ from their own token on, so a mix-up would show
+    )  # candidates differ from their own token on, so a mix-up would show
 
 
 def test_attention_on_one_token_alone_does_not_overflow() -> None:
@@ -68,19 +68,19 @@ def test_no_graph_is_kept() -> None:
 
 
 @pytest.mark.parametrize("max_rows", [1, 2, 5, 100])
-def test_no_more_tokens_are_read_at_once_than_so_many_whole_sequences_have(
+def test_no_more_tokens_go_through_the_net_at_once_than_so_many_whole_sequences_have(
     monkeypatch: pytest.MonkeyPatch, max_rows: int
 ) -> None:
     energy, x, values, sizes = PooledEnergy(net(2)).double().eval(), tokens(M, L), tokens(M, K, seed=1), []
 
-    def counted(net: Transformer, tail: Tensor, changed: Tensor, at: Tensor, past: list) -> Tensor:
-        sizes.append((changed.shape[0] * changed.shape[1], tail.shape[1]))
-        return branches(net, tail, changed, at, past)
+    def counted(net: Transformer, tail: Tensor, token: Tensor, at: Tensor, past: list) -> Tensor:
+        sizes.append((token.shape[0] * token.shape[1], tail.shape[1]))
+        return shared_prefix_attention(net, tail, token, at, past)
 
-    monkeypatch.setattr(prefix, "branches", counted)
-    reading = energy.read(energy.embed(x), x)[1]
-    assert reading is not None
-    reading.substituted(torch.arange(M).clamp(max=L - 1), values, max_rows=max_rows)
+    monkeypatch.setattr(prefix_cache, "shared_prefix_attention", counted)
+    cache = energy.prefill(energy.embed(x), x)[1]
+    assert cache is not None
+    cache.substituted(torch.arange(M).clamp(max=L - 1), values, max_rows=max_rows)
     assert sum(rows for rows, _ in sizes) == M * K
     assert all(rows * length <= max_rows * L for rows, length in sizes)
     if max_rows == 5:  # short tails go together in larger numbers than whole sequences

@@ -1,4 +1,4 @@
-"""Energies of substitutions from a reading of the prefix, against a full pass over every candidate."""
+"""Energies of substitutions from a cache of the prefix, against a full pass over every candidate."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ebm_course.energies.prefix_cache import Reading
+from ebm_course.core import CachesPrefix, Embeds
+from ebm_course.energies.prefix_cache import PrefixCache
 from ebm_course.energies.sequence_energies import (
     CorrectedEnergy,
     LikelihoodEnergy,
@@ -32,10 +33,10 @@ def tokens(*shape: int, seed: int = 0) -> Tensor:
     return torch.randint(V, shape, generator=torch.Generator().manual_seed(seed))
 
 
-def read(energy: SequenceEnergy, x: Tensor) -> Reading:
-    reading = energy.read(energy.embed(x), x)[1]
-    assert reading is not None
-    return reading
+def cached(energy: SequenceEnergy, x: Tensor) -> PrefixCache:
+    cache = energy.prefill(energy.embed(x), x)[1]
+    assert cache is not None
+    return cache
 
 
 def full_passes(energy: SequenceEnergy, x: Tensor, position: Tensor, values: Tensor) -> Tensor:
@@ -52,37 +53,37 @@ def full_passes(energy: SequenceEnergy, x: Tensor, position: Tensor, values: Ten
 def test_substitutions_at_every_position_equal_full_passes_in_groups_of_any_size(head: type, max_rows: int) -> None:
     energy, x, values = wide(head), tokens(N, L), tokens(N, K, seed=1)
     position = torch.arange(N) % L  # the first and the last too
-    found = read(energy, x).substituted(position, values, max_rows=max_rows)
+    found = cached(energy, x).substituted(position, values, max_rows=max_rows)
     torch.testing.assert_close(found, full_passes(energy, x, position, values), rtol=1e-10, atol=1e-10)  # float64
     assert found.std(dim=1).min() > 1e-3  # candidates differ, so a mix-up would show
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_readings_of_parts_join_to_the_reading_of_all(head: type) -> None:
+def test_caches_of_parts_join_to_the_cache_of_all(head: type) -> None:
     energy, x, values, position = wide(head), tokens(N, L), tokens(N, K, seed=1), tokens(N, seed=2) % L
-    joined = Reading.joined([read(energy, part) for part in x.split(5)])
-    whole = read(energy, x).substituted(position, values, max_rows=20)
-    torch.testing.assert_close(joined.substituted(position, values, max_rows=20), whole)
+    first, *others = (cached(energy, part) for part in x.split(5))
+    whole = cached(energy, x).substituted(position, values, max_rows=20)
+    torch.testing.assert_close(first.joined(others).substituted(position, values, max_rows=20), whole)
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_reading_gives_the_energy_with_its_graph_and_a_reading_without(head: type) -> None:
+def test_prefill_gives_the_energy_with_its_graph_and_a_cache_without(head: type) -> None:
     energy, x = wide(head), tokens(N, L)
     embeddings = energy.embed(x).requires_grad_()
-    e, reading = energy.read(embeddings, x)
-    assert reading is not None
+    e, cache = energy.prefill(embeddings, x)
+    assert cache is not None
     torch.testing.assert_close(e, energy(x))
     assert e.requires_grad
-    kept = [reading.features, *(t for pair in reading.cache for t in pair)]
+    kept = [cache.features, *(t for pair in cache.keys_values for t in pair)]
     assert not any(t.requires_grad for t in kept)
 
 
-def test_a_bidirectional_net_and_relaxed_tokens_leave_no_reading() -> None:
+def test_a_bidirectional_net_and_relaxed_tokens_leave_no_cache() -> None:
     energy, x = wide(PooledEnergy), tokens(N, L)
     relaxed = torch.nn.functional.one_hot(x, V).double()
-    assert energy.read(energy.embed(relaxed), relaxed)[1] is None
+    assert energy.prefill(energy.embed(relaxed), relaxed)[1] is None
     energy.net.causal = False
-    assert energy.read(energy.embed(x), x)[1] is None
+    assert energy.prefill(energy.embed(x), x)[1] is None
 
 
 def test_a_block_after_a_past_of_any_length_equals_the_whole_pass() -> None:
@@ -92,3 +93,9 @@ def test_a_block_after_a_past_of_any_length_equals_the_whole_pass() -> None:
         _, past = energy.net.features_and_cache(energy.embed(x[:, :seen]))
         rest, _ = energy.net.features_and_cache(energy.embed(x[:, seen:]), past)
         torch.testing.assert_close(rest, whole[:, seen:])
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_the_sequence_energies_say_that_they_cache_prefixes(head: type) -> None:
+    assert isinstance(wide(head), CachesPrefix) and isinstance(wide(head), Embeds)
+    assert not isinstance(wide(head).net, CachesPrefix)

@@ -78,6 +78,8 @@ def test_bad_input_is_refused_in_words() -> None:
         restricted(energy(), rows(), torch.zeros(L, dtype=torch.bool), VALUES)
     with pytest.raises(ValueError, match="free marks"):
         restricted(energy(), rows(), FREE.long(), VALUES)
+    with pytest.raises(TypeError, match="relaxed states need an energy with n_values"):
+        restricted(lambda x: x.sum(dim=1).float(), rows(), FREE, VALUES)(torch.zeros(3, 2, 3))
     outside = rows()
     outside[0, 1] = 3
     with pytest.raises(ValueError, match="not among the values"):

@@ -106,5 +106,5 @@ def test_the_pooled_energy_is_the_difference_of_two_scores_of_the_mean_feature()
 def test_a_bidirectional_net_has_no_likelihood(head: type) -> None:
     energy = head(transformer()).double()
     energy.net.causal = False
-    with pytest.raises(ValueError, match="reads the token it predicts"):
+    with pytest.raises(ValueError, match="got a bidirectional one, which sees the token it predicts"):
         energy(everything())

@@ -105,7 +105,7 @@ def test_reusing_prefixes_changes_nothing(head: type, options: dict[str, bool]) 
 
 @pytest.mark.parametrize("first", range(1, L))
 @pytest.mark.parametrize("head", HEADS)
-def test_what_stands_before_the_first_free_position_is_read_once(head: type, first: int) -> None:
+def test_what_stands_before_the_first_free_position_is_prefilled_once(head: type, first: int) -> None:
     energy, free = wide(head), torch.arange(L) >= first
     free = free & (torch.rand(N, L, generator=torch.Generator().manual_seed(2)) < 0.7)  # others in each sequence
     free[:, -1] = True
