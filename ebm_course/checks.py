@@ -21,7 +21,7 @@ def check_generator(generator: torch.Generator | None, x: Tensor) -> None:
 
 
 def check_tokens(x: Tensor, n_values: int) -> None:
-    """Refuse what are no tokens (N, L) of 0 .. n_values - 1 (reads the device)."""
+    """Refuse what are no tokens (N, L) of 0 .. n_values - 1 (waits for the device)."""
     if x.ndim != 2:
         raise ValueError(f"tokens have shape (N, L), got {tuple(x.shape)}: use x[None] for one sequence.")
     if x.dtype != torch.int64:
@@ -34,7 +34,7 @@ def check_tokens(x: Tensor, n_values: int) -> None:
 
 
 def check_finite(name: str, values: Tensor, remedy: str) -> None:
-    """Stop at the first NaN or infinity, naming it and what to try (reads the device once)."""
+    """Stop at the first NaN or infinity, naming it and what to try (waits for the device once)."""
     finite = torch.isfinite(values)
     if not bool(finite.all()):
         bad = int((~finite).sum())

@@ -200,12 +200,11 @@ def energies_of(energy: Energy, x: Tensor) -> Tensor:
     return e
 
 
-def energy_grad(energy: Energy, x: Tensor, *, create_graph: bool = False) -> tuple[Tensor, Tensor]:
+def energy_grad(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor]:
     """E(x) (N,) and its gradient in x, of x's shape; rows do not mix because energies are summed.
 
     Args:
         x: real-valued states (N, *S); not changed.
-        create_graph: keep the graph, so that a gradient penalty can be differentiated in the parameters.
 
     Raises:
         TypeError: integer states have no gradient; pass a relaxation (N, L, V) of one-hot rows.
@@ -221,8 +220,8 @@ def energy_grad(energy: Energy, x: Tensor, *, create_graph: bool = False) -> tup
                 "a gradient needs E(x) made of x by torch operations, got energies without a graph. Remove detach() "
                 "and no_grad() inside the energy; a flat one is 0 * x.sum(-1)."
             )
-        (grad,) = torch.autograd.grad(e.sum(), x, create_graph=create_graph)
-    return (e, grad) if create_graph else (e.detach(), grad)
+        (grad,) = torch.autograd.grad(e.sum(), x)
+    return e.detach(), grad
 
 
 @contextmanager

@@ -27,7 +27,6 @@ def langevin(
     step_size: float,
     noise_std: float | None = None,
     max_grad_norm: float | None = None,
-    bounds: tuple[float, float] | None = None,
     max_rows: int | None = None,
     keep_path: bool = False,
     generator: torch.Generator,
@@ -41,7 +40,6 @@ def langevin(
         noise_std: s, unit of x; by default sqrt(2 a), the only choice that samples p. Less noise samples a colder
             density, about exp(-(2 a / s^2) E): the usual shortcut for images, where a = 1 and s = 0.01.
         max_grad_norm: gradients of a chain with a larger norm are scaled down to it. Changes the law.
-        bounds: states are clamped to (low, high) after each step. Changes the law.
         max_rows: chains whose gradient is taken at once, where the energy ``can_select`` them; by default 2,500 on a
             CPU, where the activations of a small net then stay in its cache, and all elsewhere. Same law.
         keep_path: return every state visited.
@@ -88,8 +86,6 @@ def langevin(
                 grad = grad * scale
             noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
             x = x - step_size * grad + noise_std * noise
-            if bounds is not None:
-                x = x.clamp(*bounds)
             if keep_path:
                 path.append(x)
         with torch.no_grad():

@@ -40,11 +40,11 @@ def resampling(
         ValueError: the rows do not make whole groups, or ``log_q`` has another shape.
         FloatingPointError: an energy is NaN or minus infinity, or a whole group has energy plus infinity.
 
-    >>> generator = torch.Generator().manual_seed(0)
-    >>> x0 = torch.randn(6, 2, generator=generator)
-    >>> kept = resampling(lambda x: x.square().sum(dim=1), x0, group_size=3, generator=generator)
-    >>> kept.x.shape, bool(((kept.info["ess"] >= 1) & (kept.info["ess"] <= 3)).all())
-    (torch.Size([2, 2]), True)
+    >>> x0 = torch.tensor([[0], [1]]).repeat(3, 1)  # three groups of two, uniform: q = 1/2 each
+    >>> draws = {"log_q": torch.full((6,), 0.5).log(), "generator": torch.Generator().manual_seed(0)}
+    >>> kept = resampling(lambda x: x[:, 0].float(), x0, group_size=2, **draws)
+    >>> kept.x.shape, kept.info["log_mean_weight"].exp()  # Z = e^0 + e^-1
+    (torch.Size([3, 1]), tensor([1.3679, 1.3679, 1.3679]))
     """
     check_generator(generator, x0)
     m = len(x0)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 
 from ebm_course.core import Conditioned
 from ebm_course.energies.potts import Potts
@@ -178,12 +178,12 @@ def test_a_short_list_of_all_values_is_the_whole_attack() -> None:
     assert_same(attack(propose=partial(by_short_list, n_candidates=V)), attack())
 
 
-class Largest(TorchDispatchMode):
+class Largest(TorchFunctionMode):
     """Notes the most numbers that any tensor made inside has."""
 
     n = 0
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         for t in out if isinstance(out, tuple | list) else [out]:
             if isinstance(t, Tensor):
