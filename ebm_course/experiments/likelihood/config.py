@@ -54,7 +54,7 @@ COMPARED: tuple[tuple[str, str, Direction, str], ...] = (
 
 
 def claims() -> tuple[Claim, ...]:
-    """The expectations on every data set, each a difference in KL after the last update; the exact KL is the control."""
+    """The expectations on every data set, each a difference in KL after the last update; control: the exact KL."""
     found = []
     for data in DATA:
         for way, other, better, words in COMPARED:
