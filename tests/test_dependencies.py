@@ -14,11 +14,11 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 # A module may import what stands in a lower layer, and its own part.
 LAYERS = [
-    ("core", "batch", "checks", "runtime", "files"),
-    ("tasks", "energies", "samplers", "objectives", "metrics", "training", "figures"),
+    ("core", "batch", "checks", "runtime", "origin", "storage", "files"),
+    ("tasks", "energies", "samplers", "objectives", "metrics", "training", "figures", "results"),
     ("recipes",),
-    ("results", "widgets"),
-    ("commands",),
+    ("experiments",),
+    ("widgets", "commands"),
     ("__main__",),
 ]
 LAYER = {part: i for i, layer in enumerate(LAYERS) for part in layer}
@@ -68,9 +68,53 @@ def dependency_faults(tree: ast.AST, path: Path) -> list[str]:
             faults.append(f"{part} imports {name}")
         if other in LAYER and LAYER[part] == 0 and LAYER[other] > 0:
             faults.append(f"{part} imports {name}")
+    faults += experiment_faults(tree, path)
     if part == "figures":
         faults += [f"figures know no torch: {name}" for name in imports(tree, path) if name.split(".")[0] == "torch"]
     return faults
+
+
+def experiment_faults(tree: ast.AST, path: Path) -> list[str]:
+    """The engine knows no recipe and no experiment; an experiment knows no other."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    if parts[0] != "experiments":
+        return []
+    faults = []
+    for name in imports(tree, path):
+        other = name.split(".")[1:]
+        in_a_room = len(other) > 1 and (PACKAGE / other[0] / other[1]).is_dir()
+        if len(parts) == 2 and other[:1] in (["recipes"], ["experiments"]) and in_a_room:
+            faults.append(f"the engine imports {name}")
+        if len(parts) > 2 and other[:1] == ["experiments"] and in_a_room and other[1] != parts[1]:
+            faults.append(f"experiment {parts[1]} imports {name}")
+    return faults
+
+
+def import_graph(sources: dict[str, ast.AST]) -> dict[str, set[str]]:
+    """Module of the package -> modules of it that it imports anywhere, for type checking too."""
+    return {
+        name: {
+            module
+            for found in imports(tree, PACKAGE.parent / Path(*name.split(".")).with_suffix(".py"))
+            for module in (found, found.rpartition(".")[0])
+            if module in sources and module != name
+        }
+        for name, tree in sources.items()
+    }
+
+
+def circles(graph: dict[str, set[str]]) -> list[str]:
+    """Modules that can be reached from themselves."""
+    found = []
+    for start in graph:
+        seen, ahead = set(), list(graph[start])
+        while ahead:
+            name = ahead.pop()
+            if name not in seen:
+                seen.add(name)
+                ahead += graph[name]
+        found += [start] if start in seen else []
+    return found
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[str, str, ast.Call]]:
@@ -109,6 +153,8 @@ def call_faults(tree: ast.AST, path: Path) -> list[str]:
 
 def other_faults(tree: ast.Module, path: Path, text: str) -> list[str]:
     part, faults = part_of(path), []
+    private = re.compile(r"torch(\.\w+)*\._")
+    faults += [f"{name} is private to torch" for name in imports(tree, path) if private.match(name)]
     faults += [f"{name} is a pickle" for name in imports(tree, path) if name.split(".")[0] in PICKLES]
     if part != "runtime" and any(name.startswith("os.environ") for name in attributes(tree)):
         faults.append("only runtime reads the environment")
@@ -150,6 +196,26 @@ def test_a_source_keeps_the_rules(path: Path) -> None:
     assert not faults, "\n".join(faults)
 
 
+def test_no_module_imports_itself_by_a_detour() -> None:
+    sources = {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): ast.parse(path.read_text(encoding="utf-8"))
+        for path in SOURCES
+        if path.name != "__init__.py"
+    }
+    assert circles(import_graph(sources)) == []
+
+
+def test_a_circle_is_seen_where_an_import_is_for_type_checking_only() -> None:
+    texts = {
+        "ebm_course.a": "from ebm_course.b import f",
+        "ebm_course.b": "from ebm_course import c",
+        "ebm_course.c": "if TYPE_CHECKING:\n    from ebm_course.a import g",
+        "ebm_course.d": "from ebm_course.a import f",
+    }
+    found = circles(import_graph({name: ast.parse(text) for name, text in texts.items()}))
+    assert found == ["ebm_course.a", "ebm_course.b", "ebm_course.c"]
+
+
 def test_the_package_holds_no_pickle() -> None:
     kinds = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"}
     assert [p.name for p in PACKAGE.rglob("*") if p.suffix in kinds] == []
@@ -162,8 +228,14 @@ def test_the_package_holds_no_pickle() -> None:
         ("samplers/a.py", "from ..objectives import nce"),
         ("samplers/a.py", "def f():\n    import ebm_course.recipes.likelihood.potts"),
         ("core.py", "from ebm_course import training"),
-        ("recipes/a.py", "from ebm_course.results.ledger import read"),
+        ("energies/a.py", "from ebm_course.results.ledger import read"),
         ("results/a.py", "from ebm_course.commands.choices import preset"),
+        ("results/a.py", "from ebm_course.recipes.shared import Fitted"),
+        ("recipes/a.py", "from ebm_course.experiments.variants import Variant"),
+        ("experiments/a.py", "from ebm_course.recipes.sequences.adversarial import fit"),
+        ("experiments/a.py", "from ebm_course.experiments.speed.config import Config"),
+        ("experiments/speed/a.py", "from ebm_course.experiments.sequences.config import Config"),
+        ("experiments/speed/a.py", "if TYPE_CHECKING:\n    from ebm_course.experiments.likelihood import config"),
         ("figures/a.py", "import torch"),
         ("figures/a.py", "from torch import Tensor"),
     ],
@@ -180,6 +252,10 @@ def test_a_forbidden_import_is_seen(place: str, line: str) -> None:
         ("recipes/a.py", "from ebm_course.training.fit import fit\nfrom ebm_course.recipes.b import g"),
         ("files.py", "from ebm_course.runtime import data_folder"),
         ("__main__.py", "from ebm_course import files, recipes, results"),
+        ("recipes/a.py", "from ebm_course.results.findings import Claim"),
+        ("experiments/a.py", "from ebm_course.recipes.shared import Fit"),
+        ("experiments/speed/a.py", "from ebm_course.experiments.stages import Stage"),
+        ("experiments/speed/a.py", "from ebm_course.experiments.speed.config import Config"),
         ("objectives/a.py", "import torch"),
     ],
 )
@@ -220,6 +296,8 @@ def test_a_forbidden_call_is_seen(place: str, line: str, n: int) -> None:
     "line, n",
     [
         ("import pickle", 1),
+        ("from torch.utils._pytree import tree_leaves", 1),
+        ("import torch._dynamo", 1),
         ("from joblib import dump", 1),
         ("import os\nos.environ['A']", 1),
         ("import os\nos.getenv('A')", 1),

@@ -108,7 +108,7 @@ def _value(change: str, text: str, hint: Any, named: Mapping[str, Any]) -> Any:
 
 
 def _name(hint: Any) -> str:
-    return str(hint) if typing.get_args(hint) else getattr(hint, "__name__", str(hint))
+    return hint.__name__ if isinstance(hint, type) else str(hint)
 
 
 def _one_of(name: str, known: Sequence[str], kind: str) -> str:

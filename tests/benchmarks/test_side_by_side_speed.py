@@ -64,7 +64,7 @@ def test_runs_side_by_side_against_one_after_another(
 
     def one_after_another() -> None:
         for seed in range(N_RUNS):
-            adversarial.fit_energy(config, setup(seed, quiet=True), progress=False, **nets)
+            adversarial.fit(config, setup(seed, quiet=True), progress=False, **nets)
         finish()
 
     times_faster(f"{N_RUNS} runs side by side, {kind}: times faster", together, one_after_another, rounds=ROUNDS)

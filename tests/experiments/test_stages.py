@@ -1,60 +1,164 @@
-"""Stages are done once each, whatever happens between them."""
+"""Stages are done once each, whatever happens between them, and say what made them."""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from ebm_course.experiments.stages import Stages
+from ebm_course.experiments import attempts
+from ebm_course.experiments.attempts import ATTEMPTS, attempts_of
+from ebm_course.experiments.stages import RESULT, Results, Stage, run_stages
+from ebm_course.origin import Origin
 from ebm_course.runtime import Run
+from ebm_course.storage import locked
 
-PLAN = {"first": 1.0, "second": 2.0}
-
-
-def stages(folder: Path, config: object = None) -> Stages:
-    return Stages(folder, PLAN, config=config or {"a": 1}, run=Run(torch.device("cpu"), 0), progress=False)
+ORIGIN = Origin("experiments.fake", {"a": 1, "b": 2}, 0)
+RUN = Run(torch.device("cpu"), 0)
 
 
-def test_a_stage_that_is_done_is_read_and_not_done_again(tmp_path: Path) -> None:
-    calls = []
+def run(stages: Sequence[Stage], folder: Path, origin: Origin = ORIGIN) -> Results:
+    return run_stages(stages, folder, origin=origin, run=RUN, progress=False)
 
-    def work(folder: Path) -> dict[str, object]:
-        calls.append(folder.name)
-        return {"values": (1.5, None)}
 
-    assert stages(tmp_path).do("first", work) == {"values": [1.5, None]}
-    assert stages(tmp_path).do("first", work) == {"values": [1.5, None]}
-    assert calls == ["first"]
+def noting(calls: list[str], result: Any = 1) -> Callable[[Path, Results], Any]:
+    def work(folder: Path, results: Results) -> Any:
+        calls.append(f"{folder.name} after {', '.join(results) or 'nothing'}")
+        return result
+
+    return work
+
+
+def killed(folder: Path, results: Results) -> None:
+    raise KeyboardInterrupt
+
+
+def test_stages_are_done_in_order_once_and_see_the_results_before_them(tmp_path: Path) -> None:
+    calls: list[str] = []
+    stages = [Stage("one", noting(calls, {"values": (1.5, None)})), Stage("two", noting(calls))]
+    first, second = run(stages, tmp_path), run(stages, tmp_path)
+    assert calls == ["one after nothing", "two after one"]
+    assert dict(first) == dict(second) == {"one": {"values": [1.5, None]}, "two": 1}
 
 
 def test_a_killed_stage_is_done_again_and_its_lost_seconds_count(tmp_path: Path) -> None:
-    def killed(folder: Path) -> None:
-        raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        stages(tmp_path).do("first", killed)
-    lost = float((tmp_path / "first" / "seconds.json").read_text())
-    again = stages(tmp_path)
-    assert again.do("first", lambda _: 3) == 3
-    assert again.seconds("first") > lost > 0
-    assert again.seconds("second") == 0 and again.seconds() == again.seconds("first", "second")
-    assert again.seconds("fir") == 0  # no stage of that name
+        run([Stage("one", killed)], tmp_path)
+    (lost,) = attempts_of(tmp_path / "one" / ATTEMPTS)
+    results = run([Stage("one", lambda folder, _: 3), Stage("two", lambda folder, _: 4)], tmp_path)
+    assert results.attempts("one")[0] == lost and len(results.attempts("one")) == 2
+    assert results.seconds("one") > lost.seconds > 0
+    assert results.seconds() == pytest.approx(results.seconds("one") + results.seconds("two"))
 
 
-def test_another_configuration_is_refused_by_the_name_of_what_differs(tmp_path: Path) -> None:
-    stages(tmp_path, {"a": 1, "b": 2})
-    with pytest.raises(ValueError, match="another b:"):
-        stages(tmp_path, {"a": 1, "b": 3})
+@pytest.mark.slow
+def test_the_seconds_of_a_stage_survive_sigkill(tmp_path: Path) -> None:
+    script = tmp_path / "work.py"
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            import time
+            from pathlib import Path
+
+            import torch
+
+            from ebm_course.experiments import attempts
+            from ebm_course.experiments.stages import Stage, run_stages
+            from ebm_course.origin import Origin
+            from ebm_course.runtime import Run
+
+            attempts.EVERY = 0.2
+            stage = Stage("one", lambda folder, results: time.sleep(60))
+            options = {{"origin": Origin("experiments.fake", {{"a": 1, "b": 2}}, 0), "progress": False}}
+            run_stages([stage], Path({str(tmp_path / "work")!r}), run=Run(torch.device("cpu"), 0), **options)
+            """
+        )
+    )
+    process = subprocess.Popen([sys.executable, str(script)])
+    file = tmp_path / "work" / "one" / ATTEMPTS
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (file.is_file() and attempts_of(file)[0].seconds > 0.5):
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    (lost,) = attempts_of(file)
+    assert lost.seconds > 0.5 and lost.commit and "cpu" in lost.hardware
+    results = run([Stage("one", lambda folder, _: 3)], tmp_path / "work")  # the system has taken the lock back
+    assert results.attempts("one")[0] == lost and results.seconds("one") > lost.seconds
+
+
+@pytest.mark.parametrize(
+    "other, message",
+    [
+        (replace(ORIGIN, config={"a": 1, "b": 3}), "config.shared.b: 2, expected 3"),
+        (replace(ORIGIN, seed=4), "seed: 0, expected 4"),
+        (replace(ORIGIN, version="99.0"), "version: .*, expected '99.0'"),
+        (replace(ORIGIN, recipe="experiments.other"), "recipe: 'experiments.fake', expected"),
+    ],
+)
+def test_what_another_origin_has_made_is_refused_before_any_work(other: Origin, message: str, tmp_path: Path) -> None:
+    run([Stage("two", lambda folder, _: 1)], tmp_path)
+    calls: list[str] = []
+    with pytest.raises(ValueError, match=message):
+        run([Stage("one", noting(calls)), Stage("two", noting(calls))], tmp_path, other)
+    assert not calls
+
+
+def test_a_stage_of_another_variant_is_refused_and_others_may_be_added(tmp_path: Path) -> None:
+    run([Stage("one", lambda folder, _: 1, of={"rate": 0.1})], tmp_path)
+    more = [Stage("zero", lambda folder, _: 0), Stage("one", lambda folder, _: 2, of={"rate": 0.1})]
+    assert dict(run(more, tmp_path)) == {"zero": 0, "one": 1}
+    with pytest.raises(ValueError, match=r"config\.of\.rate: 0\.1, expected 0\.2"):
+        run([Stage("one", lambda folder, _: 1, of={"rate": 0.2})], tmp_path)
+
+
+def test_a_damaged_result_is_named_and_not_read(tmp_path: Path) -> None:
+    run([Stage("one", lambda folder, _: 0.25)], tmp_path)
+    file = tmp_path / "one" / RESULT
+    file.write_text(file.read_text().replace("0.25", "0.75"))
+    with pytest.raises(ValueError, match=r"one.result\.json .*another SHA-256"):
+        run([Stage("one", lambda folder, _: 1)], tmp_path)
+    file.write_text("")
+    with pytest.raises(ValueError, match=r"one.result\.json \(0 bytes\) is cut short"):
+        run([Stage("one", lambda folder, _: 1)], tmp_path)
+
+
+def test_a_folder_in_which_another_run_works_is_refused(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(BlockingIOError, match="is in use by another run"):
+        run([Stage("one", lambda folder, _: 1)], tmp_path)
+    assert dict(run([Stage("one", lambda folder, _: 1)], tmp_path)) == {"one": 1}
 
 
 def test_a_result_that_is_not_finite_is_not_stored(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
-        stages(tmp_path).do("first", lambda _: float("nan"))
-    assert stages(tmp_path).do("first", lambda _: 1.0) == 1.0
+        run([Stage("one", lambda folder, _: float("nan"))], tmp_path)
+    assert dict(run([Stage("one", lambda folder, _: 1.0)], tmp_path)) == {"one": 1.0}
 
 
-def test_a_stage_outside_the_plan_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(KeyError, match="third"):
-        stages(tmp_path).do("third", lambda _: 1)
+def test_two_stages_of_one_name_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected each once"):
+        run([Stage("one", killed), Stage("one", killed)], tmp_path)
+
+
+def test_time_is_noted_while_a_stage_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "EVERY", 0.01)
+    seen: list[float] = []
+
+    def work(folder: Path, results: Results) -> int:
+        for _ in range(20):
+            time.sleep(0.02)
+            seen.append(attempts_of(folder / ATTEMPTS)[-1].seconds)
+        return 1
+
+    run([Stage("one", work)], tmp_path)
+    assert seen[-1] > 0.1 and seen == sorted(seen)

@@ -99,7 +99,7 @@ def test_two_processes_of_which_one_was_killed_go_on_and_end_with_the_weights_of
 @pytest.mark.slow
 def test_the_command_line_in_two_processes_writes_one_checkpoint(tmp_path: Path) -> None:
     out = tmp_path / "lm.safetensors"
-    command = ["-m", "ebm_course", "train", "language_model", "--preset", "smoke", "--out", out]
+    command = ["-m", "ebm_course", "train", "sequences.language_model", "--preset", "smoke", "--out", out]
     done = start(*LAUNCH, *command)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("2 processes") == 1 and done.stdout.count(str(out)) == 1

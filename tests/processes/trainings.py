@@ -22,20 +22,20 @@ from ebm_course.runtime import Run, setup
 EPOCHS = 4
 LM = replace(language_model.SMOKE, n_epochs=EPOCHS)
 TRANSFORMER = replace(LM, n_heads=2, warm_up=0.2, decay=True)
-RESIDUAL = replace(residual_nce.SMOKE, n_epochs=EPOCHS, l2=0.01)
-PRINTED = replace(adversarial.SMOKE, n_epochs=EPOCHS)
+RESIDUAL = replace(residual_nce.SMOKE, n_digits=1, n_epochs=EPOCHS, l2=0.01)
+PRINTED = replace(adversarial.SMOKE, n_digits=1, n_epochs=EPOCHS)
 GROWN = replace(PRINTED, grow_every=2, grow_above=0.5, include_current=True, objective=logistic, l2=0.01)
 
 
 def train_all(run: Run) -> tuple[dict[str, nn.Module], dict[str, list[dict[str, float]]]]:
     """Trained modules and rows of the log by name; each recipe starts from what the ones before it made."""
     torch.manual_seed(run.seed)
-    noise, noise_rows, _ = language_model.fit_model(LM, run, progress=False)
-    pretrained, rows, _ = language_model.fit_model(TRANSFORMER, run, progress=False)
+    noise, noise_rows, _ = language_model.fit(LM, run, progress=False)
+    pretrained, rows, _ = language_model.fit(TRANSFORMER, run, progress=False)
     nets: dict[str, Any] = {"pretrained": pretrained, "noise": noise}
-    residual, residual_rows = residual_nce.fit_energy(RESIDUAL, run, **nets, progress=False)
-    grown, grown_rows = adversarial.fit_energy(GROWN, run, **nets, progress=False)
-    printed, printed_rows = adversarial.fit_energy(PRINTED, run, **nets, progress=False)
+    residual, residual_rows, _ = residual_nce.fit(RESIDUAL, run, **nets, progress=False)
+    grown, grown_rows, _ = adversarial.fit(GROWN, run, **nets, progress=False)
+    printed, printed_rows, _ = adversarial.fit(PRINTED, run, **nets, progress=False)
     logs = {"lstm": noise_rows, "transformer": rows, "residual": residual_rows}
     modules = {"lstm": noise, "transformer": pretrained, "residual": residual, "grown": grown, "printed": printed}
     return modules, logs | {"grown": grown_rows, "printed": printed_rows}
@@ -49,13 +49,26 @@ def parameters(modules: dict[str, nn.Module]) -> dict[str, Tensor]:
 def resumed_equals_straight(run: Run, folder: Path) -> bool:
     """Whether training in two sittings, the second from what the first saved, gives the weights of one, bit for bit."""
 
-    def weights(n_epochs: int, where: Path | None) -> dict[str, Tensor]:
+    def weights(where: Path | None) -> dict[str, Tensor]:
         torch.manual_seed(run.seed)
-        config = replace(LM, n_epochs=n_epochs, keep_best=False)
-        return language_model.fit_model(config, run, folder=where, progress=False)[0].state_dict()
+        config = replace(LM, n_epochs=3, keep_best=False)
+        return language_model.fit(config, run, folder=where, progress=False).module.state_dict()
 
-    weights(1, folder)
-    again, straight = weights(3, folder), weights(3, None)
+    update, calls = language_model.update, iter(range(3))
+
+    def dying(*args: Any, **rest: Any) -> Any:
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return update(*args, **rest)
+
+    language_model.update = dying  # in the second of three epochs, on every process
+    try:
+        weights(folder)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        language_model.update = update
+    again, straight = weights(folder), weights(None)
     return all(torch.equal(again[name], straight[name]) for name in straight)
 
 
@@ -63,9 +76,10 @@ def blind_process_is_refused(run: Run, folder: Path) -> bool:
     """Whether training stops where each process looks into a folder of its own and only the main one finds a state."""
     torch.manual_seed(run.seed)
     mine = folder / str(run.rank)
-    language_model.fit_model(replace(LM, n_epochs=1), run, folder=mine, progress=False)
+    config = replace(LM, n_epochs=1)
+    language_model.fit(config, run, folder=mine, progress=False)
     try:
-        language_model.fit_model(LM, run, folder=mine, progress=False)
+        language_model.fit(config, run, folder=mine, progress=False)
     except ValueError as error:
         return "at the updates [2, 0]: expected one folder that all of them see" in str(error)
     return run.n_processes == 1

@@ -192,7 +192,8 @@ def _check(config: Config, runs: Sequence[Run]) -> None:
             f"runs train side by side on one device in one process: got {len(runs)} runs on {devices}, of up to "
             f"{most} processes. Give every process runs of its own."
         )
-    if getattr(config.propose, "func", config.propose) is by_short_list:
+    propose = config.propose.func if isinstance(config.propose, partial) else config.propose
+    if propose is by_short_list:
         raise ValueError(
             "by_short_list reads one table of embeddings for all chains, and every run has its own: expected "
             "by_saliency or by_gain. Train such runs one after another."

@@ -12,14 +12,22 @@ from ebm_course.core import Batch, Negatives
 from ebm_course.energies.potts import Potts
 from ebm_course.metrics.density import density_distance
 from ebm_course.objectives.contrastive import contrastive
-from ebm_course.recipes.likelihood.potts import NOTEBOOK, SMOKE, make_exact_step, make_step
+from ebm_course.recipes.likelihood import chains, exact, potts
+from ebm_course.recipes.likelihood.chains import make_step
+from ebm_course.recipes.likelihood.potts import NOTEBOOK, SMOKE
+from ebm_course.recipes.likelihood.ways import (
+    contrastive_divergence,
+    exact_gradient,
+    noise_contrastive,
+    persistent_chains,
+)
 from ebm_course.runtime import setup
 from ebm_course.samplers.gibbs import gibbs
 from ebm_course.samplers.langevin import langevin
 from ebm_course.samplers.replay_buffer import ReplayBuffer
 
 SMALL = replace(NOTEBOOK, length=3, n_train=2_000, n_valid=200, n_steps=150, validate_every=150, rate=0.05)
-EXACT, CD, PCD = (replace(SMALL, n_sampler_steps=0), replace(SMALL, persistent=False), SMALL)
+WAYS = {"exact": exact_gradient, "cd": contrastive_divergence, "pcd": persistent_chains}
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -35,7 +43,7 @@ def model() -> Potts:
     return Potts.random(3, 3, generator=generator(1)).double()
 
 
-def exact_gradient(model: Potts, x: torch.Tensor) -> torch.Tensor:
+def likelihood_gradient(model: Potts, x: torch.Tensor) -> torch.Tensor:
     return flat(torch.autograd.grad(-model.log_prob(x).mean(), list(model.parameters())))
 
 
@@ -44,7 +52,7 @@ def test_equation_3_gives_the_gradient_of_the_likelihood(model):
     p, e = model.probabilities().detach(), model(model.states())
     two_terms = model(x).mean() - (p * e).sum()  # down on data, up on the model's own states
     by_equation_3 = flat(torch.autograd.grad(two_terms, list(model.parameters())))
-    torch.testing.assert_close(by_equation_3, exact_gradient(model, x))
+    torch.testing.assert_close(by_equation_3, likelihood_gradient(model, x))
 
 
 def test_equation_3_agrees_with_finite_differences(model):
@@ -58,7 +66,7 @@ def test_equation_3_agrees_with_finite_differences(model):
                     nll.append(-model.log_prob(x).mean().item())
                     p.view(-1)[k] -= shift
                 slopes.append((nll[0] - nll[1]) / (2 * step))
-    torch.testing.assert_close(exact_gradient(model, x), torch.tensor(slopes).double(), atol=1e-8, rtol=1e-6)
+    torch.testing.assert_close(likelihood_gradient(model, x), torch.tensor(slopes).double(), atol=1e-8, rtol=1e-6)
 
 
 def test_the_step_with_exact_draws_has_the_exact_gradient_on_average(model):
@@ -66,12 +74,12 @@ def test_the_step_with_exact_draws_has_the_exact_gradient_on_average(model):
     negatives = model.sample(n, generator=generator(2))
     loss = contrastive(model(x), model(negatives))
     found = flat(torch.autograd.grad(loss.value, list(model.parameters())))
-    # a parameter's feature is on (-1) or off (0) in each draw; exact_gradient holds its mean
-    share = (exact_gradient(model, x) - flat(torch.autograd.grad(model(x).mean(), list(model.parameters())))).clamp(
-        0, 1
-    )
+    # a parameter's feature is on (-1) or off (0) in each draw; likelihood_gradient holds its mean
+    share = (
+        likelihood_gradient(model, x) - flat(torch.autograd.grad(model(x).mean(), list(model.parameters())))
+    ).clamp(0, 1)
     standard_error = (share * (1 - share) / n).sqrt()
-    assert ((found - exact_gradient(model, x)).abs() <= 5 * standard_error + 1e-12).all()
+    assert ((found - likelihood_gradient(model, x)).abs() <= 5 * standard_error + 1e-12).all()
 
 
 def test_one_update_of_cd_by_hand(model):
@@ -118,19 +126,63 @@ def test_restarted_chains_begin_at_fresh_states(model):
 
 def test_the_exact_step_descends_the_likelihood(model):
     x = Batch(Potts.random(3, 3, generator=generator(5)).sample(300, generator=generator()))
-    step = make_exact_step(model, torch.optim.SGD(model.parameters(), lr=0.2))
+    step = exact.make_step(model, torch.optim.SGD(model.parameters(), lr=0.2), model.log_z)
     losses = [step(x, generator())["loss"].item() for _ in range(30)]
     assert losses == sorted(losses, reverse=True)
 
 
-@pytest.mark.parametrize("config", [EXACT, CD, PCD], ids=["exact", "cd", "pcd"])
-def test_training_recovers_the_probabilities_of_the_model_behind_the_data(config):
-    result = likelihood.run(config, setup(0, device="cpu", quiet=True), progress=False)
-    p = result.truth.probabilities().detach()
+@pytest.mark.parametrize("way", WAYS)
+def test_training_recovers_the_probabilities_of_the_model_behind_the_data(way):
+    run = setup(0, device="cpu", quiet=True)
+    config = replace(SMALL, way=WAYS[way])
+    model, rows, _ = potts.fit(config, run, progress=False)
+    p = potts.random_potts(config, run)
     start = density_distance(p, torch.full_like(p, 1 / len(p)))
-    assert result.scores["kl"] < 0.05 * start["kl"]
-    assert result.scores["total_variation"] < 0.2 * start["total_variation"]
-    assert result.rows[-1]["valid_nll"] == pytest.approx(result.scores["nll"])
+    assert rows[-1]["valid_kl"] < 0.05 * start["kl"]
+    assert rows[-1]["valid_total_variation"] < 0.2 * start["total_variation"]
+    found = density_distance(p, model.probabilities().detach())
+    assert found["kl"] == pytest.approx(rows[-1]["valid_kl"], rel=1e-5)
+
+
+def test_noise_contrast_learns_the_level_too():
+    run = setup(0, device="cpu", quiet=True)
+    config = replace(SMALL, way=noise_contrastive, n_train=20_000, n_steps=600, validate_every=600)
+    model, rows, _ = potts.fit(config, run, progress=False)
+    assert rows[-1]["valid_kl"] < 0.1
+    assert abs(model.log_z().item()) < 0.2  # exp(-E) is nearly normalised, from log Z = 3 log 3 at the start
+
+
+def test_the_noise_has_the_frequencies_of_each_position_and_knows_its_own_probability():
+    x = torch.tensor([[0, 1], [0, 2], [0, 1]])
+    noise = potts.independent_positions(x, 3)
+    states = torch.cartesian_prod(torch.arange(3), torch.arange(3))
+    p = noise.log_prob(states).exp()
+    assert p.sum() == pytest.approx(1.0)
+    assert p[1].item() == pytest.approx(4 / 6 * 3 / 6)  # one count is added to each value
+    drawn = noise.draw(60_000, generator())
+    shares = torch.bincount(drawn[:, 0] * 3 + drawn[:, 1], minlength=9) / 60_000
+    assert ((shares - p).abs() <= 5 * (p * (1 - p) / 60_000).sqrt()).all()
+
+
+def test_the_law_of_chapter_2_is_what_its_words_say():
+    p = potts.two_words(replace(NOTEBOOK, length=6), setup(0, device="cpu", quiet=True))
+    assert p[0].item() == pytest.approx(0.8 * 0.95**6 + 0.2 * 0.025**6) and p.sum().item() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("way", [exact_gradient, contrastive_divergence, persistent_chains, noise_contrastive])
+def test_evaluations_are_the_rows_that_the_energy_is_asked_for(way, monkeypatch):
+    rows, forward = [], Potts.forward
+
+    def counted(self, x):
+        rows.append(len(x))
+        return forward(self, x)
+
+    monkeypatch.setattr(Potts, "forward", counted)
+    monkeypatch.setattr(potts, "scores", lambda *_: {"nll": 0.0})
+    config = replace(SMOKE, way=way)
+    log = potts.fit(config, setup(0, device="cpu", quiet=True), progress=False).rows
+    summed = config.n_steps * config.n_values**config.length if way is exact_gradient else 0  # log Z by tables
+    assert log[-1]["valid_evaluations"] == sum(rows) + summed
 
 
 def with_a_well_far_from_the_data() -> tuple[Potts, Potts]:
@@ -228,29 +280,22 @@ def test_langevin_chains_teach_a_gaussian_its_mean_and_width():
 
 
 def test_a_run_that_was_killed_ends_with_the_same_weights(tmp_path, monkeypatch):
-    whole = likelihood.run(SMOKE, setup(0, device="cpu", quiet=True), progress=False).energy.state_dict()
-    calls, update = [], likelihood.update
+    whole = potts.fit(SMOKE, setup(0, device="cpu", quiet=True), progress=False).module.state_dict()
+    calls, update = [], chains.update
 
-    def killed(*arguments):
+    def killed(*arguments, **options):
         calls.append(arguments)
         if len(calls) == 8:
             raise KeyboardInterrupt
-        update(*arguments)
+        return update(*arguments, **options)
 
-    monkeypatch.setattr(likelihood, "update", killed)
+    monkeypatch.setattr(chains, "update", killed)
     with pytest.raises(KeyboardInterrupt):
-        likelihood.run(SMOKE, setup(0, device="cpu", quiet=True), folder=tmp_path, progress=False)
-    resumed = likelihood.run(SMOKE, setup(0, device="cpu", quiet=True), folder=tmp_path, progress=False)
+        potts.fit(SMOKE, setup(0, device="cpu", quiet=True), folder=tmp_path, progress=False)
+    resumed = potts.fit(SMOKE, setup(0, device="cpu", quiet=True), folder=tmp_path, progress=False)
     assert len(calls) == 8 + 5, "it went on from update 5"
-    assert all(torch.equal(whole[name], t) for name, t in resumed.energy.state_dict().items())
-
-
-def test_train_returns_a_model_and_a_note_of_plain_numbers():
-    module, meta = likelihood.train(SMOKE, setup(0, device="cpu", quiet=True), progress=False)
-    assert isinstance(module, Potts)
-    assert set(meta["scores"]) == {"nll", "total_variation", "kl", "reverse_kl"}
-    assert all(math.isfinite(v) for v in meta["scores"].values())
+    assert all(torch.equal(whole[name], t) for name, t in resumed.module.state_dict().items())
 
 
 def test_the_papers_setting_is_small_enough_to_be_exact():
-    assert likelihood.PAPER.n_values**likelihood.PAPER.length <= 2**20
+    assert potts.PAPER.n_values**potts.PAPER.length <= 2**20

@@ -15,16 +15,19 @@ from ebm_course.energies.transformer import Transformer
 from ebm_course.objectives.logistic import logistic
 from ebm_course.recipes.sequences import adversarial as recipe
 from ebm_course.recipes.sequences import language_model
+from ebm_course.recipes.sequences.algorithm_1 import Chains, make_step
+from ebm_course.recipes.sequences.attack_budget import AttackBudget
 from ebm_course.recipes.sequences.curves import attack_curve
-from ebm_course.recipes.sequences.parts import adamw, sample_sequences
+from ebm_course.recipes.sequences.parts import sample_sequences
 from ebm_course.runtime import Run
 from ebm_course.samplers.replay_buffer import ReplayBuffer
 from ebm_course.samplers.substitution_proposals import by_gain
 from ebm_course.tasks.arithmetic import Format, arithmetic
 from ebm_course.tasks.arithmetic_score import well_formed
+from ebm_course.training.update import adamw
 
 RUN = Run(torch.device("cpu"), 0)
-CONFIG = replace(recipe.SMOKE, objective=logistic, include_current=True)
+CONFIG = replace(recipe.SMOKE, n_digits=1, objective=logistic, include_current=True)
 ROWS = arithmetic(1, n_train=60, n_valid=2, n_test=2).train.x
 
 
@@ -35,7 +38,8 @@ def net() -> LikelihoodEnergy:
 
 def trained(config: recipe.Config) -> PooledEnergy:
     torch.manual_seed(1)
-    energy, _ = recipe.fit_energy(config, RUN, pretrained=net(), noise=net(), progress=False)
+    energy = recipe.fit(config, RUN, pretrained=net(), noise=net(), progress=False).module
+    assert isinstance(energy, PooledEnergy)
     return energy
 
 
@@ -55,8 +59,10 @@ def attacked(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
 def one_step(buffer: ReplayBuffer | None, config: recipe.Config, draw: Any, seed: int = 0) -> None:
     energy = PooledEnergy(net().net)
     optimizer = adamw(energy, rate=1e-3, weight_decay=0.0, betas=(0.9, 0.95))
-    step = recipe.make_step(energy, optimizer, draw, recipe.AttackBudget(2, 0), config, buffer=buffer)
-    step(Batch(ROWS[:10]), torch.Generator().manual_seed(seed))
+    chains = Chains(draw, config, Run(torch.device("cpu"), seed))
+    chains.buffer = buffer
+    step = make_step(recipe.OneEnergy(energy, optimizer, config), [chains], [AttackBudget(2, 0)])
+    step(Batch(ROWS[:10]), torch.Generator())
 
 
 def test_with_replay_one_chains_go_on_where_the_last_attack_left_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ebm_course.core import Batch
 from ebm_course.recipes.sequences import language_model
+from ebm_course.recipes.sequences.parts import task_for
 from ebm_course.runtime import Run
 
 RUN = Run(torch.device("cpu"), 0)
@@ -27,7 +28,7 @@ def gradient(precision: str) -> tuple[Tensor, Tensor]:
     sgd = torch.optim.SGD(model.parameters(), lr=0.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(sgd, lambda i: 1.0)
     step = language_model.make_step(model, sgd, schedule, clip=CONFIG.clip, precision=precision)
-    log = step(Batch(language_model.task_for(1).train.x[:10]), RUN.generator("step"))
+    log = step(Batch(task_for(1).train.x[:10]), RUN.generator("step"))
     return log["loss"], torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
 
@@ -46,7 +47,7 @@ def test_a_compiled_step_trains_the_same_weights_under_the_same_names() -> None:
     def trained(compiled: bool) -> dict[str, Tensor]:
         torch.manual_seed(0)
         config = replace(CONFIG, compile=compiled, keep_best=False)
-        return language_model.fit_model(config, RUN, progress=False)[0].state_dict()
+        return language_model.fit(config, RUN, progress=False).module.state_dict()
 
     plain, compiled = trained(False), trained(True)
     assert list(compiled) == list(plain) == list(language_model.build(CONFIG).state_dict())

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,11 +18,11 @@ from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEne
 from ebm_course.energies.transformer import Transformer
 from ebm_course.objectives.contrastive import contrastive
 from ebm_course.objectives.logistic import logistic
-from ebm_course.recipes.sequences import adversarial
+from ebm_course.recipes.sequences import adversarial, side_by_side
 from ebm_course.recipes.sequences.adversarial import SMOKE, Config
-from ebm_course.recipes.sequences.parts import task_for
-from ebm_course.recipes.sequences.residual_nce import start_energy
+from ebm_course.recipes.sequences.parts import start_energy, task_for
 from ebm_course.recipes.sequences.side_by_side import attack_each, clip_each, fit_side_by_side
+from ebm_course.recipes.shared import Fitted
 from ebm_course.runtime import Run, setup
 from ebm_course.samplers.substitution_proposals import by_gain, by_short_list
 from ebm_course.tasks.arithmetic import VOCABULARY, Format
@@ -29,7 +30,7 @@ from ebm_course.tasks.arithmetic import VOCABULARY, Format
 SEEDS = (0, 1, 2)
 RUNS = [Run(torch.device("cpu"), seed) for seed in SEEDS]
 V, L = len(VOCABULARY), Format(1).length
-BASE = replace(SMOKE, objective=logistic, n_epochs=4, rate=3e-3)  # 8 updates
+BASE = replace(SMOKE, n_digits=1, objective=logistic, n_epochs=4, rate=3e-3)  # 8 updates
 GROWING = replace(BASE, n_attack_steps=3, grow_every=1, grow_above=0.45)
 CONFIGS: dict[str, Config] = {
     "logistic": BASE,
@@ -63,9 +64,9 @@ def nets(float64: None) -> dict[str, nn.Module]:
     return {"pretrained": LikelihoodEnergy(net), "noise": LSTMLanguageModel(V, width=8)}
 
 
-def alone(config: Config, seed: int, nets: dict) -> tuple[PooledEnergy, list[dict[str, float]]]:
+def alone(config: Config, seed: int, nets: dict) -> Fitted:
     run = setup(seed, device="cpu", quiet=True)
-    return adversarial.fit_energy(config, run, progress=False, **nets)
+    return adversarial.fit(config, run, progress=False, **nets)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -73,8 +74,8 @@ def test_every_member_has_the_weights_and_the_log_of_the_run_alone(name: str, ne
     config = CONFIGS[name]
     together = fit_side_by_side(config, RUNS, progress=False, **nets)
     assert len(together) == len(RUNS)
-    for seed, (energy, rows) in zip(SEEDS, together, strict=True):
-        expected, expected_rows = alone(config, seed, nets)
+    for seed, (energy, rows, _) in zip(SEEDS, together, strict=True):
+        expected, expected_rows, _ = alone(config, seed, nets)
         assert not energy.training and energy.net.causal == expected.net.causal
         for (key, p), q in zip(energy.named_parameters(), expected.parameters(), strict=True):
             torch.testing.assert_close(p, q, rtol=1e-7, atol=1e-9, msg=lambda text, key=key: f"{key}: {text}")
@@ -85,7 +86,7 @@ def test_every_member_has_the_weights_and_the_log_of_the_run_alone(name: str, ne
 def test_by_the_bare_difference_members_equal_the_runs_alone_but_for_their_level(nets: dict) -> None:
     # The gradient of a level, such as the head's bias, is rounding alone, and Adam makes whole steps of it.
     config, x = replace(BASE, objective=contrastive, rate=0.03), task_for(1).train.x
-    for seed, (energy, _) in zip(SEEDS, fit_side_by_side(config, RUNS, progress=False, **nets), strict=True):
+    for seed, (energy, *_) in zip(SEEDS, fit_side_by_side(config, RUNS, progress=False, **nets), strict=True):
         found, expected = energy(x), alone(config, seed, nets)[0](x)
         torch.testing.assert_close(found - found.mean(), expected - expected.mean(), rtol=1e-6, atol=1e-8)
         assert expected.std() > 1e-3  # the tolerance is small beside the differences it compares
@@ -93,7 +94,7 @@ def test_by_the_bare_difference_members_equal_the_runs_alone_but_for_their_level
 
 def test_growing_budgets_of_the_runs_tested_differ_between_runs(nets: dict) -> None:
     together = fit_side_by_side(GROWING, RUNS, progress=False, **nets)
-    steps = {tuple(row["attack_steps"] for row in rows) for _, rows in together}
+    steps = {tuple(row["attack_steps"] for row in rows) for _, rows, _ in together}
     assert len(steps) > 1, "or the test above shows nothing about budgets of unequal length"
 
 
@@ -129,11 +130,22 @@ def test_each_members_gradient_is_clipped_by_its_own_norm() -> None:
             torch.testing.assert_close(p.grad[r], q.grad)
 
 
-def test_a_killed_training_side_by_side_ends_with_the_same_weights(nets: dict, tmp_path: Path) -> None:
-    config = replace(GROWING, replay=0.5, ema=0.8)
+def test_a_killed_training_side_by_side_ends_with_the_same_weights(
+    nets: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, calls, clip = replace(GROWING, replay=0.5, ema=0.8), iter(range(4)), side_by_side.clip_each
     fit = partial(fit_side_by_side, runs=RUNS, progress=False, **nets)
-    fit(replace(config, n_epochs=2), folder=tmp_path)
-    for (one, rows), (two, other) in zip(fit(config, folder=tmp_path), fit(config), strict=True):
+
+    def dying(*args: Any) -> Any:
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return clip(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(side_by_side, "clip_each", dying)  # in the third of four epochs
+        with pytest.raises(KeyboardInterrupt):
+            fit(config, folder=tmp_path)
+    for (one, rows, _), (two, other, _) in zip(fit(config, folder=tmp_path), fit(config), strict=True):
         assert all(torch.equal(p, q) for p, q in zip(one.parameters(), two.parameters(), strict=True))
         assert rows == other
 

@@ -1,0 +1,112 @@
+"""Verdicts on claims: right where the effect is known, rarely false where there is none, and never from one run."""
+
+from __future__ import annotations
+
+import random
+import statistics
+
+import pytest
+from scipy import stats
+
+from ebm_course.experiments.claims import LEVEL, _p_values, judge, judged
+from ebm_course.results.findings import Claim, Entry
+
+
+def claim(name: str = "one", better: str = "higher", smallest: float = 0.1) -> Claim:
+    return Claim(name, "says", f"claims/{name}", better, smallest)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "values, better, verdict",
+    [
+        ([0.30, 0.32, 0.28, 0.31, 0.29], "higher", "holds"),
+        ([0.30, 0.32, 0.28, 0.31, 0.29], "lower", "reverses"),
+        ([0.30, 0.32, 0.28, 0.31, 0.29], "same", "reverses"),
+        ([-0.30, -0.32, -0.28, -0.31, -0.29], "lower", "holds"),
+        ([-0.30, -0.32, -0.28, -0.31, -0.29], "higher", "reverses"),
+        ([0.01, -0.01, 0.02, -0.02, 0.0], "higher", "no effect"),
+        ([0.01, -0.01, 0.02, -0.02, 0.0], "same", "holds"),
+        ([0.05, 0.052, 0.048, 0.051, 0.049], "higher", "no effect"),  # surely above 0, and too small to matter
+        ([0.30, -0.25, 0.6, -0.1, 0.2], "higher", "undecided"),
+        ([0.30], "higher", "undecided"),  # never from one run
+        ([0.30, 0.30, 0.30], "higher", "undecided"),  # runs that cannot differ are no independent runs
+    ],
+)
+def test_a_verdict_follows_from_the_interval_and_the_smallest_effect(
+    values: list[float], better: str, verdict: str
+) -> None:
+    (found,) = judge({claim(better=better): values})
+    assert found.verdict == verdict and found.mean == pytest.approx(statistics.fmean(values))
+    assert found.n_runs == len(values)
+
+
+def test_the_interval_is_students_at_a_level_shared_by_all_claims() -> None:
+    values = [0.30, 0.32, 0.28, 0.31, 0.29]
+    many = {claim(f"claim {k}"): values for k in range(10)}
+    for measured in ({claim(): values}, many):
+        found = judge(measured)[0]
+        expected = stats.ttest_1samp(values, 0.0).confidence_interval(1 - LEVEL / len(measured))
+        assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_more_claims_need_more_evidence() -> None:
+    values = [0.30, 0.1, 0.45, 0.2, 0.15]  # p = 0.018 alone
+    assert judge({claim(): values})[0].verdict == "holds"
+    noise = {claim(f"noise {k}"): [0.5, -0.6, 0.4, -0.3, 0.1] for k in range(9)}
+    assert judge({claim(): values, **noise})[0].verdict == "undecided"
+
+
+def test_claims_decided_clearly_make_room_for_others() -> None:
+    values = [0.30, 0.1, 0.45, 0.2, 0.15]
+    # both hypotheses of a clear "holds" are never rejected together, so its place stays taken (Shaffer)
+    clear = {claim(f"clear {k}"): [0.30, 0.301, 0.299, 0.3, 0.3005] for k in range(9)}
+    assert judge({claim(): values, **clear})[0].verdict == "undecided"
+    small = {claim(f"small {k}"): [0.05, 0.0501, 0.0499, 0.05, 0.05005] for k in range(9)}
+    assert judge({claim(): values, **small})[0].verdict == "holds"  # above 0 and below what matters: both rejected
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.1, "mixed"])
+def test_a_paper_of_ten_claims_has_a_false_verdict_at_most_one_time_in_twenty(mean: float | str) -> None:
+    draw, false, n_papers = random.Random(0), 0, 1_000
+    for _ in range(n_papers):
+        means = [draw.choice([0.0, 0.1, 0.2]) if mean == "mixed" else float(mean) for _ in range(10)]
+        spread = draw.choice([0.02, 0.1, 0.3])
+        rows = {claim(f"{k}"): [draw.gauss(m, spread) for _ in range(6)] for k, m in enumerate(means)}
+        wrong = [
+            found.verdict in (("holds", "reverses") if m == 0 else ("no effect", "reverses"))
+            for found, m in zip(judge(rows), means, strict=True)
+        ]
+        false += any(wrong)
+    error = (LEVEL * (1 - LEVEL) / n_papers) ** 0.5
+    assert false / n_papers <= LEVEL + 2 * error
+
+
+def test_a_known_effect_is_found() -> None:
+    draw = random.Random(1)
+    found = [judge({claim(f"{k}"): [draw.gauss(0.2, 0.03) for _ in range(8)] for k in range(10)}) for _ in range(100)]
+    verdicts = [one.verdict for paper in found for one in paper]
+    assert verdicts.count("holds") > 0.99 * len(verdicts)
+
+
+def test_only_claims_whose_endpoint_was_measured_are_judged() -> None:
+    entries = [Entry.of("claims/one", "A difference.", [0.3, 0.31, 0.29])]
+    assert [found.claim.name for found in judged([claim("two"), claim("one")], entries)] == ["one"]
+
+
+@pytest.mark.parametrize("smallest", [0.0, -0.1, float("nan"), float("inf")])
+def test_a_claim_names_a_smallest_effect_above_zero(smallest: float) -> None:
+    with pytest.raises(ValueError, match="smallest difference that matters: expected a number above 0"):
+        claim(smallest=smallest)
+
+
+def test_the_p_values_are_those_of_scipys_t_tests() -> None:
+    draw = random.Random(3)
+    for _ in range(20):
+        values, delta = [draw.gauss(0.05, 0.1) for _ in range(5)], 0.1
+        found = _p_values(claim(smallest=delta), values)
+        assert found["difference"] == pytest.approx(stats.ttest_1samp(values, 0.0).pvalue)
+        sides = [
+            stats.ttest_1samp(values, border, alternative=side).pvalue
+            for border, side in ((delta, "less"), (-delta, "greater"))
+        ]
+        assert found["equivalence"] == pytest.approx(max(sides))
