@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
 
 import pytest
 import torch
-
-from ebm_course import __main__ as program
-from ebm_course import files, recipes
-from ebm_course.files import load_checkpoint
-
-STUB = """
-from dataclasses import dataclass
-from typing import Literal
-
-import torch
 from torch import nn
 
-from ebm_course.runtime import SINGLE_PROCESS  # a dataclass as well, and no preset
+from ebm_course import __main__ as program
+from ebm_course import files
+from ebm_course.commands import choices
+from ebm_course.files import load_checkpoint
+from ebm_course.recipes.shared import Fitted
+
+SEEN: list[Any] = []
 
 
 @dataclass(frozen=True)
 class Config:
+    """Of the recipe below."""
+
     n_steps: int = 3
     rate: float = 0.5
     patience: int | None = None
@@ -32,38 +35,42 @@ class Config:
     name: str = "net"
     head: type = nn.Linear
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.n_steps < 0:
             raise ValueError(f"n_steps is 0 or larger, got {self.n_steps}")
 
 
-PAPER, NOTEBOOK, SMOKE = Config(100), Config(10), Config(head=nn.Bilinear)
-LONG_BASELINE = Config(1000)
-
-
-def train(config, run, *, folder=None, progress=True):
+def fit(config: Config, run: Any, *, folder: Path | None = None, progress: bool = True) -> Fitted:
+    """A recipe that draws its weights."""
+    SEEN.append((config, run.seed, str(folder), progress))
     torch.manual_seed(run.seed)
-    return nn.Linear(2, 1), {"score": 0.5, "seen": [repr(config), run.seed, str(folder), progress]}
-"""
+    return Fitted(nn.Linear(2, 1), [{"step": 1.0, "score": 0.5}])
+
+
+PRESETS = {
+    "paper": Config(100),
+    "notebook": Config(10),
+    "smoke": Config(head=nn.Bilinear),
+    "long-baseline": Config(1000),
+}
 
 
 @pytest.fixture(autouse=True)
-def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of recipes with one recipe and one helper beside it, and none of the course's own, nor its weights."""
+def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One recipe, and none of the course's own, nor its weights."""
     monkeypatch.setattr(files, "CHECKPOINTS", tmp_path / "checkpoints")
-    folder = tmp_path / "recipes"
-    folder.mkdir()
-    (folder / "stub_recipe.py").write_text(STUB)
-    (folder / "stub_parts.py").write_text("x = 1\n")
-    (folder / "_private.py").write_text("raise RuntimeError('must not be imported')\n")
-    monkeypatch.setattr(recipes, "__path__", [str(folder)])
+    original, recipe = choices.recipe, SimpleNamespace(PRESETS=PRESETS, fit=fit)
+    monkeypatch.setattr(choices, "RECIPES", ("stub.recipe",))
+    monkeypatch.setattr(
+        choices, "recipe", lambda name: recipe if name.replace("/", ".") == "stub.recipe" else original(name)
+    )
     for name in ("EBM_COURSE_DATA", "EBM_COURSE_DEVICE"):
         monkeypatch.delenv(name, raising=False)
-    return folder
+    SEEN.clear()
 
 
 def train(*arguments: str, out: Path) -> dict:
-    assert program.main(["train", "stub_recipe", "--out", str(out), *arguments]) == 0
+    assert program.main(["train", "stub.recipe", "--out", str(out), *arguments]) == 0
     return load_checkpoint(out)[1]
 
 
@@ -80,10 +87,11 @@ def test_train_writes_the_checkpoint_with_all_that_makes_it_again(
     out = tmp_path / "stub.safetensors"
     meta = train("--preset", "smoke", "--seed", "4", "--set", "rate=2", "--quiet", "--folder", "here", out=out)
     assert meta["config"]["rate"] == 2.0
-    assert meta["seen"] == [meta["seen"][0], 4, "here", False]
-    assert meta["score"] == 0.5
-    assert meta["config"]["head"] == "Bilinear"
-    command = "python -m ebm_course train stub_recipe --preset smoke --seed 4 --set rate=2 --out stub.safetensors"
+    assert SEEN[0][1:] == (4, "here", False)
+    assert (meta["seed"], meta["last_row"]["score"]) == (4, 0.5)
+    assert meta["recipe"].endswith("test_main.fit") and meta["version"]
+    assert meta["config"]["head"] == "torch.nn.modules.linear.Bilinear"
+    command = "python -m ebm_course train stub.recipe --preset smoke --seed 4 --set rate=2 --out stub.safetensors"
     assert meta["command"] == command
     assert files.sha256_of(out) in capsys.readouterr().out
     torch.manual_seed(4)
@@ -92,8 +100,11 @@ def test_train_writes_the_checkpoint_with_all_that_makes_it_again(
     assert torch.equal(module.weight, torch.nn.Linear(2, 1).weight)
 
 
-@pytest.mark.parametrize("preset, n_steps", [("paper", 100), ("notebook", 10), ("smoke", 3), ("long-baseline", 1000)])
-def test_presets_are_the_upper_case_configurations(preset: str, n_steps: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "preset, n_steps",
+    [("paper", 100), ("notebook", 10), ("smoke", 3), ("long-baseline", 1000), ("long_baseline", 1000)],
+)
+def test_presets_are_those_that_the_recipe_lists(preset: str, n_steps: int, tmp_path: Path) -> None:
     assert train("--preset", preset, out=tmp_path / "a.safetensors")["config"]["n_steps"] == n_steps
 
 
@@ -108,7 +119,7 @@ def test_presets_are_the_upper_case_configurations(preset: str, n_steps: int, tm
         ("tied=True", "tied", True),
         ("sizes=(4, 5)", "sizes", [4, 5]),  # a note in JSON has no tuples
         ("name=a=b", "name", "a=b"),
-        ("head=Bilinear", "head", "Bilinear"),  # a class that another preset has
+        ("head=Bilinear", "head", "torch.nn.modules.linear.Bilinear"),  # a class that another preset has
     ],
 )
 def test_a_field_is_set_to_a_value_of_its_type(change: str, name: str, value: object, tmp_path: Path) -> None:
@@ -117,32 +128,29 @@ def test_a_field_is_set_to_a_value_of_its_type(change: str, name: str, value: ob
 
 @pytest.mark.parametrize("change", ["n_steps=0.5", "rate=fast", "loss=square", "tied=1", "n_steps=True", "rate="])
 def test_a_value_of_another_type_is_refused(change: str, capsys: pytest.CaptureFixture[str]) -> None:
-    message = refused("stub_recipe", "--out", "a.safetensors", "--set", change, capsys=capsys)
+    message = refused("stub.recipe", "--out", "a.safetensors", "--set", change, capsys=capsys)
     assert f"--set {change}: {change.split('=')[0]} is of type" in message
 
 
 def test_a_class_or_function_is_set_by_the_name_that_a_preset_gives_it(capsys: pytest.CaptureFixture[str]) -> None:
-    message = refused("stub_recipe", "--out", "a.safetensors", "--set", "head=Conv1d", capsys=capsys)
+    message = refused("stub.recipe", "--out", "a.safetensors", "--set", "head=Conv1d", capsys=capsys)
     assert "--set head=Conv1d: expected the name of one that a preset has: Linear, Bilinear." in message
 
 
 def test_help_lists_what_can_be_trained_with_its_presets(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         program.main(["train", "--help"])
-    out = capsys.readouterr().out
-    assert "  stub_recipe: paper, notebook, smoke, long_baseline\n" in out
-    assert "stub_parts" not in out
+    assert "  stub.recipe: paper, notebook, smoke, long-baseline\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["nowhere"], "there is no recipe 'nowhere': expected one of stub_parts, stub_recipe."),
-        (["stub_parts"], "'stub_parts' holds parts of recipes and cannot be trained"),
-        (["_private"], "there is no recipe '_private'"),
-        (["stub_recipe", "--preset", "huge"], "expected one of long_baseline, notebook, paper, smoke."),
-        (["stub_recipe", "--set", "speed=1"], "there is no field 'speed', expected one of n_steps, rate, patience,"),
-        (["stub_recipe", "--set", "n_steps=-1"], "n_steps is 0 or larger, got -1"),
+        (["nowhere"], "there is no recipe 'nowhere': expected one of stub.recipe."),
+        (["sequences.parts"], "there is no recipe 'sequences.parts'"),
+        (["stub.recipe", "--preset", "huge"], "expected one of paper, notebook, smoke, long-baseline."),
+        (["stub.recipe", "--set", "speed=1"], "there is no field 'speed', expected one of n_steps, rate, patience,"),
+        (["stub.recipe", "--set", "n_steps=-1"], "n_steps is 0 or larger, got -1"),
     ],
 )
 def test_what_does_not_exist_is_refused_with_what_does(
@@ -151,11 +159,39 @@ def test_what_does_not_exist_is_refused_with_what_does(
     assert message in refused(*arguments, "--out", "a.safetensors", capsys=capsys)
 
 
-def test_a_checkpoint_of_another_format_is_refused_before_training(
-    stub: Path, capsys: pytest.CaptureFixture[str]
+def test_a_checkpoint_of_another_format_is_refused_before_training(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "NAME.safetensors: got 'a.pt'" in refused("stub.recipe", "--out", "a.pt", capsys=capsys)
+    assert not SEEN
+
+
+def test_a_fault_while_training_is_one_line_and_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (stub / "stub_slow.py").write_text(STUB + "\n\ndef train(*_, **__):\n    raise AssertionError('trained')\n")
-    assert "NAME.safetensors: got 'a.pt'" in refused("stub_slow", "--out", "a.pt", capsys=capsys)
+    for error, code in ((FloatingPointError("loss is nan"), 1), (OSError("disk full"), 1), (KeyboardInterrupt(), 130)):
+
+        def failing(*_: Any, error: BaseException = error, **__: Any) -> Fitted:
+            raise error
+
+        recipe = SimpleNamespace(PRESETS=PRESETS, fit=failing)
+        monkeypatch.setattr(choices, "recipe", lambda name, recipe=recipe: recipe)
+        assert program.main(["train", "stub.recipe", "--out", str(tmp_path / "a.safetensors")]) == code
+        told = capsys.readouterr().err
+        assert (str(error) or "Stopped") in told and "Traceback" not in told
+
+
+def test_every_recipe_of_the_course_has_presets_and_can_be_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    for name in choices.RECIPES:
+        recipe = choices.recipe(name)
+        assert {"paper", "notebook", "smoke"} <= recipe.PRESETS.keys() and callable(recipe.fit)
+        assert all(type(config) is recipe.Config for config in recipe.PRESETS.values())
+
+
+@pytest.mark.slow
+def test_output_whose_reader_leaves_ends_without_a_traceback() -> None:
+    command = f"{sys.executable} -m ebm_course results --only '' --curves | head -1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stderr == "" and len(done.stdout.splitlines()) == 1
 
 
 def test_a_device_that_is_not_there_is_refused(
@@ -163,4 +199,4 @@ def test_a_device_that_is_not_there_is_refused(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setenv("EBM_COURSE_DEVICE", "cuda")
-    assert "torch sees no GPU" in refused("stub_recipe", "--out", "a.safetensors", capsys=capsys)
+    assert "torch sees no GPU" in refused("stub.recipe", "--out", "a.safetensors", capsys=capsys)

@@ -156,16 +156,19 @@ def head(record: Record) -> list[tuple[str, str]]:
     return [*lines, ("notes", record.notes)] if record.notes else lines
 
 
-def table(record: Record, entries: Sequence[Entry] | None = None, *, width: int = 40) -> str:
+def table(
+    record: Record, entries: Sequence[Entry] | None = None, *, claims: bool = True, width: int = 40
+) -> str:
     """The record as aligned plain text for a terminal.
 
     Args:
         record: what to show.
         entries: those to show, by default all.
+        claims: show the claims and their verdicts first.
         width: texts are wrapped after so many characters.
     """
     parts = [tabulate(head(record), tablefmt="plain", disable_numparse=True)]
-    if record.claims:
+    if claims and record.claims:
         parts.append(_text(claim_rows(record), CLAIM_TITLES, width))
     return "\n\n".join([*parts, _text(rows(_or_all(record, entries)), TITLES, width)])
 

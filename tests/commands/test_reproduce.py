@@ -2,56 +2,68 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 
 from ebm_course import __main__ as program
-from ebm_course import recipes
-from ebm_course.commands import provenance
+from ebm_course.commands import choices
+from ebm_course.experiments import provenance
+from ebm_course.experiments.configs import Settings
+from ebm_course.experiments.experiment import Experiment
+from ebm_course.experiments.stages import Results, Stage
+from ebm_course.experiments.variants import Variant
 from ebm_course.results import ledger
+from ebm_course.results.findings import Claim, Curve, Entry, Findings
 from ebm_course.runtime import Run
 
-FAKE = """
-from dataclasses import dataclass
 
-from ebm_course.results.findings import CurveFinding, Finding, Findings
+@dataclass(frozen=True, kw_only=True)
+class Config(Settings):
+    """Of the experiment below."""
 
-
-@dataclass(frozen=True)
-class Config:
     n_runs: int = 10
+    variants: tuple[Variant, ...] = (Variant("one", "a method", 1.0, print), Variant("idea/two", "more", 2.0, print))  # type: ignore[arg-type]
+    claims: tuple[Claim, ...] = (Claim("more", "It is substantial.", "correct", "higher", 0.1),)
+    data: tuple[str, ...] = ("moons", "words")
     rates: tuple[float, ...] = (0.5, 0.25)
     value: float = 0.5
 
 
-PAPER, CPU, SMOKE = Config(), Config(n_runs=3), Config(n_runs=1)
-STOPPED, NAN = Config(value=-1.0), Config(value=float("nan"))
+def stages(config: Config, run: Run) -> list[Stage]:
+    def work(folder: Path, results: Results) -> list[float]:
+        if config.value < 0:
+            raise KeyboardInterrupt
+        names = " ".join(variant.name for variant in config.variants)
+        (folder / "seen.txt").write_text(f"{config.n_runs} {run.seed} {run.device} {results.progress} {names}")
+        return [config.value + k / 10 if k < 1e9 else 0.0 for k in range(config.n_runs)]
+
+    return [Stage("values", work, of=config.n_runs)]
 
 
-def reproduce(config, run, *, folder, progress):
-    if config.value < 0:
-        raise KeyboardInterrupt
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "seen.txt").write_text(f"{config.n_runs} {run.seed} {run.device} {progress}")
-    values = tuple(config.value + k / 10 for k in range(config.n_runs))
-    entry = Finding("correct", "Share of sums that are right.", values, "", "substantial", 2.0, True)
-    curve = CurveFinding("by steps", "steps", [0.0, 1.0], "correct", [[v, v + 0.1] for v in values])
-    other = Finding("idea/one", "Share with another loss.", values)
-    return Findings([entry, other], [curve], 60.0)
-"""
+def findings(config: Config, results: Results) -> Findings:
+    values = [math.nan if config.value == 9 else value for value in results["values"]]
+    entries = [Entry.of("correct", "Share of sums that are right.", values, paper="substantial")]
+    entries.append(Entry.of("idea/one", "Share with another loss.", values))
+    return Findings(entries, [Curve("by steps", "steps", [0.0, 1.0], "correct", [[v, v + 0.1] for v in values])])
+
+
+PRESETS = {"paper": Config(), "cpu": Config(n_runs=3), "smoke": Config(n_runs=1)}
+PRESETS |= {"stopped": Config(value=-1.0), "nan": Config(value=9)}
+FAKE = Experiment("fake", "A fake.", PRESETS, stages, findings, data=("moons", "words", "ring"))
 
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current folder, an empty ledger, and one experiment."""
-    (tmp_path / "recipes").mkdir()
-    (tmp_path / "recipes" / "reproduce_fake.py").write_text(FAKE)
-    (tmp_path / "recipes" / "stub_parts.py").write_text("x = 1\n")
     (tmp_path / "ledger").mkdir()
-    monkeypatch.setattr(recipes, "__path__", [str(tmp_path / "recipes")])
+    original = choices.experiment
+    monkeypatch.setattr(choices, "EXPERIMENTS", ("fake",))
+    monkeypatch.setattr(choices, "experiment", lambda name: FAKE if name == "fake" else original(name))
     monkeypatch.setattr(ledger, "FOLDER", tmp_path / "ledger")
     monkeypatch.setenv("EBM_COURSE_DEVICE", "cpu")
     monkeypatch.chdir(tmp_path)
@@ -70,13 +82,18 @@ def test_the_record_holds_what_the_recipe_found_and_how_to_find_it_again(
 ) -> None:
     assert program.main(["reproduce", "fake", "--preset", "cpu", "--seed", "4", "--quiet"]) == 0
     record = ledger.read("fake-cpu", folder=here / "ebm-course-runs" / "fake-cpu")
-    assert (here / "ebm-course-runs" / "fake-cpu" / "seen.txt").read_text() == "3 4 cpu False"
+    seen = here / "ebm-course-runs" / "fake-cpu" / "values" / "seen.txt"
+    assert seen.read_text() == "3 4 cpu False one idea/two"
     assert record.entry("correct").value == pytest.approx(0.6)
     assert record.entry("correct").spread == pytest.approx(0.1)
     assert record.curve("by steps").mean() == pytest.approx([0.6, 0.7])
     assert record.command == "python -m ebm_course reproduce fake --preset cpu --seed 4"
-    assert record.config == {"n_runs": 3, "rates": [0.5, 0.25], "value": 0.5}
-    assert (record.seeds, record.seconds, record.torch) == ((4, 5, 6), 60.0, str(torch.__version__))
+    assert (record.config["n_runs"], record.config["rates"], record.config["value"]) == (3, [0.5, 0.25], 0.5)
+    assert record.variant("one") == 1.0 and record.choices == ()
+    assert (record.seeds, record.torch) == ((4, 5, 6), str(torch.__version__))
+    assert [(c.claim.name, c.verdict, c.n_runs) for c in record.claims] == [("more", "holds", 3)]
+    (work,) = record.work
+    assert work.name == "values" and record.seconds == work.seconds > 0 and work.commits == (record.commit,)
     assert "cpu" in record.hardware
     out = capsys.readouterr().out
     assert "substantial" in out
@@ -89,7 +106,7 @@ def test_runs_and_places_can_be_chosen(here: Path) -> None:
     record = ledger.read_file(here / "a" / "b.json")
     assert record.command == "python -m ebm_course reproduce fake --preset smoke --runs 2 --seed 0 --device cpu"
     assert len(record.entry("correct").values) == len(record.seeds) == record.config["n_runs"] == 2
-    assert (here / "work" / "seen.txt").read_text() == "2 0 cpu True"
+    assert (here / "work" / "values" / "seen.txt").read_text() == "2 0 cpu True one idea/two"
     assert not (here / "ebm-course-runs").exists()
     assert record.notes == "a busy machine"
 
@@ -104,7 +121,7 @@ def test_a_record_goes_into_the_ledger_when_asked(capsys: pytest.CaptureFixture[
     second = capsys.readouterr().out
     assert second.startswith(first.split("Further numbers")[0].rstrip())
     assert "by steps: correct against steps, 1 runs\n         0  0.5\n         1  0.6\n" in second
-    for text in ("fake-smoke", "python -m ebm_course reproduce fake", "substantial", "minutes   1.0", "commit"):
+    for text in ("fake-smoke", "python -m ebm_course reproduce fake", "substantial", "minutes", "commit"):
         assert text in first
 
 
@@ -125,9 +142,13 @@ def test_numbers_of_which_the_paper_does_not_speak_are_printed_when_asked(capsys
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["nothing"], "nothing is called 'nothing': expected one of fake."),
-        (["fake", "--preset", "huge"], "there is no preset 'huge': expected one of cpu, nan, paper, smoke, stopped."),
+        (["nothing"], "there is no experiment 'nothing': expected one of fake."),
+        (["fake", "--preset", "huge"], "there is no preset 'huge': expected one of paper, cpu, smoke, stopped, nan."),
         (["fake", "--runs", "0"], "--runs is 1 or larger, got 0."),
+        (["fake", "--variant", "three"], "--variant three: expected one of one, idea/two."),
+        (["fake", "--data", "mnist"], "--data mnist: fake works on moons, words, ring."),
+        (["fake", "--set", "value=much"], "--set value=much: value is of type float, got 'much'."),
+        (["fake", "--set", "n_runs=0"], "n_runs counts independent runs: expected 1 or more, got 0."),
         (["fake", "--out", "a.txt"], "--out names the record to write, NAME.json: got 'a.txt'."),
         (["fake", "--out", "a.json", "--record"], "not allowed with argument"),
     ],
@@ -151,10 +172,39 @@ def test_a_stopped_run_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> 
     assert "The same command goes on with what is in ebm-course-runs/fake-stopped." in capsys.readouterr().out
 
 
-def test_a_result_that_is_not_finite_is_not_recorded(here: Path) -> None:
-    with pytest.raises(ValueError, match="is nan"):
-        program.main(["reproduce", "fake", "--preset", "nan", "--out", "a.json"])
+def test_a_result_that_is_not_finite_is_not_recorded(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main(["reproduce", "fake", "--preset", "nan", "--out", "a.json"]) == 1
+    assert "reproduce: the finding correct, number 0 is nan" in capsys.readouterr().err
     assert not (here / "a.json").exists()
+
+
+def test_a_part_of_an_experiment_has_a_record_of_its_own(here: Path) -> None:
+    part = ["--variant", "idea/two", "--data", "words", "--set", "value=0.25"]
+    assert program.main(["reproduce", "fake", "--preset", "smoke", *part, "--record"]) == 0
+    assert ledger.names() == ["fake-smoke-value=0.25-data=words-variant=idea_two"]
+    record = ledger.read(ledger.names()[0])
+    assert record.choices == ("value=0.25", "data=words", "variant=idea_two")
+    assert record.config["data"] == ["words"] and [row["name"] for row in record.config["variants"]] == ["idea/two"]
+    assert record.entry("correct").values == (0.25,)
+    command = "python -m ebm_course reproduce fake --preset smoke --variant idea/two --data words --set value=0.25"
+    assert record.command == f"{command} --seed 0"
+
+
+def test_a_folder_of_another_seed_is_refused_in_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main(["reproduce", "fake", "--preset", "smoke", "--folder", "work"]) == 0
+    capsys.readouterr()
+    assert program.main(["reproduce", "fake", "--preset", "smoke", "--folder", "work", "--seed", "4"]) == 1
+    error = capsys.readouterr().err
+    assert "was made with another seed: 0, expected 4" in error and "Traceback" not in error
+
+
+def test_the_course_lists_its_experiments_and_every_one_has_the_presets_it_promises(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.undo()
+    for name in choices.EXPERIMENTS:
+        experiment = choices.experiment(name)
+        assert experiment.name == name and {"cpu", "smoke"} <= experiment.presets.keys()
 
 
 def test_results_say_what_to_run_where_nothing_is_recorded(capsys: pytest.CaptureFixture[str]) -> None:

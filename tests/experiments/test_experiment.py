@@ -35,7 +35,8 @@ def fit(config: Method, run: Run, *, folder: Path | None = None, progress: bool 
     """A recipe with the face that all have: draws a weight."""
     CALLS.append(f"{config.level} {run.seed} {sorted(given)}")
     module = nn.Linear(1, 1)  # from the global stream, which the engine has seeded
-    rows = [{"step": 1.0, "loss": config.level + float(torch.randn((), generator=run.generator(f"loss of {config.level}"))) / 100}]
+    noise = torch.randn((), generator=run.generator(f"loss of {config.level}"))
+    rows = [{"step": 1.0, "loss": config.level + float(noise) / 100}]
     return Fitted(module.eval(), rows, {name: t + 1 for name, t in module.state_dict().items()})
 
 

@@ -6,7 +6,6 @@ import copy
 import dataclasses
 import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,13 @@ import torch
 
 from ebm_course.core import Batch, Negatives
 from ebm_course.experiments.clock import exponent, median_seconds, medians_in_turn, peak_bytes
+from ebm_course.experiments.experiment import reproduce
 from ebm_course.experiments.speed import attack, processes, training
-from ebm_course.experiments.speed.experiment import CPU, PAPER, SMOKE, SWEEPS, Config, plan, reproduce
-from ebm_course.experiments.speed.findings import findings
-from ebm_course.experiments.stages import Stages
+from ebm_course.experiments.speed.config import CPU, PAPER, SMOKE, SWEEPS, Config, sizes
+from ebm_course.experiments.speed.experiment import EXPERIMENT, stages
+from ebm_course.experiments.speed.findings import collected
+from ebm_course.experiments.speed.workload import random_equations
+from ebm_course.experiments.stages import RESULT
 from ebm_course.recipes.sequences import language_model
 from ebm_course.results.findings import Findings
 from ebm_course.runtime import Run, setup
@@ -30,7 +32,7 @@ DEVICE = RUN.device
 
 
 def run_smoke(folder: Path, config: Config = SMOKE) -> Findings:
-    return reproduce(config, setup(0, device="cpu", quiet=True), folder=folder, progress=False)
+    return reproduce(EXPERIMENT, config, setup(0, device="cpu", quiet=True), folder=folder, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +76,7 @@ def test_bytes_of_a_graph_are_kept_until_it_is_gone() -> None:
         y = (w * 2).exp()  # exp keeps its result, the product may go
         (y * y).sum()  # 4,000 each for y and its square, 4 for the sum
 
-    assert peak_bytes(act, DEVICE) == 8_004
+    assert 8_004 <= peak_bytes(act, DEVICE) < 8_100  # the numbers 2 and 1 are tensors while they are used
 
 
 def test_seconds_are_the_median_after_a_first_call_and_a_long_call_is_made_once() -> None:
@@ -98,7 +100,7 @@ def test_calls_that_are_compared_run_in_turn() -> None:
 
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_a_sweep_takes_one_step_at_the_size_it_names(sweep: str) -> None:
-    for k, size in enumerate(attack.sizes(SMOKE)[sweep]):
+    for k, size in enumerate(sizes(SMOKE)[sweep]):
         act: Any = attack.step_of(sweep, k, SMOKE, RUN)
         out = act()
         assert isinstance(out, Negatives) and int(out.info["tokens_moved"].max()) == 1
@@ -108,14 +110,14 @@ def test_a_sweep_takes_one_step_at_the_size_it_names(sweep: str) -> None:
 
 
 def test_random_equations_have_the_layout_of_equations() -> None:
-    text = Format(2).decode(attack.random_equations(3, 2, RUN))
+    text = Format(2).decode(random_equations(3, 2, RUN))
     assert all(len(line) == 9 and line[2] == "+" and line[5] == "=" for line in text)
     assert len(set(text)) == 3
 
 
 def test_the_plain_loop_and_the_recipe_make_the_same_updates() -> None:
     config = dataclasses.replace(SMOKE.pretraining, dropout=0.0, weight_decay=0.0)
-    x = attack.random_equations(20, config.n_digits, RUN)
+    x = random_equations(20, config.n_digits, RUN)
     batches = Batches(Batch(x), config.batch_size, seed=0)
     torch.manual_seed(0)
     start = language_model.build(config)
@@ -129,17 +131,16 @@ def test_the_plain_loop_and_the_recipe_make_the_same_updates() -> None:
 
 
 def test_numbers_and_ratios_come_from_what_was_measured() -> None:
-    sizes = {"length": [10, 20, 40]}
     rates = {"plain": 100.0, "bfloat16": 250.0}
-    attack = {"freezes/neither": 6.0, "freezes/both": 2.0}
+    attacks = {"freezes/neither": 6.0, "freezes/both": 2.0}
     run = {
         "machine": {"float32": 2e11},
         "seconds/length": [1.0, 4.0, 16.0],
         "pretraining": rates,
         "processes": {"1": 3.0, "2": 2.0},
-        "attack": attack,
+        "attack": attacks,
     }
-    all_found = findings([run, run], {"length": [2**20, 2**21, 2**22]}, sizes, lambda: 60.0)
+    all_found = collected([run, run], {"length": [2**20, 2**21, 2**22]}, {"length": [10, 20, 40]})
     value = {entry.name: entry.values for entry in all_found.entries}
     assert value["machine/float32"] == (200.0, 200.0)
     assert value["exponent/length/seconds"] == pytest.approx((2.0, 2.0))
@@ -167,38 +168,30 @@ def test_every_number_and_curve_is_found_and_finite(found: tuple[Path, Findings]
 
 
 @pytest.mark.slow
-def test_what_was_measured_is_not_measured_again_and_a_run_may_be_added(
-    found: tuple[Path, Findings], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_measured_is_not_measured_again_and_a_run_may_be_added(found: tuple[Path, Findings]) -> None:
     folder, first = found
+    before = {file: file.stat().st_mtime_ns for file in folder.rglob(RESULT)}
     assert run_smoke(folder) == first
-    done: list[str] = []
-    original = Stages.do
-
-    def watched(self: Stages, name: str, work: Callable[[Path], Any]) -> Any:
-        return original(self, name, lambda path: (done.append(name), work(path))[1])
-
-    monkeypatch.setattr(Stages, "do", watched)
     more = run_smoke(folder, dataclasses.replace(SMOKE, n_runs=SMOKE.n_runs + 1))
-    assert done and all(name.startswith(f"run-{SMOKE.n_runs}/") for name in done)
-    before, after = (next(e.values for e in f.entries if e.name == "attack/freezes/both") for f in (first, more))
-    assert after[:-1] == before
+    after = {file: file.stat().st_mtime_ns for file in folder.rglob(RESULT)}
+    assert {file: after[file] for file in before} == before
+    new = {str(file.relative_to(folder)) for file in after.keys() - before.keys()}
+    assert new and all(name.startswith(f"run-{SMOKE.n_runs}/") for name in new)
+    values, grown = (next(e.values for e in f.entries if e.name == "attack/freezes/both") for f in (first, more))
+    assert grown[:-1] == values
 
 
 @pytest.mark.parametrize("config", [PAPER, CPU, SMOKE])
-def test_the_plan_names_every_stage_in_order(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done: list[str] = []
+def test_every_run_measures_everything(config: Config) -> None:
+    names = [stage.name for stage in stages(config, RUN)]
+    assert len(set(names)) == len(names) == len(SWEEPS) + config.n_runs * (4 + len(SWEEPS))
 
-    def noted(self: Stages, name: str, work: Callable[[Path], Any]) -> Any:
-        done.append(name)
-        if len(done) == len(self.plan):
-            raise InterruptedError
-        return {}
 
-    monkeypatch.setattr(Stages, "do", noted)
-    with pytest.raises(InterruptedError):
-        run_smoke(tmp_path, config)
-    assert done == list(plan(config))
+@pytest.mark.slow
+def test_another_device_is_refused_in_the_folder_of_the_first(found: tuple[Path, Findings]) -> None:
+    folder = found[0]
+    with pytest.raises(ValueError, match=r"config\.of: 'cpu', expected 'meta'"):
+        reproduce(EXPERIMENT, SMOKE, Run(torch.device("meta"), 0), folder=folder, progress=False)
 
 
 @pytest.mark.slow
@@ -215,4 +208,4 @@ def test_a_launch_that_fails_says_what_it_wrote(tmp_path: Path) -> None:
 
 def test_several_processes_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="launches others itself"):
-        reproduce(SMOKE, Run(DEVICE, 0, n_processes=2), folder=tmp_path)
+        reproduce(EXPERIMENT, SMOKE, Run(DEVICE, 0, n_processes=2), folder=tmp_path)
