@@ -6,48 +6,37 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import hashlib
 import io
 import json
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
-from importlib.util import find_spec
 from itertools import takewhile
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 
+from ebm_course.commands import choices
+from ebm_course.experiments.claims import judged
+from ebm_course.experiments.experiment import Experiment
 from ebm_course.figures.curves import curves
 from ebm_course.figures.style import use_style
-from ebm_course.files import write_atomically
 from ebm_course.results import ledger
-from ebm_course.results.record import Curve, Record
+from ebm_course.results.findings import Curve, Judged
+from ebm_course.results.record import Record
+from ebm_course.storage import write_atomically
 
 BOOK = Path(__file__).parents[1]
 MOST = 6  # lines in one figure: as many as the style has colours
-MAIN = {
-    "sequences": (
-        r"(?!short)[^/]+/literal/free",  # Figures 1a and 2
-        r"(?!short)[^/]+/memory/answer",
-        r"idea/[^/]+/literal/free",
-        r"idea/[^/]+/memory/answer",
-        r"resampling/.*",  # Figure 1b
-        r"equal/likelihood/.*",
-        r"equal/grown/.*",
-        r"energy/.*",
-        r"lm/.*",
-    )
-}
-"""Experiment -> what names of curves of one figure match. Of other experiments every curve is drawn."""
 
 HEAD = """\
 # Recorded results
 
-What the course's experiments gave where they were run whole, with the paper's number or claim beside. This page is
-written from the files in `ebm_course/results`, which `reproduce` makes; nothing on it is typed by hand. The same in a
-terminal: `python -m ebm_course results --curves`.
+What the course's experiments gave where they were run whole, claim by claim. This page is written from the files in
+`ebm_course/results`, which `reproduce` makes; nothing on it is typed by hand. The same in a terminal:
+`python -m ebm_course results`.
 """
 
 NONE_YET = """
@@ -59,48 +48,85 @@ python -m ebm_course reproduce sequences --preset cpu --record
 """
 
 HOW_TO_READ = """
-*here* is the mean over independent runs and, after ±, their standard deviation; *holds* says whether the paper's claim
-held. Thin lines in the figures are single runs, bands one standard deviation.
+**How to read it.** *Here* is the mean over independent runs of the difference that decides a claim, and Student's
+interval for it at a level shared by all claims of a table, so that the chance of any false verdict in it is 5 % at most
+(Holm's correction). *holds* and *reverses*: surely not zero, and at least as large as the smallest difference that was
+declared to matter. *no effect*: surely smaller than that. *undecided*: everything else, and every single run. The
+*control* is what would make the claim trivial. After ± stands the standard deviation over runs. Thin lines in the
+figures are single runs, bands one standard deviation.
 """
+
+LATER = "These claims were declared after the run: the record is older than the rule that they come first."
 
 
 def page(records: list[Record]) -> str:
-    """The page's Markdown."""
+    """The page's Markdown: for each experiment claims and one figure of every record, all else folded."""
     parts = [HEAD, HOW_TO_READ if records else NONE_YET]
-    return "".join(parts + ["\n" + section(record) for record in records])
+    names = [*choices.EXPERIMENTS, *sorted({record.name for record in records} - set(choices.EXPERIMENTS))]
+    for name in names:
+        own = [record for record in records if record.name == name]
+        if own:
+            experiment = declared(name)
+            parts.append(f"\n## {experiment.title if experiment else name}\n")
+            parts += ["\n" + section(record, experiment) for record in own]
+    return "".join(parts)
 
 
-def section(record: Record) -> str:
-    """One record: what it is, how it was made, its table and its figures."""
-    lines = [f"## {record.name}, preset {record.preset}", "", *summary(record.name)]
-    lines += [f"- **{title}**: {f'`{text}`' if title == 'command' else text}" for title, text in ledger.head(record)]
-    lines += ["", ledger.markdown(record, ledger.headlines(record))]
-    for name, group in figures(record).items():
-        lines += ["", f"![{alt(group)}](_static/{name})"]
-        lines += [f"\nThe paper on {curve.name}: {curve.paper}" for curve in group if curve.paper]
-    shown = {entry.name for entry in ledger.headlines(record)}
+def declared(name: str) -> Experiment | None:
+    """The experiment of this name, None where the course has none."""
+    return choices.experiment(name) if name in choices.EXPERIMENTS else None
+
+
+def section(record: Record, experiment: Experiment | None) -> str:
+    """One record: its claims, its first figure, and folded how it was made, all figures and all numbers."""
+    lines = [f"### {heading(record, experiment)}", ""]
+    claims, later = claims_of(record, experiment)
+    if claims:
+        lines += [ledger.markdown(ledger.claim_rows(record, claims), ledger.CLAIM_TITLES), ""]
+        lines += [LATER, ""] if later else []
+    drawn = [f"![{alt(group)}](_static/{name})" for name, group in figures(record, experiment).items()]
+    lines += [*drawn[:1], "", *folded("How it was made", made(record))]
+    lines += folded(f"{len(drawn) - 1} more figures", "\n\n".join(drawn[1:])) if drawn[1:] else []
     for name, family in ledger.families(record).items():
-        if family[0].name not in shown:
-            table = ledger.markdown(record, family)
-            lines += ["", f"<details>\n<summary>{name}: {len(family)} numbers</summary>\n\n{table}\n\n</details>"]
+        lines += folded(f"{name}: {len(family)} numbers", ledger.markdown(ledger.rows(family), ledger.TITLES))
     return "\n".join(lines) + "\n"
 
 
-def summary(name: str) -> list[str]:
-    """What the recipe of this name says of itself in its first sentence, and nothing where there is no such recipe."""
-    spec = find_spec(f"ebm_course.recipes.reproduce_{name}")
-    if spec is None or spec.origin is None:
-        return []
-    text = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
-    return [text.split("\n\n")[0].replace("``", "`"), ""]
+def heading(record: Record, experiment: Experiment | None) -> str:
+    """What a record is: its preset in words, and what was changed of it."""
+    preset = experiment.presets.get(record.preset) if experiment else None
+    words = f": {preset.words}" if preset is not None and preset.words else ""
+    return f"Preset {record.preset}{words}{', ' * bool(record.choices)}{', '.join(record.choices)}"
 
 
-def figures(record: Record) -> dict[str, list[Curve]]:
+def claims_of(record: Record, experiment: Experiment | None) -> tuple[tuple[Judged, ...], bool]:
+    """The record's claims, or those its experiment declares now, judged on it; whether it is the latter."""
+    preset = experiment.presets.get(record.preset) if experiment else None
+    if record.claims or preset is None:
+        return record.claims, False
+    return judged(preset.claims, record.entries), True
+
+
+def made(record: Record) -> str:
+    """How a record was made, as a list; commits of stages where there were several."""
+    lines = [f"- **{title}**: {f'`{text}`' if title == 'command' else text}" for title, text in ledger.head(record)]
+    commits = dict.fromkeys(commit for stage in record.work for commit in stage.commits)
+    if len(commits) > 1:
+        lines.append(f"- **commits of its stages**: {', '.join(commits)}")
+    return "\n".join([*lines, f"- **file**: `ebm_course/results/{record.key}.json`"])
+
+
+def folded(summary: str, body: str) -> list[str]:
+    """Markdown that a page shows when it is asked to."""
+    return [f"<details>\n<summary>{summary}</summary>\n\n{body}\n\n</details>", ""]
+
+
+def figures(record: Record, experiment: Experiment | None) -> dict[str, list[Curve]]:
     """File name -> curves on the same axes, at most :data:`MOST` of them in one figure."""
     groups: dict[tuple, list[Curve]] = {}
-    for pattern in MAIN.get(record.name, (".*",)):
+    for pattern in experiment.figures if experiment and experiment.figures else (".*",):
         for curve in (curve for curve in record.curves if re.fullmatch(pattern, curve.name)):
-            groups.setdefault((pattern, curve.x_name, curve.y_name, tuple(curve.x)), []).append(curve)
+            groups.setdefault((pattern, curve.x_name, curve.y_name), []).append(curve)
     parts = [group[k : k + MOST] for group in groups.values() for k in range(0, len(group), MOST)]
     return {f"results-{record.key}-{k}.svg": part for k, part in enumerate(parts, start=1)}
 
@@ -140,14 +166,21 @@ def fingerprint(group: list[Curve]) -> str:
 def draw(group: list[Curve]) -> bytes:
     """The figure as SVG: mean and band of each curve, and its single runs as thin lines."""
     use_style()
-    first = group[0]
     figure, ax = plt.subplots()
     title, names = labels(group)
-    lines = {name: curve.runs for name, curve in zip(names, group, strict=True)}
-    curves(first.x, lines, xlabel=first.x_name, ylabel=first.y_name, ax=ax)
-    for line, curve in zip(list(ax.lines), group, strict=True):
+    for name, curve in zip(names, group, strict=True):
+        curves(curve.x, {name: curve.runs}, xlabel=curve.x_name, ylabel=curve.y_name, ax=ax)
+        color = ax.lines[-1].get_color()
         for run in curve.runs if len(curve.runs) > 1 else ():
-            ax.plot(curve.x, run, color=line.get_color(), linestyle="-", linewidth=0.6, alpha=0.5)
+            ax.plot(curve.x, run, color=color, linestyle="-", linewidth=0.6, alpha=0.5, label="_run")
+    if spans_decades(value for curve in group for run in curve.runs for value in run):
+        ax.set_yscale("log")
+    if len({tuple(curve.x) for curve in group}) > 1 and spans_decades(x for curve in group for x in curve.x):
+        ax.set_xscale("log")
+    counts = sorted({len(curve.runs) for curve in group} - {1})
+    seeds = f"mean ± SD, {' or '.join(map(str, counts))} runs" if counts else None
+    if ax.get_legend() or len(group) > 1:
+        ax.legend(title=seeds)
     ax.set_title(title)
     buffer = io.BytesIO()
     with plt.rc_context({"svg.hashsalt": "ebm-course"}):  # the same numbers are the same file
@@ -156,11 +189,22 @@ def draw(group: list[Curve]) -> bytes:
     return buffer.getvalue()
 
 
+def spans_decades(values: Iterable[float]) -> bool:
+    """Whether all are above 0 and the largest is a hundred times the smallest: a logarithmic axis then shows both."""
+    found = list(values)
+    return min(found) > 0 and max(found) >= 100 * min(found)
+
+
+def pictures(records: list[Record]) -> dict[str, list[Curve]]:
+    """File name -> curves of every figure of the page."""
+    return {name: group for record in records for name, group in figures(record, declared(record.name)).items()}
+
+
 def faults(book: Path, records: list[Record]) -> list[str]:
     """What differs from the ledger: the page, figures that are missing, of other numbers, or of no record."""
     stored = book / "results.md"
     found = [] if stored.is_file() and stored.read_text(encoding="utf-8") == page(records) else ["results.md"]
-    wanted = {name: group for record in records for name, group in figures(record).items()}
+    wanted = pictures(records)
     for name, group in wanted.items():
         path = book / "_static" / name
         if not path.is_file() or fingerprint(group) not in path.read_text(encoding="utf-8"):
@@ -170,7 +214,7 @@ def faults(book: Path, records: list[Record]) -> list[str]:
 
 def write(book: Path, records: list[Record]) -> None:
     """Write the page and the figures that differ, and remove figures of no record."""
-    wanted = {name: group for record in records for name, group in figures(record).items()}
+    wanted = pictures(records)
     for name in faults(book, records):
         if name == "results.md":
             write_atomically(book / name, page(records).encode())

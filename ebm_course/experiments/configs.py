@@ -13,8 +13,8 @@ from ebm_course.results.findings import Claim
 
 T = TypeVar("T")
 
-FREE = ("n_runs", "variants", "claims")
-"""Fields that may differ between two calls in one folder: runs and variants may be added, claims are kept apart."""
+FREE = ("n_runs", "variants", "claims", "words")
+"""Fields that may differ between calls in one folder: runs and variants may be added, claims are kept apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +26,14 @@ class Settings:
         variants: the methods, a row each.
         claims: declared before the run.
         data: the data sets worked on, where an experiment has several.
+        words: what this preset is, for headings.
     """
 
     n_runs: int = 1
     variants: tuple[Variant, ...] = ()
     claims: tuple[Claim, ...] = ()
     data: tuple[str, ...] = ()
+    words: str = ""
 
     def __post_init__(self) -> None:
         if self.n_runs < 1:

@@ -156,9 +156,7 @@ def head(record: Record) -> list[tuple[str, str]]:
     return [*lines, ("notes", record.notes)] if record.notes else lines
 
 
-def table(
-    record: Record, entries: Sequence[Entry] | None = None, *, claims: bool = True, width: int = 40
-) -> str:
+def table(record: Record, entries: Sequence[Entry] | None = None, *, claims: bool = True, width: int = 40) -> str:
     """The record as aligned plain text for a terminal.
 
     Args:

@@ -10,8 +10,10 @@ from types import ModuleType
 
 import pytest
 
+from ebm_course.experiments.sequences.experiment import EXPERIMENT as SEQUENCES
 from ebm_course.results import ledger
-from ebm_course.results.record import Curve, Entry, Record
+from ebm_course.results.findings import Claim, Curve, Entry, Judged, Work
+from ebm_course.results.record import Record
 
 BOOK = Path(__file__).parents[2] / "book"
 
@@ -30,8 +32,10 @@ RECORD = Record(
     seconds=90.0,
     seeds=(0, 1),
     config={},
-    entries=(Entry("correct", "Share that is right.", 0.5, "", "substantial", 0.1, (0.4, 0.6), 3.0, True),),
+    entries=(Entry("correct", "Share that is right.", 0.5, "", "substantial", 0.1, (0.4, 0.6), 3.0),),
     curves=(a_curve("trained", "it rises"), a_curve("plain"), Curve("one", "n", [1.0], "ess", [[2.0]])),
+    claims=(Judged(Claim("a", "It is right.", "correct", "higher", 0.1, "correct"), "holds", 0.5, 0.3, 0.7, 2),),
+    work=(Work("one", 1.0, ("0123abc", "4567def"), ("a processor",)),),
 )
 
 
@@ -56,27 +60,54 @@ def test_without_a_record_the_page_says_what_to_run(results: ModuleType):
     assert "python -m ebm_course reproduce sequences --preset cpu --record" in text
 
 
-def test_a_record_is_shown_whole(results: ModuleType, book: Path, capsys: pytest.CaptureFixture[str]):
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_claims_and_one_figure_stand_first_and_everything_else_is_folded(
+    results: ModuleType, book: Path, capsys: pytest.CaptureFixture[str]
+):
     results.write(book, [RECORD])
     text = (book / "results.md").read_text()
     assert "recorded yet" not in text
+    shown, folded = text.split("<details>")[0], text.split("<details>", 1)[1]
+    rows = [cells(line) for line in shown.splitlines() if line.startswith("|")]
+    assert rows[0] == ["claim", "here, mean and interval", "runs", "verdict", "control"]
+    assert rows[2] == ["It is right.", "+0.5 [+0.3, +0.7]", "2", "holds", "0.50 ± 0.10 (Share that is right.)"]
+    for line in ("## sums", "### Preset cpu"):
+        assert line in shown.splitlines()
     for line in (
-        "## sums, preset cpu",
         "- **command**: `python -m ebm_course reproduce sums --preset cpu --seed 0`",
         "- **hardware**: a processor, cpu, 2 threads, torch 2.13.0",
         "- **minutes**: 1.5",
-        "| Share that is right. | substantial | 0.50 ± 0.10 | 2 | yes |",
-        "The paper on trained: it rises",
+        "- **commits of its stages**: 0123abc, 4567def",
     ):
-        assert line in text.splitlines()
+        assert line in folded.splitlines() and line not in shown
+    assert ["Share that is right.", "substantial", "0.50 ± 0.10", "2"] in [cells(line) for line in folded.splitlines()]
     pictures = re.findall(r"!\[([^\]]+)\]\(_static/([^)]+)\)", text)
     assert [name for _, name in pictures] == ["results-sums-cpu-1.svg", "results-sums-cpu-2.svg"]
+    assert len(re.findall(r"!\[", shown)) == 1
     assert pictures[0][0] == (
         "correctness (share) against attack steps: trained from 0.2 to 0.7; plain from 0.2 to 0.7."
     )
     assert all((book / "_static" / name).read_text().startswith("<?xml") for _, name in pictures)
     assert results.faults(book, [RECORD]) == []
     assert "book/_static/results-sums-cpu-1.svg" in capsys.readouterr().out
+
+
+def test_an_older_record_is_judged_by_the_claims_declared_since_and_the_page_says_so(results: ModuleType):
+    old = ledger.read("sequences-notebook")
+    claims, later = results.claims_of(dataclasses.replace(old, claims=()), SEQUENCES)
+    assert later and [found.claim.name for found in claims] == ["figure-1a", "figure-2", "figure-2/plain", "figure-1b"]
+    assert results.LATER in results.section(dataclasses.replace(old, claims=()), SEQUENCES)
+    assert results.claims_of(RECORD, SEQUENCES) == (RECORD.claims, False)
+
+
+def test_the_stored_page_shows_the_claims_of_every_experiment_on_its_first_screens():
+    text = (BOOK / "results.md").read_text()
+    for part in text.split("\n### ")[1:]:
+        shown = part.split("<details>")[0]
+        assert len(shown.splitlines()) < 30 and shown.count("![") == 1
 
 
 def test_a_changed_number_is_seen_and_a_figure_of_no_record_goes(results: ModuleType, book: Path):
@@ -97,20 +128,21 @@ def test_a_figure_is_drawn_twice_to_the_same_file(results: ModuleType):
 
 def test_a_figure_holds_as_many_curves_as_there_are_colours(results: ModuleType):
     many = dataclasses.replace(RECORD, curves=tuple(a_curve(f"curve {k}") for k in range(8)))
-    assert [len(group) for group in results.figures(many).values()] == [6, 2]
+    assert [len(group) for group in results.figures(many, None).values()] == [6, 2]
 
 
-def test_a_recipe_introduces_its_record(results: ModuleType):
-    assert results.summary("nothing") == []
+def test_curves_with_other_places_on_the_same_axis_share_a_figure(results: ModuleType):
+    other = Curve("dense", "attack steps", [0.0, 1.0, 5.0], "correctness [share]", [[0.1, 0.2, 0.5]])
+    record = dataclasses.replace(RECORD, curves=(a_curve("trained"), other))
+    assert [[curve.name for curve in group] for group in results.figures(record, None).values()] == [
+        ["trained", "dense"]
+    ]
+    assert b"dense" in results.draw([a_curve("trained"), other])
 
 
-def test_numbers_of_which_the_paper_does_not_speak_are_folded(results: ModuleType):
-    other = Entry("idea/one", "Share with another loss.", 0.5)
-    text = results.page([dataclasses.replace(RECORD, entries=(*RECORD.entries, other))])
-    before, folded = text.split("<details>\n<summary>idea: 1 numbers</summary>\n\n")
-    assert "another loss" not in before
-    assert text.count("<details>") == 1
-    assert folded.splitlines()[2] == "| Share with another loss. |  | 0.5 | 1 |  |"
+@pytest.mark.parametrize("values, log", [([0.1, 20.0], True), ([0.1, 5.0], False), ([0.0, 20.0], False)])
+def test_values_over_decades_get_a_logarithmic_axis(results: ModuleType, values: list[float], log: bool):
+    assert results.spans_decades(values) is log
 
 
 @pytest.mark.parametrize(
@@ -129,5 +161,5 @@ def test_a_legend_says_what_tells_curves_apart(results: ModuleType, names: list[
 def test_the_main_curves_of_an_experiment_are_drawn_and_no_others(results: ModuleType):
     names = ["grown/literal/free", "grown/literal/answer", "options/grown/gain/free", "resampling/residual"]
     record = dataclasses.replace(RECORD, name="sequences", curves=tuple(map(a_curve, names)))
-    drawn = [curve.name for group in results.figures(record).values() for curve in group]
+    drawn = [curve.name for group in results.figures(record, SEQUENCES).values() for curve in group]
     assert drawn == ["grown/literal/free", "resampling/residual"]

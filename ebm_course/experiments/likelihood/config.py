@@ -81,7 +81,7 @@ _PLANE = plane.Config(
     width=64, buffer_size=2_000, restart_probability=0.0, l2=0.0, n_points=72, rate=0.01, n_steps=1_200,
     validate_every=60,
 )  # fmt: skip
-CPU = Config(variants=variants(_POTTS, _PLANE))
+CPU = Config(variants=variants(_POTTS, _PLANE), words="a Potts model and two densities of the plane")
 SMOKE = Config(
     n_runs=2,
     variants=variants(

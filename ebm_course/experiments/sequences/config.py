@@ -94,7 +94,7 @@ class Config(Settings):
         }
 
 
-PAPER = Config(side_by_side=True)
+PAPER = Config(side_by_side=True, words="ten digits, the paper's size")
 _CPU_ENERGY = replace(
     language_model.PAPER_ENERGY,
     dropout=0.0,
@@ -108,6 +108,7 @@ _CPU_ENERGY = replace(
 _CPU_CHANGES: dict[str, Any] = {"n_attack_steps": 5, "n_epochs": 20, "batch_size": 25}
 _SMALL: dict[str, Any] = {"n_proposals": 8_000, "n_chains": 48, "budgets": (0, 11, 22, 55, 110, 220, 550)}
 CPU = Config(
+    words="ten digits, for two CPU cores",
     energy=_CPU_ENERGY,
     short=replace(_CPU_ENERGY, n_epochs=2, n_cycles=1),
     variants=methods(**_CPU_CHANGES) + ideas(20_000, **_CPU_CHANGES),
@@ -116,6 +117,7 @@ CPU = Config(
     **_SMALL,
 )
 NOTEBOOK = Config(
+    words="three digits",
     lm=language_model.NOTEBOOK,
     energy=language_model.NOTEBOOK_ENERGY,
     short=replace(language_model.NOTEBOOK_ENERGY, n_epochs=6),

@@ -44,7 +44,7 @@ class Config(Settings):
     training: adversarial.Config = TRAINING
 
 
-CPU = Config()
+CPU = Config(words="two CPU cores")
 PAPER = Config(
     n_repeats=20,
     matrix_side=8_192,
