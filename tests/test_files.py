@@ -158,7 +158,9 @@ def test_a_truncated_checkpoint_is_refused(length: int, tmp_path: Path) -> None:
     path, target = tmp_path / "net.safetensors", net()
     save_checkpoint(path, net(), meta={})
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(ValueError, match=r"truncated or no safetensors file.*expected one written whole\. Delete it"):
+    with pytest.raises(
+        ValueError, match=r"truncated, damaged or no safetensors file.*expected a whole one\. Delete it"
+    ):
         load_checkpoint(path, target)
 
 

@@ -1,0 +1,83 @@
+"""What a run writes is read as it was or refused by name: bits flipped, cut short, in use, overwritten while open."""
+
+from __future__ import annotations
+
+import random
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+
+from ebm_course.storage import locked, read_json, read_tensors, write_json, write_tensors
+
+TENSORS = {"a": torch.arange(12.0).view(3, 4), "b": torch.tensor([True, False]), "c": torch.ones((), dtype=torch.int64)}
+NOTE = {"rate": 0.1, "names": ["x", "y"]}
+
+
+def test_tensors_and_note_come_back(tmp_path: Path) -> None:
+    write_tensors(tmp_path / "x.safetensors", TENSORS, NOTE)
+    tensors, note = read_tensors(tmp_path / "x.safetensors")
+    assert note == NOTE and tensors.keys() == TENSORS.keys()
+    assert all(torch.equal(tensors[name], t) and tensors[name].dtype == t.dtype for name, t in TENSORS.items())
+
+
+def test_no_flipped_bit_is_read_as_another_result(tmp_path: Path) -> None:
+    path, draw = tmp_path / "x.safetensors", random.Random(0)
+    write_tensors(path, TENSORS, NOTE)
+    whole, refused = path.read_bytes(), 0
+    for _ in range(300):
+        damaged = bytearray(whole)
+        damaged[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
+        path.write_bytes(bytes(damaged))
+        try:
+            tensors, note = read_tensors(path)
+        except ValueError as error:
+            assert str(path) in str(error)
+            refused += 1
+        else:  # a bit that means nothing, such as one of the key under which the hash stands
+            assert note == NOTE and all(torch.equal(tensors[name], t) for name, t in TENSORS.items())
+    assert refused > 280
+
+
+def test_tensors_that_were_read_do_not_change_with_their_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    write_tensors(path, TENSORS, NOTE)
+    tensors, _ = read_tensors(path)
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+    assert torch.equal(tensors["a"], TENSORS["a"])
+
+
+@pytest.mark.parametrize("value", [{"a": [1, 2.5, None], "b": {"c": "ä"}}, [], 0.1, {"1": True}])
+def test_json_comes_back(value: object, tmp_path: Path) -> None:
+    write_json(tmp_path / "x.json", value)
+    assert read_json(tmp_path / "x.json") == value
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"content": 1}', '{"sha256": "0", "content": 1}', "\x00"])
+def test_json_that_is_damaged_is_refused_by_its_name(content: str, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(content)
+    with pytest.raises(ValueError, match=r"x\.json \(\d+ bytes\) is cut short, damaged or of another version"):
+        read_json(tmp_path / "x.json")
+
+
+def test_a_locked_folder_is_refused_to_other_threads_until_it_is_free(tmp_path: Path) -> None:
+    refused: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            with locked(tmp_path):
+                pass
+        except BlockingIOError as error:
+            refused.append(error)
+
+    for holds in (True, False):
+        if holds:
+            with locked(tmp_path):
+                thread = threading.Thread(target=work)
+                thread.start()
+                thread.join()
+        else:
+            work()
+    assert len(refused) == 1 and "is in use by another run" in str(refused[0])
