@@ -1,13 +1,13 @@
 """Things to move in a chapter: sliders for a live kernel, and animations that move without one.
 
 A slider's picture is kept as an image inside the widget's state, so a stored notebook still shows the last one where
-no kernel answers. This module joins samplers and objectives with figures; it knows no recipe.
+no kernel answers. This module joins a sampler with figures; it knows no recipe.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import ipywidgets
@@ -22,13 +22,8 @@ from torch import Tensor
 
 from ebm_course.core import Energy, energies_of, frozen
 from ebm_course.figures.animation import animation_html
-from ebm_course.figures.attack_grid import attack_grid
-from ebm_course.figures.curves import curves
 from ebm_course.figures.energies import energy_contour
 from ebm_course.figures.paths import chain_paths
-from ebm_course.objectives.contrastive import contrastive
-from ebm_course.objectives.logistic import logistic
-from ebm_course.objectives.margin import hinge, perceptron
 from ebm_course.samplers.langevin import langevin
 
 
@@ -97,44 +92,6 @@ def langevin_slider(
         step_size=_slider(ipywidgets.FloatLogSlider, "step size", value=0.01, min=-4, max=0.5, step=0.125),
         n_steps=_slider(ipywidgets.IntSlider, "steps", value=60, min=1, max=300),
         noise=_slider(ipywidgets.FloatSlider, "noise", value=1.0, min=0.0, max=2.0, step=0.1),
-    )
-
-
-def margin_slider() -> ipywidgets.VBox:
-    """What each loss charges for a gap E(wrong) - E(right), with a slider for the margin of the hinge."""
-    gaps = np.linspace(-3.0, 5.0, 81)
-    right, wrong = torch.zeros(1), [torch.tensor([g], dtype=torch.float32) for g in gaps]
-
-    def draw(margin: float) -> Axes:
-        losses = {
-            f"hinge, margin {margin:.1f}": [hinge(right, w, margin=margin).value.item() for w in wrong],
-            "perceptron": [perceptron(right, w).value.item() for w in wrong],
-            # less what the right answer pays at E = 0, so that all curves are of the gap alone
-            "logistic": [logistic(right, w).value.item() - float(np.log(2)) for w in wrong],
-            "contrastive": [contrastive(right, w).value.item() for w in wrong],
-        }
-        ax = curves(gaps, losses, xlabel="gap E(wrong) - E(right) (nats)", ylabel="loss (nats)")
-        ax.set_ylim(-2.0, 5.0)
-        return ax
-
-    return live_figure(draw, margin=_slider(ipywidgets.FloatSlider, "margin", value=1.0, min=0.0, max=3.0, step=0.1))
-
-
-def attack_slider(texts: Sequence[str], *, energies: Sequence[float] | Tensor | None = None) -> ipywidgets.VBox:
-    """An attack step by step: a slider uncovers one row after another.
-
-    Args:
-        texts: one text a step (T + 1), all of one length.
-        energies: energy after each step (T + 1,), nats.
-    """
-
-    def draw(step: int) -> Axes:
-        rows = slice(0, step + 1)
-        shown = None if energies is None else np.asarray(energies, dtype=float)[rows]
-        return attack_grid(texts[rows], energies=shown)
-
-    return live_figure(
-        draw, step=_slider(ipywidgets.IntSlider, "step", value=len(texts) - 1, min=0, max=len(texts) - 1)
     )
 
 

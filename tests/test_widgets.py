@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ebm_course.figures.animation import animate_chains
 from ebm_course.figures.style import use_style
-from ebm_course.widgets import attack_slider, langevin_slider, live_figure, margin_slider, show_animation
+from ebm_course.widgets import langevin_slider, live_figure, show_animation
 
 
 @pytest.fixture(autouse=True)
@@ -108,39 +108,6 @@ def test_a_step_too_long_is_explained_and_the_energy_keeps_its_flags():
     assert "finite" in message.value
     langevin_slider(energy, n_chains=2)
     assert energy.training and energy.stiffness.requires_grad and energy.stiffness.grad is None
-
-
-def test_the_margin_moves_the_hinge():
-    controls, picture, _ = parts(margin_slider())
-    before = picture.value
-    controls["margin"].value = 2.5
-    assert picture.value != before
-
-
-def test_the_margin_slider_draws_the_losses_as_defined(monkeypatch):
-    drawn = {}
-    monkeypatch.setattr("ebm_course.widgets._png", lambda ax: (drawn.update(ax=ax), plt.close(ax.figure), b"")[2])
-    margin_slider()
-    lines = {line.get_label(): line for line in drawn["ax"].lines}
-    gaps = lines["perceptron"].get_xdata()
-    expected = {
-        "hinge, margin 1.0": np.maximum(0, 1 - gaps),
-        "perceptron": np.maximum(0, -gaps),
-        "logistic": np.log1p(np.exp(-gaps)),
-        "contrastive": -gaps,
-    }
-    assert set(lines) == set(expected)
-    for name, values in expected.items():
-        np.testing.assert_allclose(lines[name].get_ydata(), values, atol=1e-5)
-
-
-def test_the_attack_slider_uncovers_rows():
-    controls, picture, _ = parts(attack_slider(["1+2=4", "1+2=3", "1+1=3"], energies=[2.0, 1.0, 0.5]))
-    heights = []
-    for step in (2, 1, 0):
-        controls["step"].value = step
-        heights.append(Image.open(io.BytesIO(picture.value)).size[1])
-    assert heights == pytest.approx([110 * (0.8 + 0.25 * rows) for rows in (3, 2, 1)], abs=1)
 
 
 def test_an_animation_becomes_html_with_its_frames_inside():

@@ -31,9 +31,8 @@ def results(options: argparse.Namespace) -> int:
     if not found:
         print(f"Nothing is recorded yet. To make a record: {TO_RECORD}")
     for record in found:
-        print(
-            f"{record.key}\n{'=' * len(record.key)}\n{ledger.table(record, _chosen(record, options.only), claims=options.only is None)}\n"
-        )
+        shown = ledger.table(record, _chosen(record, options.only), claims=options.only is None)
+        print(f"{record.key}\n{'=' * len(record.key)}\n{shown}\n")
         for curve in record.curves if options.curves else ():
             if curve.name.startswith(options.only or ""):
                 print(curve_text(curve) + "\n")
