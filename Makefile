@@ -2,6 +2,9 @@
 # Another environment: make test VENV=some/folder. Another Python: make test PYTHON=python3.12.
 
 VENV ?= .venv
+ifneq ($(words $(VENV)),1)
+$(error VENV names one folder without spaces, such as .venv: got '$(VENV)')
+endif
 CANDIDATES := python3 python3.13 python3.12 python3.11 python
 RECENT := import sys; sys.exit(sys.version_info < (3, 11))
 ifndef PYTHON
@@ -14,7 +17,7 @@ LAB_STAMP := $(VENV)/.installed-lab
 BENCH_STAMP := $(VENV)/.installed-bench
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 
-.PHONY: help install book test notebooks figures results lint bench lab clean
+.PHONY: help install book test notebooks figures results lint bench lab wheel clean distclean
 
 help:
 	@echo "make book       build the book from stored outputs"
@@ -25,13 +28,16 @@ help:
 	@echo "make results    write the page of recorded results from the ledger"
 	@echo "make lint       style, types, the generated cells of the notebooks and the page of results"
 	@echo "make bench      what measures speed"
+	@echo "make wheel      the package as one file in dist/, to install elsewhere"
 	@echo "make clean      remove what was built; the environment stays"
+	@echo "make distclean  remove the environment too"
 
 install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "The course needs Python 3.11 or newer and found none of: $(CANDIDATES)."; exit 1; }
-	@test -x $(BIN)/python || { echo "Making the environment $(VENV) ..."; $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "Making the environment $(VENV) ..."; \
+		$(PYTHON) -m venv --clear $(VENV) || { echo "On Debian and Ubuntu: apt install python3-venv."; exit 1; }; }
 	@echo "Installing the tested set into $(VENV); the first time this loads torch and takes minutes ..."
 	@$(PIP) --quiet --editable '.[book,test,dev,scale]'
 	@touch $@
@@ -75,3 +81,10 @@ lab: $(LAB_STAMP)
 
 clean:
 	rm -rf book/_build build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks
+
+wheel: $(STAMP)
+	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir dist .
+	@ls dist/*.whl
+
+distclean: clean
+	rm -rf $(VENV)

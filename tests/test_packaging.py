@@ -64,6 +64,16 @@ def test_everything_that_comes_along_is_pinned():
     assert not {name for name in names - set(PINS) if not name.startswith(("nvidia-", "cuda-"))}
 
 
+def test_every_pin_installs_on_the_oldest_python_promised():
+    """As far as it is installed here: a pin that asks for a newer Python stops the newcomer at the first command."""
+    oldest = Requirement(f"x{PROJECT['requires-python']}").specifier
+    floor = next(str(part.version) for part in oldest) + ".0"
+    asked = {d.metadata["Name"]: d.metadata["Requires-Python"] for d in metadata.distributions()}
+    named = {name: asks for name, asks in asked.items() if asks and canonicalize_name(name) in PINS}
+    assert len(named) > 80
+    assert {name: asks for name, asks in named.items() if not Requirement(f"x{asks}").specifier.contains(floor)} == {}
+
+
 def test_the_conda_environment_installs_the_same():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     python, pip, packages = environment["dependencies"]
