@@ -37,7 +37,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "The course needs Python 3.11 or newer and found none of: $(CANDIDATES)."; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "Making the environment $(VENV) ..."; \
-		$(PYTHON) -m venv --clear $(VENV) || { echo "On Debian and Ubuntu: apt install python3-venv."; exit 1; }; }
+		$(PYTHON) -m venv $$(test ! -f $(VENV)/pyvenv.cfg || echo --clear) $(VENV) || { echo "On Debian and Ubuntu: apt install python3-venv."; exit 1; }; }
 	@echo "Installing the tested set into $(VENV); the first time this loads torch and takes minutes ..."
 	@$(PIP) --quiet --editable '.[book,test,dev,scale]'
 	@touch $@
@@ -87,4 +87,4 @@ wheel: $(STAMP)
 	@ls dist/*.whl
 
 distclean: clean
-	rm -rf $(VENV)
+	test ! -f $(VENV)/pyvenv.cfg || rm -rf $(VENV)
