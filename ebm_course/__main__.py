@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for command in (doctor, train, reproduce, results):
         command.add(commands)
     options = parser.parse_args(arguments)
+    _open_streams()
     try:
         return options.run(options)
     except RefusedError as refusal:
@@ -35,6 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"{parser.prog} {options.command}: {error}", file=sys.stderr)
         return 1
+
+
+def _open_streams() -> None:
+    """Let signs that a terminal cannot show be replaced, and messages go nowhere where standard error is closed."""
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - for the rest of the program
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 if __name__ == "__main__":

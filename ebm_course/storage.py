@@ -68,6 +68,22 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
+def check_writable(path: Path) -> Path:
+    """The path, refused where its folder cannot be made or written to, before the work that should end there.
+
+    Raises:
+        OSError: a part of the path is a file, or the folder is read-only; the message names it.
+    """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, expected the name of a file to write.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".part"):
+            return path
+    except OSError as error:
+        raise type(error)(f"nothing can be written to {path.parent} ({error}): name another place.") from error
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], note: Any) -> None:
     """Write named tensors and a JSON note as one safetensors file, atomically.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -185,6 +186,23 @@ def test_every_recipe_of_the_course_has_presets_and_can_be_trained(monkeypatch: 
         recipe = choices.recipe(name)
         assert {"paper", "notebook", "smoke"} <= recipe.PRESETS.keys() and callable(recipe.fit)
         assert all(type(config) is recipe.Config for config in recipe.PRESETS.values())
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "afile").write_text("")
+    assert program.main(["train", "stub.recipe", "--out", str(tmp_path / "afile" / "x.safetensors")]) == 1
+    assert "nothing can be written to" in capsys.readouterr().err and not SEEN
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["ascii", "cp932"])
+def test_a_terminal_without_the_signs_gets_others(encoding: str) -> None:
+    command = [sys.executable, "-m", "ebm_course", "results", "speed-cpu"]
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, capture_output=True, env=environment, timeout=120)
+    assert done.returncode == 0 and done.stderr == b"" and b"GFLOP/s" in done.stdout
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ from ebm_course.results import ledger
 from ebm_course.results.findings import Findings
 from ebm_course.results.record import Record
 from ebm_course.runtime import Run
+from ebm_course.storage import check_writable
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -57,6 +58,8 @@ def reproduce(options: argparse.Namespace) -> int:
     key = "-".join((options.what, options.preset, *chosen))
     folder = options.folder or Path("ebm-course-runs") / key
     out = _out(options, folder / f"{key}.json")
+    if options.checkpoints:
+        check_writable(options.checkpoints / "SHA256SUMS")
     run = choices.run_of(options.seed, options.device)
     try:
         found = reproduce_experiment(experiment, config, run, folder=folder, progress=not options.quiet)
@@ -136,7 +139,12 @@ def _out(options: argparse.Namespace, default: Path) -> Path:
     out: Path = ledger.FOLDER / default.name if options.record else options.out or default
     if out.suffix != ".json" or out.is_dir():
         raise RefusedError(f"--out names the record to write, NAME.json: got {str(out)!r}.")
-    return out
+    if out.is_file():
+        try:
+            ledger.read_file(out)
+        except ValueError as error:
+            raise RefusedError(f"--out {out} is there and no record: name another file.") from error
+    return check_writable(out)
 
 
 def _command(options: argparse.Namespace) -> str:

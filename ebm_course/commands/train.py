@@ -11,6 +11,7 @@ from ebm_course import files
 from ebm_course.commands import choices
 from ebm_course.commands.choices import RefusedError
 from ebm_course.origin import Origin, name_of, plain
+from ebm_course.storage import check_writable
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -39,6 +40,7 @@ def train(options: argparse.Namespace) -> int:
     out = Path(options.out)
     if out.suffix != ".safetensors" or out.is_dir():
         raise RefusedError(f"--out names the checkpoint to write, NAME.safetensors: got {options.out!r}.")
+    check_writable(out)
     run = choices.run_of(options.seed)
     fitted = recipe.fit(config, run, folder=options.folder, progress=not options.quiet)
     if run.is_main:

@@ -190,6 +190,15 @@ def test_a_part_of_an_experiment_has_a_record_of_its_own(here: Path) -> None:
     assert record.command == f"{command} --seed 0"
 
 
+def test_what_is_no_record_is_not_overwritten(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main(["reproduce", "fake", "--preset", "smoke", "--folder", "work"]) == 0
+    message = refused("reproduce", "fake", "--preset", "smoke", "--out", "work/claims.json", capsys=capsys)
+    assert "work/claims.json is there and no record: name another file." in message
+    (here / "afile").write_text("")
+    assert program.main(["reproduce", "fake", "--preset", "smoke", "--folder", "new", "--out", "afile/a.json"]) == 1
+    assert "nothing can be written to afile" in capsys.readouterr().err and not (here / "new").exists()
+
+
 def test_a_folder_of_another_seed_is_refused_in_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["reproduce", "fake", "--preset", "smoke", "--folder", "work"]) == 0
     capsys.readouterr()
