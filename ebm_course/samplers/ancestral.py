@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ebm_course.checks import check_finite, check_generator, check_tokens
 from ebm_course.core import Discrete, Negatives, frozen
-from ebm_course.samplers.categorical import draw_categorical
+from ebm_course.samplers.categorical import at_least_single, draw_categorical
 
 
 class LanguageModel(Protocol):
@@ -84,13 +84,13 @@ def ancestral(
     with frozen(energy):
         for token, following in itertools.pairwise(tokens):
             logits, state = energy.advance(token, state)
-            e = e - _of(following, logits.log_softmax(dim=-1))
+            e = e - _of(following, at_least_single(logits).log_softmax(dim=-1))
         for _ in range(n_steps):
             logits, state = energy.advance(tokens[-1], state)
-            log_p = (logits / temperature).log_softmax(dim=-1)  # (N, V)
+            log_p = (at_least_single(logits) / temperature).log_softmax(dim=-1)  # (N, V)
             tokens.append(draw_categorical(-log_p, generator=generator))
             log_q = log_q + _of(tokens[-1], log_p)
-            e = e - _of(tokens[-1], log_p if temperature == 1 else logits.log_softmax(dim=-1))
+            e = e - _of(tokens[-1], log_p if temperature == 1 else at_least_single(logits).log_softmax(dim=-1))
         x = torch.stack(tokens, dim=1)
     check_finite("the language model's energy", e, "Check its weights, or train it with a lower rate.")
     return Negatives(x, {"energy": e}, log_q, _grown(x, x0.shape[1]) if keep_path else None)

@@ -1,7 +1,8 @@
 r"""Draws from softmax(-E) that need no normalising and hide no fault. It knows energies, not what they score.
 
 With T_k independent and exponential, argmin_k (E_k + log T_k) equals k with probability softmax(-E)_k. An infinite
-energy has no chance and a NaN shows, where a draw from probabilities would fail on the device.
+energy has no chance and a NaN shows, where a draw from probabilities would fail on the device. The race is run in
+float32 at least: in a coarser one many would tie, and the first column win.
 Source: the race of exponentials; Maddison et al. (2014) tell the history of its other form, with Gumbel noise.
 """
 
@@ -15,7 +16,7 @@ def draw_categorical(e: Tensor, *, generator: torch.Generator) -> Tensor:
     """A column of each row of energies, with probability softmax(-E) along the row; a NaN is always taken.
 
     Args:
-        e: energies (N, K), nats; not changed.
+        e: energies (N, K) of any real dtype, nats; not changed. Their level should leave differences their digits.
 
     Returns:
         (N,) int64, 0 to K - 1.
@@ -25,6 +26,28 @@ def draw_categorical(e: Tensor, *, generator: torch.Generator) -> Tensor:
     >>> k.shape, k.unique().tolist()  # an infinite energy has no chance
     (torch.Size([1000]), [0, 2])
     """
-    waiting = torch.empty_like(e).exponential_(generator=generator)
-    # Some devices return an exact 0 in place of about half the spacing of uniform numbers below it.
-    return (e + waiting.clamp_min(torch.finfo(e.dtype).eps / 4).log()).argmin(dim=1)
+    e = at_least_single(e)
+    # A CPU computes exponential numbers in double precision; other devices round small ones to multiples of 2^-24.
+    precise = e.device.type == "cpu" or e.dtype == torch.float64
+    waiting = torch.empty_like(e).exponential_(generator=generator) if precise else exponential_of_two(e, generator)
+    return waiting.clamp_min_(torch.finfo(e.dtype).tiny).log_().add_(e).argmin(dim=1)  # 0 would meet infinity
+
+
+def exponential_of_two(e: Tensor, generator: torch.Generator) -> Tensor:
+    """-log(1 - u) with u = (k + v) / 2^24, k of 24 random bits and v uniform: small u have full precision in float32.
+
+    >>> exponential_of_two(torch.zeros(2, 3), torch.Generator().manual_seed(0)).shape
+    torch.Size([2, 3])
+    """
+    k = torch.randint(2**24, e.shape, generator=generator, device=e.device, dtype=torch.float32)
+    v = torch.rand(e.shape, generator=generator, device=e.device, dtype=torch.float32)
+    return -torch.log1p(-((k + v) / 2**24).clamp_max(1 - 2**-24))
+
+
+def at_least_single(x: Tensor) -> Tensor:
+    """x in float32, or in float64 where it is so already: a test or a weight in half precision would shift the law.
+
+    >>> at_least_single(torch.zeros(1, dtype=torch.bfloat16)).dtype, at_least_single(torch.zeros(1).double()).dtype
+    (torch.float32, torch.float64)
+    """
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from ebm_course.checks import check_finite, check_generator, check_tokens
 from ebm_course.core import Energy, Negatives, energies_of, energy_grad, frozen
-from ebm_course.samplers.categorical import draw_categorical
+from ebm_course.samplers.categorical import at_least_single, draw_categorical
 
 
 def gibbs_with_gradients(
@@ -89,7 +89,8 @@ def gibbs_with_gradients(
 
 def _proposal(energy: Energy, x: Tensor, n_values: int, temperature: float) -> tuple[Tensor, Tensor]:
     """E (N,) and log q(i, v | x) as (N, L V); minus infinity where v is the current value."""
-    e, grad = energy_grad(energy, F.one_hot(x, n_values).to(torch.get_default_dtype()))  # (N, L, V)
+    pair = energy_grad(energy, F.one_hot(x, n_values).to(torch.get_default_dtype()))
+    e, grad = (at_least_single(t) for t in pair)  # (N,) (N, L, V)
     fall = (grad.gather(2, x[..., None]) - grad) / temperature
     return e, fall.scatter(2, x[..., None], -torch.inf).flatten(1).log_softmax(dim=1)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ebm_course.checks import check_finite, check_generator
 from ebm_course.core import Energy, Negatives, energies_of, frozen
-from ebm_course.samplers.categorical import draw_categorical
+from ebm_course.samplers.categorical import at_least_single, draw_categorical
 
 
 @torch.no_grad()
@@ -54,7 +54,7 @@ def resampling(
         raise ValueError(f"log_q holds one number a row: expected ({m},), got {tuple(log_q.shape)}.")
     with frozen(energy):
         e = energies_of(energy, x0).view(-1, group_size)  # (N, n)
-    log_w = -e if log_q is None else -e - log_q.view_as(e)
+    log_w = -at_least_single(e) if log_q is None else -at_least_single(e) - log_q.view_as(e)
     chosen = draw_categorical(-log_w, generator=generator)
     log_sum = log_w.logsumexp(dim=1)
     check_finite("the weight of a group", log_sum, "Check the energy at the draws of q.")

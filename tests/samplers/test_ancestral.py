@@ -101,3 +101,13 @@ def test_bad_prompts_temperatures_and_weights_are_refused() -> None:
             lm.to_logits.bias[1] = bad
         with pytest.raises(FloatingPointError, match="language model's energy is not finite in 2 of 2"):
             ancestral(lm, begin(2), n_steps=1, generator=g)
+
+
+def test_log_probabilities_of_a_half_precision_model_sum_to_one() -> None:
+    lm = model("lstm")
+    with torch.no_grad():
+        lm.to_logits.weight.zero_()
+        lm.to_logits.bias.copy_(torch.tensor([0.0, 1.0, 2.0]))
+    drawn = ancestral(lm.bfloat16(), begin(2_000), n_steps=1, generator=torch.Generator().manual_seed(0))
+    expected = torch.tensor([0.0, 1.0, 2.0]).log_softmax(0)[drawn.x[:, 1]]
+    torch.testing.assert_close(drawn.log_q, expected)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -118,3 +119,17 @@ def test_states_of_infinite_energy_are_never_entered(model):
 def test_a_token_out_of_the_vocabulary_is_refused(model):
     with pytest.raises(ValueError, match="out of the vocabulary"):
         gibbs(model, torch.full((2, 2), 3), n_steps=1, n_values=3, generator=generator())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_values_of_equal_energy_are_drawn_alike_in_half_precision(dtype: torch.dtype) -> None:
+    n, v = 2_000, 1_024
+    x = gibbs(
+        lambda x: x.new_zeros(len(x), dtype=dtype),
+        torch.zeros(n, 1, dtype=torch.int64),
+        n_steps=1,
+        n_values=v,
+        generator=torch.Generator().manual_seed(0),
+    ).x
+    p = (v // 10) / v
+    assert abs((x < v // 10).double().mean() - p) < 5 * math.sqrt(p * (1 - p) / n)

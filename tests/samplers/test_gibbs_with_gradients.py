@@ -139,3 +139,22 @@ def test_a_temperature_of_zero_is_refused(potts):
         gibbs_with_gradients(
             potts, torch.zeros(1, 2).long(), n_steps=1, n_values=3, temperature=0, generator=generator()
         )
+
+
+def test_an_unlikely_move_is_not_accepted_because_energies_are_of_half_precision():
+    # Of numbers in bfloat16 one in 256 is exactly 0, which would accept a move whose probability is exp(-30).
+    def steep(x):
+        return (30.0 * x[..., 1].sum(dim=-1)).bfloat16() if x.ndim == 3 else (30.0 * (x == 1).sum(dim=1)).bfloat16()
+
+    x0 = torch.zeros(20_000, 1, dtype=torch.int64)
+    end = gibbs_with_gradients(steep, x0, n_steps=1, n_values=2, generator=generator())
+    assert torch.equal(end.x, x0)
+
+
+def test_acceptance_is_a_mean_over_many_steps_whatever_the_energys_precision():
+    def flat(x):
+        return (0 * x.sum(dim=(1, 2)) if x.ndim == 3 else 0.0 * x.sum(dim=1)).bfloat16()
+
+    x0 = torch.zeros(4, 2, dtype=torch.int64)
+    end = gibbs_with_gradients(flat, x0, n_steps=400, n_values=2, generator=generator())  # bfloat16 counts to 256
+    torch.testing.assert_close(end.info["acceptance"], torch.ones(4))

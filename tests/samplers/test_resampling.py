@@ -103,3 +103,18 @@ def test_rows_that_do_not_fit_are_refused():
         resampling(number, torch.zeros(5, 1), group_size=2, generator=generator())
     with pytest.raises(ValueError, match=r"expected \(4,\), got \(4, 1\)"):
         resampling(number, torch.zeros(4, 1), group_size=2, log_q=torch.zeros(4, 1), generator=generator())
+
+
+def test_weights_of_half_precision_count_as_in_float32() -> None:
+    e = torch.linspace(0.0, 2.0, 2_000).bfloat16()
+    draws = {"group_size": 1_000, "log_q": torch.zeros(2_000)}
+    x0 = torch.arange(2_000)[:, None]
+    ends = [
+        resampling(lambda x, d=d: e[x[:, 0]].to(d), x0, generator=torch.Generator().manual_seed(0), **draws)
+        for d in (torch.bfloat16, torch.float32)
+    ]
+    assert torch.equal(ends[0].x, ends[1].x)
+    torch.testing.assert_close(ends[0].info["ess"], ends[1].info["ess"])
+    draws.pop("log_q")
+    half = resampling(lambda x: e[x[:, 0]], x0, generator=torch.Generator().manual_seed(0), **draws)
+    torch.testing.assert_close(half.info["log_mean_weight"], ends[1].info["log_mean_weight"])
