@@ -15,7 +15,7 @@ from ebm_course.core import Batch
 from ebm_course.energies.gaussian_mixture import GaussianMixture
 from ebm_course.energies.mlp import MLP
 from ebm_course.energies.potts import Potts
-from ebm_course.recipes.likelihood.potts import make_step
+from ebm_course.recipes.likelihood.chains import make_step
 from ebm_course.runtime import Run
 from ebm_course.samplers.gibbs import gibbs
 from ebm_course.samplers.langevin import langevin

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from ebm_course.core import Loss
 from ebm_course.energies.sequence_energies import LikelihoodEnergy, PooledEnergy
 from ebm_course.energies.transformer import Transformer
-from ebm_course.recipes.sequences.parts import update
 from ebm_course.runtime import Run
 from ebm_course.samplers.substitution import substitution
+from ebm_course.training.update import update
 
 NAME = "13_scaling_out"
 CHECKS = {1: 2, 2: 2, 3: 1, 4: 3, 5: 2}

@@ -21,12 +21,16 @@ from ebm_course.runtime import PUBLIC_ADDRESS
 ROOT = Path(__file__).parents[2]
 ADDRESS = "https://example.org/owner/course"
 COLAB = {
+    "filelock": "3.18.0",
     "ipywidgets": "7.7.1",
     "matplotlib": "3.10.0",
     "numpy": "2.0.2",
     "pillow": "11.3.0",
     "pooch": "1.8.2",
+    "pydantic": "2.11.7",
     "safetensors": "0.6.2",
+    "scipy": "1.16.1",
+    "tabulate": "0.9.0",
     "torch": "2.8.0+cu126",
     "tqdm": "4.67.1",
 }
