@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,8 +53,9 @@ def findings(config: Config, results: Results) -> Findings:
         for way, other, _, _ in COMPARED:
             if {f"{data}/{way}", f"{data}/{other}"} <= kl.keys():
                 pairs = zip(kl[f"{data}/{way}"], kl[f"{data}/{other}"], strict=True)
-                what = f"{WORDS[data]}: KL of {WAYS[way][0]} minus that of {WAYS[other][0]}."
-                entries.append(Entry.of(f"claims/{data}/{way}-{other}", what, [x - y for x, y in pairs], "nats"))
+                what = f"{WORDS[data]}: log10 KL of {WAYS[way][0]} minus that of {WAYS[other][0]}."
+                differences = [math.log10(x / y) for x, y in pairs]
+                entries.append(Entry.of(f"claims/{data}/{way}-{other}", what, differences))
     return Findings(entries, curves)
 
 
