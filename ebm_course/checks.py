@@ -1,9 +1,11 @@
-"""What samplers and energies refuse, each in its own words: a missing generator, foreign tokens, numbers not finite.
+"""What samplers and energies refuse, each in its own words: a missing generator, foreign tokens, impossible numbers.
 
 It knows tensors alone: no energy, no sampler, no task.
 """
 
 from __future__ import annotations
+
+import operator
 
 import torch
 from torch import Tensor
@@ -31,6 +33,16 @@ def check_tokens(x: Tensor, n_values: int) -> None:
             f"a token is out of the vocabulary: expected 0 to {n_values - 1}, got {int(x.min())} to {int(x.max())}. "
             f"Encode the text with this task's encode()."
         )
+
+
+def check_count(name: str, value: int, *, least: int = 0) -> None:
+    """Refuse what is no whole number, and one below ``least``: fewer than no steps would pass as none."""
+    try:
+        enough = operator.index(value) >= least
+    except TypeError:
+        enough = False
+    if not enough:
+        raise ValueError(f"{name} is a whole number: expected {least} or larger, got {value!r}. Pass {name}={least}.")
 
 
 def check_finite(name: str, values: Tensor, remedy: str) -> None:

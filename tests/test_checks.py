@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ebm_course.checks import check_finite, check_generator, check_tokens
+from ebm_course.checks import check_count, check_finite, check_generator, check_tokens
 
 
 def test_a_missing_generator_is_refused_before_the_global_stream_is_used() -> None:
@@ -40,3 +40,10 @@ def test_a_value_that_is_not_finite_is_refused_by_name_and_count() -> None:
     check_finite("energy", torch.zeros(3), "")
     with pytest.raises(FloatingPointError, match=r"energy is not finite in 2 of 3 entries\. Take smaller steps\."):
         check_finite("energy", torch.tensor([0.0, torch.nan, -torch.inf]), "Take smaller steps.")
+
+
+@pytest.mark.parametrize("value", [-1, 0, 1.0, torch.nan, None, "2"])
+def test_a_number_of_things_is_whole_and_large_enough(value: object) -> None:
+    check_count("n", 1, least=1)
+    with pytest.raises(ValueError, match=rf"n is a whole number: expected 1 or larger, got {value!r}\. Pass n=1\."):
+        check_count("n", value, least=1)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ integral of exp(-E) is finite; with c = 0 nothing ensures it. It knows no data, 
 from __future__ import annotations
 
 import itertools
+import math
 
 from torch import Tensor, nn
 
@@ -34,7 +35,7 @@ class MLP(nn.Module):
 
     def __init__(self, n_inputs: int, *, width: int = 128, n_layers: int = 3, confinement: float = 0.0):
         super().__init__()
-        if min(n_inputs, width, n_layers) < 1 or confinement < 0:
+        if min(n_inputs, width, n_layers) < 1 or not 0 <= confinement < math.inf:
             raise ValueError(
                 f"expected n_inputs, width and n_layers of 1 or more and a confinement of 0 or larger, "
                 f"got {n_inputs}, {width}, {n_layers} and {confinement}."

@@ -38,7 +38,7 @@ def maximum_mean_discrepancy(x: Tensor, y: Tensor, *, bandwidth: float | None = 
     n, pooled = len(x), torch.cat([x, y]).detach().flatten(1).double()  # (N + M, D)
     if bandwidth is None:
         bandwidth = float(torch.pdist(pooled).median())
-    if bandwidth <= 0:
+    if not 0 < bandwidth < torch.inf:
         raise ValueError(f"the bandwidth is a length: expected a number larger than 0, got {bandwidth}. Pass one.")
     kernel = torch.cdist(pooled, pooled).square_().div_(-2 * bandwidth**2).exp_()  # in place: one table is enough
     within = _mean_off_diagonal(kernel[:n, :n]) + _mean_off_diagonal(kernel[n:, n:])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -39,7 +41,7 @@ def logistic(e_data: Tensor, e_negative: Tensor, *, l2: float = 0.0, ratio: floa
     (4.5, 0.75)
     """
     check_energies(e_data=e_data, e_negative=e_negative)
-    if ratio <= 0:
+    if not 0 < ratio < math.inf:
         raise ValueError(f"ratio is negatives per datum: expected a number larger than 0, got {ratio}.")
     value = softplus(e_data).mean() + ratio * softplus(-e_negative).mean()
     data_right = (e_data.detach() < 0).to(e_data).mean()

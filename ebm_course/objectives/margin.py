@@ -5,6 +5,8 @@ Knows energies of answers. It finds no answers: the most offending one is the ca
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -58,7 +60,7 @@ def hinge(e_gold: Tensor, e_offending: Tensor, *, margin: float) -> Loss:
     (tensor(0.2500), tensor(1.))
     """
     check_energies(e_gold=e_gold, e_offending=e_offending)
-    if margin < 0:
+    if not 0 <= margin < math.inf:
         raise ValueError(f"a margin is a distance in nats: expected 0 or larger, got {margin}.")
     loss = margin_rescaled(e_gold, e_offending, cost=torch.full_like(e_offending.detach(), margin))
     right = (e_gold.detach() < e_offending.detach()).to(e_gold).mean()

@@ -45,7 +45,7 @@ def nce(e_data: Tensor, e_noise: Tensor, *, log_q_data: Tensor, log_q_noise: Ten
     check_energies(e_data=e_data, e_noise=e_noise)
     check_same_shape("log_q_data", log_q_data, "e_data", e_data)
     check_same_shape("log_q_noise", log_q_noise, "e_noise", e_noise)
-    if n_noise <= 0:
+    if not 0 < n_noise < math.inf:
         raise ValueError(f"n_noise is noise samples per datum: expected a number larger than 0, got {n_noise}.")
     shift = math.log(n_noise)
     loss = logistic(e_data + log_q_data + shift, e_noise + log_q_noise + shift, ratio=n_noise)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ebm_course.checks import check_finite, check_generator, check_tokens
+from ebm_course.checks import check_count, check_finite, check_generator, check_tokens
 from ebm_course.core import Discrete, Negatives, frozen
 from ebm_course.samplers.categorical import at_least_single, draw_categorical
 
@@ -60,8 +60,9 @@ def ancestral(
         prompt; info ``energy``: E(x) of the model at temperature 1, the prompt's own tokens counted.
 
     Raises:
-        ValueError: temperature is not positive, the prompt is empty, or a token is out of the vocabulary.
-        FloatingPointError: the model's energies are not finite.
+        ValueError: temperature is not positive, the number of steps negative, the prompt is empty, or a token is out of
+            the vocabulary.
+        FloatingPointError: the model's energies, or ``log_q``, are not finite.
 
     >>> from ebm_course.energies.language_model import LSTMLanguageModel
     >>> model, prompts = LSTMLanguageModel(5, width=8), torch.zeros(3, 2, dtype=torch.int64)
@@ -72,7 +73,8 @@ def ancestral(
     True
     """
     check_generator(generator, x0)
-    if temperature <= 0 or x0.ndim != 2 or x0.shape[1] == 0:
+    check_count("n_steps", n_steps)
+    if not 0 < temperature < torch.inf or x0.ndim != 2 or x0.shape[1] == 0:
         raise ValueError(
             f"expected prompts (N, P) of at least one token and a temperature above 0, "
             f"got {tuple(x0.shape)} and {temperature}. For a greedy draw use a temperature of 0.01."
@@ -92,7 +94,8 @@ def ancestral(
             log_q = log_q + _of(tokens[-1], log_p)
             e = e - _of(tokens[-1], log_p if temperature == 1 else at_least_single(logits).log_softmax(dim=-1))
         x = torch.stack(tokens, dim=1)
-    check_finite("the language model's energy", e, "Check its weights, or train it with a lower rate.")
+    seen = e.masked_fill(~log_q.isfinite(), torch.nan)  # at a low temperature log_q alone may overflow
+    check_finite("the language model's energy", seen, "Check its weights and the temperature, or lower its rate.")
     return Negatives(x, {"energy": e}, log_q, _grown(x, x0.shape[1]) if keep_path else None)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ebm_course.checks import check_finite, check_generator, check_tokens
+from ebm_course.checks import check_count, check_finite, check_generator, check_tokens
 from ebm_course.core import Energy, Negatives, energies_of, frozen
 from ebm_course.samplers.categorical import draw_categorical
 
@@ -41,7 +41,7 @@ def gibbs(
         x (N, L); info, each (N,): ``energy`` at x; ``n_moves``, how many steps changed the state.
 
     Raises:
-        ValueError: a token is out of 0 .. V - 1.
+        ValueError: a token is out of 0 .. V - 1, or the number of steps is negative.
         FloatingPointError: an energy is NaN, or infinite where a chain ends.
 
     >>> from ebm_course.energies.potts import Potts
@@ -52,6 +52,8 @@ def gibbs(
     (torch.Size([5, 3]), True)
     """
     check_generator(generator, x0)
+    check_count("n_steps", n_steps)
+    check_count("n_values", n_values, least=1)
     check_tokens(x0, n_values)
     (n, length), x, path = x0.shape, x0.clone(), [x0]
     n_moves = torch.zeros(n, dtype=torch.int64, device=x.device)

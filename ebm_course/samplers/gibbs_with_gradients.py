@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ebm_course.checks import check_finite, check_generator, check_tokens
+from ebm_course.checks import check_count, check_finite, check_generator, check_tokens
 from ebm_course.core import Energy, Negatives, energies_of, energy_grad, frozen
 from ebm_course.samplers.categorical import at_least_single, draw_categorical
 
@@ -46,7 +46,7 @@ def gibbs_with_gradients(
         log of the last step's ratio before min(1, .).
 
     Raises:
-        ValueError: a token is out of 0 .. V - 1, or the temperature is not positive.
+        ValueError: a token is out of 0 .. V - 1, the temperature is not positive, or the number of steps negative.
         FloatingPointError: an energy or gradient was NaN in a chain, or the energy is infinite where it ends.
 
     >>> from ebm_course.energies.potts import Potts
@@ -57,9 +57,13 @@ def gibbs_with_gradients(
     (torch.Size([5, 3]), True)
     """
     check_generator(generator, x0)
+    check_count("n_steps", n_steps)
+    check_count("n_values", n_values, least=1)
     check_tokens(x0, n_values)
-    if temperature <= 0:
-        raise ValueError(f"temperature divides energies: expected a number above 0, got {temperature}.")
+    if not 0 < temperature < torch.inf:
+        raise ValueError(
+            f"temperature divides energies: expected a number above 0, got {temperature}. 2 is the balanced choice."
+        )
     x, path = x0.clone(), [x0]
     with frozen(energy):
         e, log_q = _proposal(energy, x, n_values, temperature)

@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor
 
-from ebm_course.checks import check_finite, check_generator
+from ebm_course.checks import check_count, check_finite, check_generator
 from ebm_course.core import Energy, Negatives, can_select, energies_of, energy_grad, frozen, select
 
 
@@ -50,8 +50,8 @@ def langevin(
     Raises:
         TypeError: integer states.
         ValueError: states have no axis but N, the step size, the largest norm or ``max_rows`` is not positive, or the
-            noise negative.
-        FloatingPointError: the energies at the end are not finite, as when a step is too long.
+            noise or number of steps negative; a NaN is none of these.
+        FloatingPointError: states or energies at the end are not finite, as when x0 is not or a step is too long.
 
     Source: Parisi (1981); Welling and Teh (2011), whose step is 2 a here. Departure: whole gradients and a
     fixed step; ``noise_std`` apart from ``step_size`` as in Grathwohl et al. (2020), JEM.
@@ -65,14 +65,15 @@ def langevin(
     check_generator(generator, x0)
     if x0.ndim < 2:
         raise ValueError(f"states have shape (N, *S), got {tuple(x0.shape)}: use x0[:, None] for points on a line.")
-    if max_rows is not None and max_rows < 1:
-        raise ValueError(f"max_rows is the number of chains moved at once, 1 or more: got {max_rows}.")
+    check_count("n_steps", n_steps)
+    check_count("max_rows", 1 if max_rows is None else max_rows, least=1)
     max_rows = max_rows or (2_500 if x0.device.type == "cpu" else max(1, len(x0)))
     noise_std = math.sqrt(2 * max(step_size, 0)) if noise_std is None else noise_std
-    if step_size <= 0 or noise_std < 0 or (max_grad_norm is not None and max_grad_norm <= 0):
+    norm_limit = torch.inf if max_grad_norm is None else max_grad_norm
+    if not 0 < step_size < torch.inf or not 0 <= noise_std < torch.inf or not norm_limit > 0:  # a NaN fails them all
         raise ValueError(
-            f"expected step_size > 0, noise_std >= 0 and max_grad_norm > 0 or None: "
-            f"got {step_size}, {noise_std} and {max_grad_norm}."
+            f"expected step_size > 0, noise_std >= 0, both finite, and max_grad_norm > 0 or None: "
+            f"got {step_size}, {noise_std} and {max_grad_norm}. Start with a step of 0.01 and no other setting."
         )
     x, path = x0.detach().clone(), [x0.detach()]
     steepest = x0.new_zeros(len(x0))
@@ -82,7 +83,7 @@ def langevin(
             norm = grad.flatten(1).norm(dim=1)
             steepest = torch.maximum(steepest, norm)
             if max_grad_norm is not None:
-                scale = (max_grad_norm / norm.clamp_min(max_grad_norm)).view(-1, *[1] * (x.ndim - 1))
+                scale = (max_grad_norm / norm).clamp_max(1).view(-1, *[1] * (x.ndim - 1))
                 grad = grad * scale
             noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
             x = x - step_size * grad + noise_std * noise
@@ -90,7 +91,9 @@ def langevin(
                 path.append(x)
         with torch.no_grad():
             e = energies_of(energy, x)
-    check_finite("the energy after Langevin steps", e, "Shorten step_size, or set max_grad_norm.")
+    seen = e.masked_fill(~x.isfinite().flatten(1).all(dim=1), torch.nan)  # some energies are finite at a NaN
+    remedy = "set max_grad_norm" if max_grad_norm is None else "lower max_grad_norm"
+    check_finite("the state or its energy after Langevin steps", seen, f"Shorten step_size, {remedy}, or check x0.")
     return Negatives(x, {"energy": e, "grad_norm": steepest}, path=torch.stack(path) if keep_path else None)
 
 

@@ -54,11 +54,17 @@ class ReplayBuffer:
             states (n, *S), copies; slots (n,), to be handed to :meth:`push`.
 
         Raises:
-            ValueError: n is larger than the buffer, or ``fresh`` is missing or of another shape or dtype.
+            ValueError: n is larger than the buffer, the probability outside 0 to 1, or ``fresh`` is missing or of
+                another shape or dtype.
 
         Departure from Du and Mordatch (2019): without replacement, so that no chain is moved twice and stored once.
         """
         check_generator(generator, self.states)
+        if not 0 <= restart_probability <= 1:
+            raise ValueError(
+                f"restart_probability is a share of the chains: expected 0 to 1, got {restart_probability}. "
+                "Pass 0 for chains that all go on."
+            )
         if not 1 <= n <= len(self):
             raise ValueError(f"{n} chains were asked for, the buffer holds {len(self)}: expected 1 to {len(self)}.")
         slots = torch.randperm(len(self), generator=generator, device=self.states.device)[:n]

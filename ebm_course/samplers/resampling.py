@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor
 
-from ebm_course.checks import check_finite, check_generator
+from ebm_course.checks import check_count, check_finite, check_generator
 from ebm_course.core import Energy, Negatives, energies_of, frozen
 from ebm_course.samplers.categorical import at_least_single, draw_categorical
 
@@ -48,16 +48,19 @@ def resampling(
     """
     check_generator(generator, x0)
     m = len(x0)
-    if group_size < 1 or m % group_size:
+    check_count("group_size", group_size, least=1)
+    if m % group_size:
         raise ValueError(f"{m} rows do not make groups of {group_size}: expected a multiple. Draw more, or drop rows.")
     if log_q is not None and log_q.shape != (m,):
         raise ValueError(f"log_q holds one number a row: expected ({m},), got {tuple(log_q.shape)}.")
     with frozen(energy):
         e = energies_of(energy, x0).view(-1, group_size)  # (N, n)
-    log_w = -at_least_single(e) if log_q is None else -at_least_single(e) - log_q.view_as(e)
+    log_w = -at_least_single(e)
+    if log_q is not None:
+        log_w = log_w - log_q.view_as(e).masked_fill(log_q.view_as(e).isinf(), torch.nan)  # no draw has such a log q
     chosen = draw_categorical(-log_w, generator=generator)
     log_sum = log_w.logsumexp(dim=1)
-    check_finite("the weight of a group", log_sum, "Check the energy at the draws of q.")
+    check_finite("the weight of a group", log_sum, "Check the energy and log_q at the draws of q.")
     rows = torch.arange(len(e), device=x0.device)
     info = {
         "energy": e[rows, chosen],

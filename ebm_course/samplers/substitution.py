@@ -17,7 +17,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ebm_course.checks import check_finite, check_generator, check_tokens
+from ebm_course.checks import check_count, check_finite, check_generator, check_tokens
 from ebm_course.core import (
     CachesPrefix,
     Energy,
@@ -77,7 +77,7 @@ def substitution(
         point; ``toggling``, bool: the last two steps went there and back.
 
     Raises:
-        ValueError: a token out of the vocabulary of ``synonyms``, or ``free`` of another shape.
+        ValueError: a token out of the vocabulary of ``synonyms``, ``free`` of another shape, or a negative number.
         FloatingPointError: an energy was NaN on a chain's way, or is not finite where it ends.
 
     >>> from ebm_course.energies.potts import Potts
@@ -89,6 +89,7 @@ def substitution(
     """
     if generator is not None:
         check_generator(generator, x0)
+    check_count("n_steps", n_steps)
     n_values = n_values_of(energy, synonyms)
     if synonyms is not None:
         check_tokens(synonyms, n_values)

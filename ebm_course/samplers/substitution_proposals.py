@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ebm_course.checks import check_count
 from ebm_course.core import Discrete, Energy, energy_grad
 from ebm_course.samplers.substitution_scores import StepEnergy
 
@@ -87,6 +88,7 @@ def by_short_list(
     >>> e.shape, where.shape, what.shape
     (torch.Size([2]), torch.Size([2, 1]), torch.Size([2, 2]))
     """
+    check_count("n_candidates", n_candidates, least=1)
     n_values, rows, step = n_values_of(energy, synonyms), torch.arange(len(x), device=x.device), _step_energy(energy, x)
     # 1. The most salient position (Yin, Eq. 4).
     e, grad = step.gradient(x, n_values)
@@ -126,6 +128,7 @@ def by_gain(
     >>> where.tolist(), what.tolist()  # value 2 at position 1 first, then value 1 at position 0
     ([[1, 0]], [[2, 1]])
     """
+    check_count("n_candidates", n_candidates, least=1)
     v = n_values_of(energy, synonyms)
     # 1. The first-order fall of E for every pair.
     e, grad = energy_grad(energy, F.one_hot(x, v).to(torch.get_default_dtype()))  # (M, L, V)

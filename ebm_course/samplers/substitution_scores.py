@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ebm_course.checks import check_count
 from ebm_course.core import (
     CachesPrefix,
     Embeds,
@@ -33,10 +34,7 @@ def rows_at_once(max_rows: int | None, x: Tensor) -> int:
     >>> rows_at_once(None, torch.zeros(2, 3)), rows_at_once(7, torch.zeros(2, 3))
     (128, 7)
     """
-    if max_rows is not None and max_rows < 1:
-        raise ValueError(
-            f"max_rows is the number of sequences scored at once, 1 or more: got {max_rows}. None takes the default."
-        )
+    check_count("max_rows", 1 if max_rows is None else max_rows, least=1)
     return max_rows or (128 if x.device.type == "cpu" else 16_384)
 
 

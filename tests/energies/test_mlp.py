@@ -37,3 +37,8 @@ def test_other_shapes_and_sizes_are_refused():
         MLP(2)(torch.zeros(5, 3))
     with pytest.raises(ValueError, match="got 2, 128, 0 and"):
         MLP(2, n_layers=0)
+
+
+def test_a_confinement_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="confinement of 0 or larger"):
+        MLP(2, confinement=float("nan"))

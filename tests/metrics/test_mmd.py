@@ -54,3 +54,9 @@ def test_bad_samples_and_bandwidths_are_refused():
         mmd(torch.zeros(3, 2), torch.zeros(3, 1))
     with pytest.raises(ValueError, match="bandwidth is a length"):
         mmd(torch.zeros(3, 2), torch.zeros(3, 2))
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -1.0])
+def test_a_bandwidth_that_is_no_length_is_refused(bad: float) -> None:
+    with pytest.raises(ValueError, match="larger than 0, got"):
+        mmd(torch.zeros(2, 1), torch.ones(2, 1), bandwidth=bad)

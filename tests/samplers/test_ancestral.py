@@ -111,3 +111,14 @@ def test_log_probabilities_of_a_half_precision_model_sum_to_one() -> None:
     drawn = ancestral(lm.bfloat16(), begin(2_000), n_steps=1, generator=torch.Generator().manual_seed(0))
     expected = torch.tensor([0.0, 1.0, 2.0]).log_softmax(0)[drawn.x[:, 1]]
     torch.testing.assert_close(drawn.log_q, expected)
+
+
+@pytest.mark.parametrize("temperature", [torch.nan, torch.inf, -1.0])
+def test_a_temperature_that_is_none_is_refused(temperature: float) -> None:
+    with pytest.raises(ValueError, match="temperature above 0"):
+        ancestral(model("lstm"), begin(2), n_steps=1, temperature=temperature, generator=torch.Generator())
+
+
+def test_a_log_probability_that_overflows_is_refused_though_the_energy_is_finite() -> None:
+    with pytest.raises(FloatingPointError, match=r"is not finite in 2 of 2 entries.*temperature"):
+        ancestral(model("lstm"), begin(2), n_steps=1, temperature=1e-40, generator=torch.Generator())

@@ -237,6 +237,15 @@ def test_no_steps_leave_every_state_where_it_is(name):
 
 
 @every_sampler
+@pytest.mark.parametrize("n_steps", [-1, 1.5, float("nan")])
+def test_a_number_of_steps_that_is_none_is_refused(name, n_steps):
+    case = case_of(name)
+    count = "group_size" if name == "resampling" else "n_steps"
+    with pytest.raises(ValueError, match=rf"{count} is a whole number: expected . or larger, got {n_steps}"):
+        call(name, case.energy(), **{count: n_steps})
+
+
+@every_sampler
 def test_no_chains_and_one_chain_are_no_special_cases(name):
     case = case_of(name)
     for n in (0, case.arguments.get("group_size", 1)):

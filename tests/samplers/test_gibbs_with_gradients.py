@@ -158,3 +158,10 @@ def test_acceptance_is_a_mean_over_many_steps_whatever_the_energys_precision():
     x0 = torch.zeros(4, 2, dtype=torch.int64)
     end = gibbs_with_gradients(flat, x0, n_steps=400, n_values=2, generator=generator())  # bfloat16 counts to 256
     torch.testing.assert_close(end.info["acceptance"], torch.ones(4))
+
+
+@pytest.mark.parametrize("temperature", [torch.nan, torch.inf, -1.0])
+def test_a_temperature_that_is_none_is_refused(potts, temperature):
+    options = {"n_steps": 1, "n_values": 3, "temperature": temperature, "generator": generator()}
+    with pytest.raises(ValueError, match="a number above 0, got"):
+        gibbs_with_gradients(potts, torch.zeros(1, 2).long(), **options)

@@ -95,7 +95,17 @@ def test_a_step_too_long_ends_in_a_clear_error():
         langevin(bowl, torch.ones(4, 2), n_steps=400, step_size=2.0, generator=generator())
 
 
-@pytest.mark.parametrize("wrong", [{"step_size": 0.0}, {"noise_std": -1.0}, {"max_grad_norm": 0.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"step_size": 0.0},
+        {"noise_std": -1.0},
+        {"max_grad_norm": 0.0},
+        {"step_size": torch.inf},
+        {"noise_std": torch.inf},
+    ]
+    + [{name: torch.nan} for name in ("step_size", "noise_std", "max_grad_norm")],
+)
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match="expected step_size > 0"):
         langevin(bowl, torch.ones(1, 2), **{"n_steps": 1, "step_size": 0.1, "generator": generator(), **wrong})
@@ -127,5 +137,32 @@ def test_chains_moved_in_pieces_go_the_same_way(max_rows: int, conditional: bool
 
 
 def test_pieces_of_no_chain_are_refused() -> None:
-    with pytest.raises(ValueError, match="max_rows is the number of chains"):
+    with pytest.raises(ValueError, match="max_rows is a whole number: expected 1"):
         langevin(bowl, torch.zeros(3, 1), n_steps=1, step_size=0.1, max_rows=0, generator=generator())
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_a_state_that_is_not_finite_is_refused_though_its_energy_is(bad: float) -> None:
+    def capped(x: torch.Tensor) -> torch.Tensor:
+        e = x.square().sum(dim=1)
+        return torch.where(e < 1, e, 1.0)  # 1 at a NaN
+
+    x0 = torch.tensor([[0.5], [bad]])
+    with pytest.raises(
+        FloatingPointError, match=r"not finite in 1 of 2 .* Shorten step_size, set max_grad_norm, or check x0"
+    ):
+        langevin(capped, x0, n_steps=3, step_size=0.1, generator=generator())
+    with pytest.raises(FloatingPointError, match="not finite in 1 of 2"):
+        langevin(capped, x0, n_steps=0, step_size=0.1, generator=generator())
+
+
+def test_a_largest_norm_that_was_given_is_not_advised() -> None:
+    with pytest.raises(FloatingPointError, match="step_size, lower max_grad_norm"):
+        langevin(bowl, torch.tensor([[torch.nan]]), n_steps=1, step_size=0.1, max_grad_norm=1.0, generator=generator())
+
+
+def test_an_infinite_largest_norm_is_none() -> None:
+    x0 = 100 * torch.randn(5, 2, generator=generator())
+    options = {"n_steps": 3, "step_size": 0.1}
+    free = langevin(bowl, x0, generator=generator(), **options).x
+    assert torch.equal(langevin(bowl, x0, max_grad_norm=torch.inf, generator=generator(), **options).x, free)

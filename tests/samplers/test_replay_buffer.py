@@ -80,3 +80,10 @@ def test_misfits_are_refused():
         buffer.load_state_dict({"states": torch.zeros(3, 2)})
     with pytest.raises(ValueError, match="C > 0"):
         ReplayBuffer(torch.zeros(0, 2))
+
+
+@pytest.mark.parametrize("p", [-0.1, 7.0, torch.nan])
+def test_a_share_of_restarts_outside_0_to_1_is_refused(p: float) -> None:
+    buffer, fresh = ReplayBuffer(torch.zeros(4, 2)), torch.ones(2, 2)
+    with pytest.raises(ValueError, match=f"expected 0 to 1, got {p}"):
+        buffer.sample(2, restart_probability=p, fresh=fresh, generator=torch.Generator())

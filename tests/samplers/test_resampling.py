@@ -94,7 +94,7 @@ def test_forbidden_draws_are_never_kept_and_a_group_of_them_is_refused():
 
 def test_a_nan_anywhere_in_a_group_is_refused():
     x0 = torch.tensor([[0.0], [torch.nan]])
-    with pytest.raises(FloatingPointError, match="Check the energy at the draws"):
+    with pytest.raises(FloatingPointError, match="Check the energy and log_q at the draws"):
         resampling(number, x0, group_size=2, generator=generator())
 
 
@@ -118,3 +118,10 @@ def test_weights_of_half_precision_count_as_in_float32() -> None:
     draws.pop("log_q")
     half = resampling(lambda x: e[x[:, 0]], x0, generator=torch.Generator().manual_seed(0), **draws)
     torch.testing.assert_close(half.info["log_mean_weight"], ends[1].info["log_mean_weight"])
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_a_log_probability_that_no_draw_has_is_refused(bad: float) -> None:
+    draws = {"group_size": 2, "log_q": torch.tensor([0.0, bad]), "generator": generator()}
+    with pytest.raises(FloatingPointError, match="Check the energy and log_q"):
+        resampling(number, torch.tensor([[0], [1]]), **draws)

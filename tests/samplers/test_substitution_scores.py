@@ -215,7 +215,7 @@ def test_nothing_free_is_nothing_done() -> None:
 
 
 def test_bad_settings_are_refused_in_words() -> None:
-    with pytest.raises(ValueError, match="1 or more: got 0"):
+    with pytest.raises(ValueError, match="1 or larger, got 0"):
         substitution(Counted(), start(), n_steps=1, synonyms=OTHERS, max_rows=0)
     with pytest.raises(ValueError, match="has no n_values: pass a table"):
         substitution(Counted(), start(), n_steps=1, synonyms=None)
