@@ -8,6 +8,7 @@ processes. It knows no task and no algorithm.
 from __future__ import annotations
 
 import atexit
+import hashlib
 import os
 import platform
 import warnings
@@ -19,12 +20,23 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from ebm_course.checks import check_count
 from ebm_course.core import Batch
 
 Rows = TypeVar("Rows", Tensor, Batch)
 
 PUBLIC_ADDRESS = ""
 """Where the course is published: the one setting that turns launch buttons and installation in Colab on."""
+
+
+def torch_seed(seed: int) -> int:
+    """The seed itself below 2^32, else 32 bits of its digest: more than these torch's CPU generator does not read.
+
+    >>> torch_seed(7), torch_seed(7 + 2**32) == 7, torch_seed(2**100) < 2**32
+    (7, False, True)
+    """
+    check_count("seed", seed)
+    return seed if seed < 2**32 else int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:4])
 
 
 @dataclass(frozen=True)
@@ -42,7 +54,7 @@ class Run:
 
     def generator(self, name: str) -> torch.Generator:
         """A fresh stream of its own: the same seed and name give the same draws, other names independent ones."""
-        mixed = (self.seed * 0x9E3779B97F4A7C15 + zlib.crc32(name.encode())) % 2**63
+        mixed = (torch_seed(self.seed) * 0x9E3779B97F4A7C15 + zlib.crc32(name.encode())) % 2**63
         return torch.Generator(device=self.device).manual_seed(mixed)
 
     @property
@@ -118,7 +130,7 @@ def setup(seed: int = 0, *, device: str | None = None, quiet: bool = False) -> R
     """Choose a device, join the other processes if there are any, seed initialisation and dropout, print versions.
 
     Args:
-        seed: any integer, 0 or larger; the same on every process.
+        seed: any integer, 0 or larger, however large; the same on every process.
         device: a torch device; by default ``EBM_COURSE_DEVICE``, else a GPU if there is one, else the CPU. Of several
             processes each gets a GPU of its own.
         quiet: print nothing.
@@ -127,11 +139,13 @@ def setup(seed: int = 0, *, device: str | None = None, quiet: bool = False) -> R
         The run's random streams and processes. Under ``accelerate launch --num_processes N`` there are N.
 
     Raises:
+        ValueError: the seed is negative or no integer.
         RuntimeError: the device asked for is not there, or several processes were launched without accelerate.
     """
     name = device or os.environ.get("EBM_COURSE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise RuntimeError(f"device {name!r} was asked for and torch sees no GPU: use device='cpu'.")
+    check_count("seed", seed)
     run = Run(torch.device(name), seed)
     if any(int(os.environ.get(name, "1")) > 1 for name in SIZES):
         run = _join(run)
@@ -143,7 +157,7 @@ def setup(seed: int = 0, *, device: str | None = None, quiet: bool = False) -> R
             RuntimeWarning,
             stacklevel=2,
         )
-    torch.manual_seed(seed)
+    torch.manual_seed(torch_seed(seed))
     if not quiet and run.is_main:
         many = f" · {run.n_processes} processes" if run.n_processes > 1 else ""
         versions = f"python {platform.python_version()} · torch {torch.__version__}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -128,3 +129,24 @@ def test_a_launch_that_started_one_process_in_place_of_several_is_told(monkeypat
     monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
     with pytest.warns(RuntimeWarning, match=r"started one\..*--multi_gpu --num_processes 2"):
         assert setup(device="cpu", quiet=True).n_processes == 1
+
+
+def test_seeds_of_more_than_32_bits_have_draws_of_their_own_and_smaller_ones_those_they_had() -> None:
+    seeds = [1, 1 + 2**32, 1 + 2**33, 1 + 2**64, 2**64, 2**200]
+    assert len({tuple(draws(seed, "chains").tolist()) for seed in seeds}) == len(seeds)
+    weights = set()
+    for seed in seeds:
+        setup(seed, device="cpu", quiet=True)
+        weights.add(tuple(torch.randn(3).tolist()))
+    assert len(weights) == len(seeds)
+    for seed in (0, 1, 2**32 - 1):
+        mixed = (seed * 0x9E3779B97F4A7C15 + zlib.crc32(b"chains")) % 2**63
+        assert torch.equal(draws(seed, "chains"), torch.randn(8, generator=torch.Generator().manual_seed(mixed)))
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, float("nan")])
+def test_a_seed_that_is_none_is_refused(seed: float) -> None:
+    with pytest.raises(ValueError, match=rf"seed is a whole number: expected 0 or larger, got {seed}"):
+        setup(seed, device="cpu", quiet=True)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="seed is a whole number"):
+        Run(torch.device("cpu"), seed).generator("chains")  # type: ignore[arg-type]

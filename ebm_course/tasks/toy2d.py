@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ebm_course.core import Batch, Task
+from ebm_course.runtime import torch_seed
 from ebm_course.tasks.toy2d_densities import Density
 
 N_CELLS = 16
@@ -31,7 +32,7 @@ def toy2d(density: Density, *, n_train: int = 10_000, n_valid: int = 1_000, n_te
     >>> task.name, task.train.x.shape, list(task.score(task.test.x, task.test))
     ('toy2d-ring', torch.Size([50, 2]), ['log_density', 'total_variation'])
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(torch_seed(seed))
     test, valid, train = (Batch(density.sample(n, generator=generator)) for n in (n_test, n_valid, n_train))
     masses = cell_masses(density)
 

@@ -61,3 +61,8 @@ def test_copies_of_the_best_point_have_a_high_density_and_a_bad_cover():
 def test_what_are_no_finite_points_is_refused(x):
     with pytest.raises(ValueError, match=r"expected finite points \(N, 2\)"):
         score(x, ring())
+
+
+def test_points_of_large_seeds_are_their_own():
+    sets = [toy2d(ring(), n_train=5, n_valid=1, n_test=1, seed=seed).train.x for seed in (1, 1 + 2**32, 2**64)]
+    assert not torch.equal(sets[0], sets[1]) and not torch.equal(sets[1], sets[2])
