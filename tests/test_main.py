@@ -186,6 +186,7 @@ def test_every_recipe_of_the_course_has_presets_and_can_be_trained(monkeypatch: 
         recipe = choices.recipe(name)
         assert {"paper", "notebook", "smoke"} <= recipe.PRESETS.keys() and callable(recipe.fit)
         assert all(type(config) is recipe.Config for config in recipe.PRESETS.values())
+        assert choices.recipe(name.rpartition(".")[2]) is choices.recipe(name.replace(".", "/")) is recipe
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_training(

@@ -112,7 +112,8 @@ def _name(hint: Any) -> str:
 
 
 def _one_of(name: str, known: Sequence[str], kind: str) -> str:
-    for spelling in (name, name.replace("_", "-"), name.replace("/", ".")):
-        if spelling in known:
-            return spelling
-    raise RefusedError(f"there is no {kind} {name!r}: expected one of {', '.join(known)}.")
+    spellings = {name, name.replace("_", "-"), name.replace("/", ".")}
+    found = [one for one in known if one in spellings] or [one for one in known if one.rpartition(".")[2] == name]
+    if len(found) != 1:
+        raise RefusedError(f"there is no {kind} {name!r}: expected one of {', '.join(known)}.")
+    return found[0]
