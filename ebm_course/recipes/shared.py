@@ -9,6 +9,8 @@ where ``given`` are nets trained before. It knows no method.
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -36,6 +38,56 @@ class Fitted(NamedTuple):
 
 Fit = Callable[..., Fitted]
 """The face of every recipe: ``fit(config, run, *, folder=None, progress=True, **given)``."""
+
+
+def _whole(value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        return -1
+
+
+RANGES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {  # a NaN fails every comparison
+    "counts": ("a whole number, 1 or more", lambda x: _whole(x) >= 1),
+    "counts_or_none": ("a whole number, 1 or more, or None", lambda x: x is None or _whole(x) >= 1),
+    "whole": ("a whole number, 0 or more", lambda x: _whole(x) >= 0),
+    "positive": ("a number above 0", lambda x: x > 0),
+    "not_negative": ("a finite number, 0 or more", lambda x: 0 <= x < math.inf),
+    "shares": ("a share, 0 to 1", lambda x: 0 <= x <= 1),
+    "shares_below_1": ("0 or more and below 1", lambda x: 0 <= x < 1),
+    "pairs": ("two numbers, each 0 or more and below 1", lambda x: len(x) == 2 and all(0 <= b < 1 for b in x)),
+    "functions": ("a function or a class", callable),
+}
+
+
+def check_ranges(config: Any, **fields: str) -> None:
+    """Refuse a configuration one of whose fields is out of its range.
+
+    Args:
+        config: a frozen dataclass, in its ``__post_init__``.
+        fields: a range of ``RANGES`` -> the names of fields, separated by spaces.
+
+    Raises:
+        ValueError: naming the field, its value, what was expected and the default.
+
+    >>> from types import SimpleNamespace
+    >>> check_ranges(SimpleNamespace(clip=-1.0), positive="clip")
+    Traceback (most recent call last):
+    ValueError: clip: expected a number above 0, got -1.0.
+    """
+    for kind, names in fields.items():
+        expected, holds = RANGES[kind]
+        for name in names.split():
+            value = getattr(config, name)
+            try:
+                right = bool(holds(value))
+            except TypeError:  # of another type altogether
+                right = False
+            if not right:
+                default = getattr(type(config), name, None)
+                words = name_of(default) if callable(default) else default
+                hint = "" if default is None else f" The default is {words}."
+                raise ValueError(f"{name}: expected {expected}, got {value!r}.{hint}")
 
 
 def origin_of(recipe: Callable[..., Any], config: Any, run: Run, *, data: Mapping[str, Batch], **given: Any) -> Origin:

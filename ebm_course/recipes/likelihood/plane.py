@@ -20,7 +20,7 @@ from ebm_course.energies.mlp import MLP
 from ebm_course.energies.plane import log_z_plane, midpoints
 from ebm_course.recipes.likelihood.noise_contrast import Noise
 from ebm_course.recipes.likelihood.ways import Space, Way, persistent_chains
-from ebm_course.recipes.shared import Fitted, origin_of
+from ebm_course.recipes.shared import Fitted, check_ranges, origin_of
 from ebm_course.runtime import Run
 from ebm_course.samplers.langevin import langevin
 from ebm_course.tasks.toy2d import toy2d
@@ -53,6 +53,17 @@ class Config:
     rate: float = 4e-3  # Adam; falls linearly to a hundredth of it
     n_steps: int = 800
     validate_every: int = 200
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            counts="n_train width n_layers batch_size buffer_size n_points validate_every",
+            whole="n_sampler_steps n_steps",
+            positive="step_size max_grad_norm",
+            not_negative="confinement l2 rate",
+            shares="restart_probability",
+            functions="density way",
+        )
 
 
 PAPER = Config(width=256, buffer_size=10_000, n_sampler_steps=20, rate=1e-3, n_steps=20_000, validate_every=1_000)

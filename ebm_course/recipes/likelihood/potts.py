@@ -20,7 +20,7 @@ from ebm_course.energies.potts import Potts
 from ebm_course.metrics.density import density_distance
 from ebm_course.recipes.likelihood.noise_contrast import Noise
 from ebm_course.recipes.likelihood.ways import Space, Way, persistent_chains
-from ebm_course.recipes.shared import Fitted, origin_of
+from ebm_course.recipes.shared import Fitted, check_ranges, origin_of
 from ebm_course.runtime import Run
 from ebm_course.samplers.gibbs import gibbs
 from ebm_course.training import fit as loop
@@ -66,6 +66,15 @@ class Config:
     rate: float = 0.03  # Adam; falls linearly to a hundredth of it, so that the noise of the chains averages out
     n_steps: int = 1_000
     validate_every: int = 250
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            counts="length n_values n_train n_valid batch_size validate_every",
+            whole="n_sampler_steps n_steps",
+            not_negative="field_std coupling_std rate",
+            functions="law way",
+        )
 
 
 PAPER = Config(length=8, n_values=4, n_train=60_000, batch_size=100, n_sampler_steps=8, rate=0.01, n_steps=60_000)

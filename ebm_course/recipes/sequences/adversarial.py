@@ -29,7 +29,7 @@ from ebm_course.recipes.sequences.algorithm_1 import Chains, make_step
 from ebm_course.recipes.sequences.attack_budget import AttackBudget
 from ebm_course.recipes.sequences.language_model import shipped_nets
 from ebm_course.recipes.sequences.parts import data_and_noise, start_energy
-from ebm_course.recipes.shared import Fitted, energies_of_both, origin_of
+from ebm_course.recipes.shared import Fitted, check_ranges, energies_of_both, origin_of
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.samplers.ancestral import LanguageModel
 from ebm_course.samplers.substitution import substitution
@@ -66,6 +66,19 @@ class Config:
     betas: tuple[float, float] = (0.9, 0.95)
     clip: float = 1.0
     head: type[PooledEnergy] = PooledEnergy  # unsaid
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            counts="n_digits n_rows n_noise batch_size",
+            whole="n_epochs n_attack_steps grow_every",
+            positive="clip",
+            not_negative="rate weight_decay l2",
+            shares="grow_above replay",
+            shares_below_1="ema",
+            pairs="betas",
+            functions="propose objective head",
+        )
 
 
 PAPER = Config()

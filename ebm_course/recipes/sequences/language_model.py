@@ -22,7 +22,7 @@ from ebm_course.energies.language_model import LSTMLanguageModel
 from ebm_course.energies.sequence_energies import LikelihoodEnergy
 from ebm_course.energies.transformer import Transformer
 from ebm_course.recipes.sequences.parts import task_for
-from ebm_course.recipes.shared import Fitted, load_shipped, origin_of
+from ebm_course.recipes.shared import Fitted, check_ranges, load_shipped, origin_of
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.tasks.arithmetic import VOCABULARY, Format
 from ebm_course.training import fit as loop
@@ -56,6 +56,20 @@ class Config:
     compile: bool = False  # torch.compile of the training step's two passes; on a CPU it needs a C++ compiler
 
     def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            counts="n_digits n_rows width n_layers batch_size n_cycles",
+            whole="n_heads n_epochs",
+            positive="clip",
+            not_negative="rate weight_decay",
+            shares="warm_up",
+            shares_below_1="dropout",
+            pairs="betas",
+        )
+        if self.dropout and not self.n_heads:
+            raise ValueError(
+                f"dropout: expected 0 in an LSTM, which has none, got {self.dropout}. Set n_heads for a transformer."
+            )
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision is one of {', '.join(PRECISIONS)}: got {self.precision!r}.")
 

@@ -19,7 +19,7 @@ from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEne
 from ebm_course.objectives.nce import residual_nce
 from ebm_course.recipes.sequences.language_model import shipped_nets
 from ebm_course.recipes.sequences.parts import data_and_noise, sample_sequences, start_energy, task_for
-from ebm_course.recipes.shared import Fitted, energies_of_both, load_shipped, origin_of
+from ebm_course.recipes.shared import Fitted, check_ranges, energies_of_both, load_shipped, origin_of
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.samplers.ancestral import LanguageModel
 from ebm_course.training import fit as loop
@@ -44,6 +44,18 @@ class Config:
     patience: int | None = 3  # "early stopping", unsaid: epochs without a better validation loss
     keep_best: bool = True  # the weights of the best validation loss, or the last ones
     head: type[PooledEnergy] = PooledEnergy  # unsaid; CorrectedEnergy starts from the likelihood
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            counts="n_digits n_rows n_noise batch_size",
+            counts_or_none="patience",
+            whole="n_epochs",
+            positive="clip",
+            not_negative="rate weight_decay l2",
+            pairs="betas",
+            functions="head",
+        )
 
 
 PAPER = Config()

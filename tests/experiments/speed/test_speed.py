@@ -201,7 +201,7 @@ def test_two_processes_are_launched_and_timed(tmp_path: Path) -> None:
 
 
 def test_a_launch_that_fails_says_what_it_wrote(tmp_path: Path) -> None:
-    broken = dataclasses.replace(SMOKE.training, batch_size=0)
+    broken = dataclasses.replace(SMOKE.training, batch_size=10**6)
     with pytest.raises(RuntimeError, match=r"training in 1 processes failed(.|\n)*batch"):
         processes.seconds_by_processes((1,), broken, SMOKE.pretraining, tmp_path)
 

@@ -1,0 +1,55 @@
+"""Settings out of their range are refused when a configuration is made, before anything is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from ebm_course.recipes.likelihood import plane, potts
+from ebm_course.recipes.sequences import adversarial, language_model, residual_nce
+
+RECIPES = (adversarial, residual_nce, language_model, potts, plane)
+NAN = float("nan")
+BAD: list[tuple[ModuleType, str, Any]] = [
+    *((recipe, "clip", bad) for recipe in RECIPES[:3] for bad in (-1.0, 0.0, NAN, None)),
+    *((recipe, "betas", bad) for recipe in RECIPES[:3] for bad in ((0.9,), (0.9, 1.0), (NAN, 0.9), 0.9)),
+    *((recipe, "n_steps", -1) for recipe in RECIPES[3:]),
+    *((recipe, "n_sampler_steps", bad) for recipe in RECIPES[3:] for bad in (-1, 1.5)),
+    *((recipe, "way", "x") for recipe in RECIPES[3:]),
+    *((adversarial, "n_attack_steps", bad) for bad in (-5, 2.5, NAN)),
+    *((adversarial, "replay", bad) for bad in (2.0, -0.1, NAN)),
+    (adversarial, "ema", 1.0),
+    (residual_nce, "patience", 0),
+    *((plane, "restart_probability", bad) for bad in (7.0, -1.0, NAN)),
+    (plane, "density", "x"),
+    (plane, "max_grad_norm", NAN),
+    *((language_model, "warm_up", bad) for bad in (-3.0, 1.5, NAN)),
+    *((language_model, "n_cycles", bad) for bad in (0, -1)),
+    *((language_model, "dropout", bad) for bad in (-7.0, 1.0, NAN)),
+    (potts, "field_std", -0.5),
+]
+
+
+@pytest.mark.parametrize(("recipe", "field", "value"), BAD)
+def test_a_field_out_of_its_range_is_refused_by_name(recipe: ModuleType, field: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=rf"^{field}: expected .*, got .*{str(value)[-3:].rstrip(')')}"):
+        dataclasses.replace(recipe.Config(), **{field: value})
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_number_of_a_configuration_has_a_range(recipe: ModuleType) -> None:
+    for field in dataclasses.fields(recipe.Config):
+        if isinstance(field.default, int | float) and not isinstance(field.default, bool):
+            with pytest.raises(ValueError, match=f"^{field.name}: expected"):
+                dataclasses.replace(recipe.Config(), **{field.name: NAN})
+            with pytest.raises(ValueError, match=f"^{field.name}: expected"):
+                dataclasses.replace(recipe.Config(), **{field.name: -1})
+
+
+def test_dropout_of_an_lstm_is_refused_because_it_has_none() -> None:
+    assert language_model.Config(n_heads=4, dropout=0.1).dropout == 0.1
+    with pytest.raises(ValueError, match=r"expected 0 in an LSTM, which has none, got 0\.1\. Set n_heads"):
+        language_model.Config(dropout=0.1)
