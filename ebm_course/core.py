@@ -8,11 +8,12 @@ because each of them sees nothing of the others but what is written here.
 Row rule: a sampler that starts from N states may call its energy with K * N rows; row m then belongs to chain
 m // K. A sampler from whose batch chains leave asks :func:`select` for the energy of those that stay.
 
-This module knows tensors and modules. It knows no task, no net, no algorithm, no random stream.
+It knows tensors and modules: no task, no net, no algorithm, no random stream.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -201,10 +202,7 @@ def energies_of(energy: Energy, x: Tensor) -> Tensor:
 
 
 def energy_grad(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor]:
-    """E(x) (N,) and its gradient in x, of x's shape; rows do not mix because energies are summed.
-
-    Args:
-        x: real-valued states (N, *S); not changed.
+    """E(x) (N,) and its gradient in x (N, *S), which is not changed; rows do not mix because energies are summed.
 
     Raises:
         TypeError: integer states have no gradient; pass a relaxation (N, L, V) of one-hot rows.
@@ -224,24 +222,29 @@ def energy_grad(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor]:
     return e.detach(), grad
 
 
+_LOCK, _HELD = threading.Lock(), dict[int, list[Any]]()  # id of a module or parameter -> [its flag, holders]
+
+
 @contextmanager
 def frozen(energy: Energy) -> Iterator[None]:
     """Inside, the energy is in eval mode and its parameters take no gradient; every flag is restored after.
 
-    A plain function is left alone: it owns no flags that could be found.
+    A plain function is left alone: it owns no flags that could be found. Of several threads the last one restores.
     """
     root = energy if isinstance(energy, nn.Module) else energy.module if isinstance(energy, WrapsModule) else None
-    modules = list(root.modules()) if root is not None else []
-    parameters = list(root.parameters()) if root is not None else []
-    modes, flags = [m.training for m in modules], [p.requires_grad for p in parameters]
+    flags, held = list[Any](), list[Any]()
+    if root is not None:
+        flags = [(m, "training") for m in root.modules()] + [(p, "requires_grad") for p in root.parameters()]
     try:
-        for m in modules:
-            m.training = False
-        for p in parameters:
-            p.requires_grad_(False)
+        with _LOCK:
+            for owner, flag in flags:
+                _HELD.setdefault(id(owner), [getattr(owner, flag), 0])[1] += 1
+                held.append((owner, flag))
+                setattr(owner, flag, False)
         yield
     finally:
-        for m, mode in zip(modules, modes, strict=True):
-            m.training = mode
-        for p, flag in zip(parameters, flags, strict=True):
-            p.requires_grad_(flag)
+        with _LOCK:
+            for owner, flag in held:
+                _HELD[id(owner)][1] -= 1
+                if not _HELD[id(owner)][1]:
+                    setattr(owner, flag, _HELD.pop(id(owner))[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -214,3 +216,28 @@ def test_what_an_energy_has_beyond_the_contract_is_asked_for_by_isinstance() -> 
     assert isinstance(given, Selectable) and isinstance(given, WrapsModule) and not isinstance(given, Discrete)
     for ability in (Discrete, Embeds, CachesPrefix, Conditional, Selectable, WrapsModule):
         assert not isinstance(quadratic, ability)
+
+
+def test_two_threads_that_overlap_in_frozen_leave_the_flags_as_they_were():
+    model = torch.nn.Linear(2, 1)
+    first, second = frozen(model), frozen(model)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)  # the second is still inside
+    assert not model.training and not model.weight.requires_grad
+    second.__exit__(None, None, None)
+    assert model.training and model.weight.requires_grad and model.bias.requires_grad
+
+
+def test_many_threads_find_the_energy_frozen_and_leave_it_as_it_was():
+    model, seen = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 1)), []
+
+    def work(_):
+        for _ in range(200):
+            with frozen(model):
+                seen.append(model.training or any(p.requires_grad for p in model.parameters()))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert not any(seen) and len(seen) == 1600
+    assert all(m.training for m in model.modules()) and all(p.requires_grad for p in model.parameters())
