@@ -78,7 +78,8 @@ class PrefixCache:
             start = starts[done]
             rows = order[done : done + max(1, tokens // (k * (length - start)))]
             for columns in torch.arange(k, device=values.device).split(max(1, tokens // (length - start))):
-                e[rows[:, None], columns] = self._group(rows, start, position[rows], values[rows][:, columns])
+                found = self._group(rows, start, position[rows], values[rows][:, columns])
+                e[rows[:, None], columns] = found.to(e)  # under autocast they are of half precision
             done += len(rows)
         return e
 

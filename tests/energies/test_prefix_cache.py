@@ -16,6 +16,7 @@ from ebm_course.energies.sequence_energies import (
     SurpriseEnergy,
 )
 from ebm_course.energies.transformer import Transformer
+from ebm_course.samplers.substitution import substitution
 
 V, L, N, K = 7, 6, 12, 5
 HEADS = [LikelihoodEnergy, PooledEnergy, CorrectedEnergy, SurpriseEnergy]
@@ -99,3 +100,12 @@ def test_a_block_after_a_past_of_any_length_equals_the_whole_pass() -> None:
 def test_the_sequence_energies_say_that_they_cache_prefixes(head: type) -> None:
     assert isinstance(wide(head), CachesPrefix) and isinstance(wide(head), Embeds)
     assert not isinstance(wide(head).net, CachesPrefix)
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_an_attack_under_autocast_runs_and_ends_at_the_energies_it_says(kind) -> None:
+    x = torch.randint(5, (6, 4), generator=torch.Generator().manual_seed(0))
+    energy = kind(Transformer(5, 4, width=16, n_layers=2, n_heads=2)).eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        end = substitution(energy, x, n_steps=3, synonyms=None)
+    torch.testing.assert_close(end.info["energy"].float(), energy(end.x).detach(), atol=0.1, rtol=0.02)
