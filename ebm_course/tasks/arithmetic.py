@@ -59,13 +59,13 @@ class Format:
 
     def digit_positions(self) -> Tensor:
         """Bool (L,): where digits stand, operands and answer."""
-        where = torch.ones(self.length, dtype=torch.bool)
+        where = torch.ones(self.length, dtype=torch.bool, device="cpu")
         where[[0, self.n_digits + 1, 2 * self.n_digits + 2, self.length - 1]] = False
         return where
 
     def answer_positions(self) -> Tensor:
         """Bool (L,): where the digits of the answer c stand."""
-        where = torch.zeros(self.length, dtype=torch.bool)
+        where = torch.zeros(self.length, dtype=torch.bool, device="cpu")
         where[self.first_answer : -1] = True
         return where
 
@@ -88,7 +88,7 @@ class Format:
                     f"pad operands to {self.n_digits} and the sum to {self.n_digits + 1} digits with zeros."
                 )
             rows.append([ids[BEGIN], *(ids[s] for s in symbols), ids[END]])
-        return torch.tensor(rows, dtype=torch.int64).reshape(-1, self.length)
+        return torch.tensor(rows, dtype=torch.int64, device="cpu").reshape(-1, self.length)
 
     def decode(self, x: Tensor) -> list[str]:
         """Lines of text of tokens (N, L): bos first and eos last are dropped, any other special is spelt out."""
@@ -117,9 +117,10 @@ def digit_synonyms() -> Tensor:
     >>> digit_synonyms()[VOCABULARY.index("+")].unique().tolist()  # a sign stays a sign
     [14]
     """
-    table = torch.arange(len(VOCABULARY)).repeat(9, 1).T.contiguous()
+    table = torch.arange(len(VOCABULARY), device="cpu").repeat(9, 1).T.contiguous()
     for digit in range(10):
-        table[ZERO + digit] = torch.tensor([ZERO + other for other in range(10) if other != digit])
+        others = [ZERO + other for other in range(10) if other != digit]
+        table[ZERO + digit] = torch.tensor(others, device="cpu")
     return table
 
 

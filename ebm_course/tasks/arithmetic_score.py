@@ -110,7 +110,7 @@ def score(x: Tensor, n_digits: int, *, train: Tensor | None = None, x0: Tensor |
         "valid": well_formed(x, n_digits).float().mean(),
         "support": support.float().mean(),
         "honest": ((right == 1) & support).float().mean(),
-        "unique": torch.tensor(len(torch.unique(x, dim=0)) / len(x)),
+        "unique": torch.tensor(len(torch.unique(x, dim=0)) / len(x), device="cpu"),
     }
     if train is not None:
         distance = distance_to(x, train)

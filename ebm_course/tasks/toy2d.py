@@ -32,7 +32,7 @@ def toy2d(density: Density, *, n_train: int = 10_000, n_valid: int = 1_000, n_te
     >>> task.name, task.train.x.shape, list(task.score(task.test.x, task.test))
     ('toy2d-ring', torch.Size([50, 2]), ['log_density', 'total_variation'])
     """
-    generator = torch.Generator().manual_seed(torch_seed(seed))
+    generator = torch.Generator("cpu").manual_seed(torch_seed(seed))
     test, valid, train = (Batch(density.sample(n, generator=generator)) for n in (n_test, n_valid, n_train))
     masses = cell_masses(density)
 
@@ -91,7 +91,7 @@ def cell_masses(density: Density, *, n_inside: int = 16) -> Tensor:
     """
     n = N_CELLS * n_inside
     width = 2 * density.extent / n
-    axis = (torch.arange(n, dtype=torch.float64) + 0.5) * width - density.extent
+    axis = (torch.arange(n, dtype=torch.float64, device="cpu") + 0.5) * width - density.extent
     p = density.log_prob(torch.cartesian_prod(axis, axis)).exp() * width**2
     masses = p.view(N_CELLS, n_inside, N_CELLS, n_inside).sum(dim=(1, 3)).flatten()
     return torch.cat([masses, (1 - masses.sum()).clamp_min(0)[None]])

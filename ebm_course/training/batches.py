@@ -55,7 +55,7 @@ class Batches:
             )
         self.data, self.batch_size, self.seed = data, batch_size, seed
         self.steps_per_epoch = n // batch_size if drop_last else -(-n // batch_size)
-        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64, device="cpu")
 
     def __getitem__(self, i: int) -> Batch:
         """Minibatch ``i``, 0 or larger: a part of epoch ``i // steps_per_epoch``."""
@@ -69,6 +69,6 @@ class Batches:
         if epoch != self._epoch:
             # Torch's CPU generator reads 32 bits of a seed: a checksum spreads both numbers over them.
             mixed = zlib.crc32(f"{self.seed}/{epoch}".encode())
-            order = torch.randperm(len(self.data), generator=torch.Generator().manual_seed(mixed))
+            order = torch.randperm(len(self.data), generator=torch.Generator("cpu").manual_seed(mixed), device="cpu")
             self._epoch, self._order = epoch, order.to(self.data.x.device)
         return self._order
