@@ -146,7 +146,7 @@ def setup(seed: int = 0, *, device: str | None = None, quiet: bool = False) -> R
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise RuntimeError(f"device {name!r} was asked for and torch sees no GPU: use device='cpu'.")
     check_count("seed", seed)
-    run = Run(torch.device(name), seed)
+    run = Run(_device(name), seed)
     if any(int(os.environ.get(name, "1")) > 1 for name in SIZES):
         run = _join(run)
     elif "MASTER_ADDR" in os.environ and "ACCELERATE_USE_CPU" in os.environ:
@@ -163,6 +163,16 @@ def setup(seed: int = 0, *, device: str | None = None, quiet: bool = False) -> R
         versions = f"python {platform.python_version()} · torch {torch.__version__}"
         print(f"{versions} · {describe(run.device)}{many} · seed {seed}")
     return run
+
+
+def _device(name: str) -> torch.device:
+    """The device, refused where torch cannot put a tensor there."""
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # an AssertionError where torch has no CUDA
+        raise RuntimeError(f"device {name!r} was asked for and torch has none: use device='cpu'.") from error
+    return device
 
 
 def _join(run: Run) -> Run:

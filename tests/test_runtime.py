@@ -150,3 +150,12 @@ def test_a_seed_that_is_none_is_refused(seed: float) -> None:
         setup(seed, device="cpu", quiet=True)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="seed is a whole number"):
         Run(torch.device("cpu"), seed).generator("chains")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["mps", "xpu", "cuda:99", "gpu"])
+def test_any_device_that_is_not_there_is_refused_before_anything_is_printed(name: str, capsys) -> None:
+    if name == "mps" and torch.backends.mps.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(RuntimeError, match=rf"device '{name}' was asked for and torch .*: use device='cpu'"):
+        setup(device=name)
+    assert not capsys.readouterr().out
