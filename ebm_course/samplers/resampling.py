@@ -54,7 +54,7 @@ def resampling(
     if log_q is not None and log_q.shape != (m,):
         raise ValueError(f"log_q holds one number a row: expected ({m},), got {tuple(log_q.shape)}.")
     with frozen(energy):
-        e = energies_of(energy, x0).view(-1, group_size)  # (N, n)
+        e = energies_of(energy, x0.clone()).view(-1, group_size)  # (N, n); an energy may work in place
     log_w = -at_least_single(e)
     if log_q is not None:
         log_w = log_w - log_q.view_as(e).masked_fill(log_q.view_as(e).isinf(), torch.nan)  # no draw has such a log q

@@ -125,3 +125,12 @@ def test_a_log_probability_that_no_draw_has_is_refused(bad: float) -> None:
     draws = {"group_size": 2, "log_q": torch.tensor([0.0, bad]), "generator": generator()}
     with pytest.raises(FloatingPointError, match="Check the energy and log_q"):
         resampling(number, torch.tensor([[0], [1]]), **draws)
+
+
+def test_an_energy_that_works_in_place_or_returns_a_view_leaves_x0_as_it_is() -> None:
+    x0 = torch.tensor([[0.0], [1.0]]).repeat(3, 1)
+    before = x0.clone()
+    for energy in (lambda x: x.mul_(2.0)[:, 0], lambda x: x[:, 0]):
+        kept = resampling(energy, x0, group_size=2, generator=generator())
+        kept.info["energy"].fill_(7.0)
+        assert torch.equal(x0, before) and kept.x.max() <= 1
