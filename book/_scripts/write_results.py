@@ -53,7 +53,7 @@ interval for it at a level shared by all claims of a table, so that the chance o
 (Holm's correction). *holds* and *reverses*: surely not zero, and at least as large as the smallest difference that was
 declared to matter. *no effect*: surely smaller than that. *undecided*: everything else, and every single run. The
 *control* is what would make the claim trivial. After ± stands the standard deviation over runs. Thin lines in the
-figures are single runs, bands one standard deviation.
+figures are single runs, bands one standard deviation; there are none on logarithmic axes.
 """
 
 LATER = "These claims were declared after the run: the record is older than the rule that they come first."
@@ -168,17 +168,20 @@ def draw(group: list[Curve]) -> bytes:
     use_style()
     figure, ax = plt.subplots()
     title, names = labels(group)
+    log = spans_decades(value for curve in group for run in curve.runs for value in run)
     for name, curve in zip(names, group, strict=True):
-        curves(curve.x, {name: curve.runs}, xlabel=curve.x_name, ylabel=curve.y_name, ax=ax)
+        runs = [curve.mean()] if log else curve.runs  # a band of one SD may reach below 0, where no logarithm is
+        curves(curve.x, {name: runs}, xlabel=curve.x_name, ylabel=curve.y_name, ax=ax)
         color = ax.lines[-1].get_color()
         for run in curve.runs if len(curve.runs) > 1 else ():
             ax.plot(curve.x, run, color=color, linestyle="-", linewidth=0.6, alpha=0.5, label="_run")
-    if spans_decades(value for curve in group for run in curve.runs for value in run):
+    if log:
         ax.set_yscale("log")
     if len({tuple(curve.x) for curve in group}) > 1 and spans_decades(x for curve in group for x in curve.x):
         ax.set_xscale("log")
     counts = sorted({len(curve.runs) for curve in group} - {1})
-    seeds = f"mean ± SD, {' or '.join(map(str, counts))} runs" if counts else None
+    mean = "mean" if log else "mean ± SD"
+    seeds = f"{mean}, {' or '.join(map(str, counts))} runs" if counts else None
     if ax.get_legend() or len(group) > 1:
         ax.legend(title=seeds)
     ax.set_title(title)

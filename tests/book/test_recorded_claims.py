@@ -17,12 +17,16 @@ from ebm_course.results.record import Record
 
 NAMES = {"plt": plt, "np": np, "curves": curves, "DATA": DATA, "ENERGY": ENERGY, "GREY": GREY, "NEGATIVE": NEGATIVE}
 CHAPTERS = {
+    2: "02_likelihood_gradients",
     3: "03_a_language_model_that_cannot_carry",
     4: "04_residual_energies_by_noise_contrast",
     5: "05_the_discrete_attack",
     6: "06_adversarial_training",
 }
 PLANTED = [
+    (2, "words/nce/kl", 0.03),
+    (2, "moons/pcd-1/kl", 1.0),
+    (2, "moons/cd-1/kl", 10.0),
     (3, "lm/last/recited", 0.0),
     (3, "energy/columns", 8.0),
     (4, "claims/figure-1b/residual", 0.2),
