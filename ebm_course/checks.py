@@ -51,3 +51,12 @@ def check_finite(name: str, values: Tensor, remedy: str) -> None:
     if not bool(finite.all()):
         bad = int((~finite).sum())
         raise FloatingPointError(f"{name} is not finite in {bad} of {values.numel()} entries. {remedy}")
+
+
+def in_double(x: Tensor) -> Tensor:
+    """x in float64, without its graph; from MPS, which has no float64, on the CPU.
+
+    >>> in_double(torch.ones(1)).dtype
+    torch.float64
+    """
+    return (x.cpu() if x.device.type == "mps" else x).detach().double()

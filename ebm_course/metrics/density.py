@@ -5,6 +5,8 @@ from __future__ import annotations
 from scipy.special import rel_entr
 from torch import Tensor
 
+from ebm_course.checks import in_double
+
 
 def density_distance(p: Tensor, q: Tensor) -> dict[str, float]:
     """TV = 1/2 sum |p - q|, KL(p || q) = sum p log(p / q) and KL(q || p).
@@ -29,8 +31,8 @@ def density_distance(p: Tensor, q: Tensor) -> dict[str, float]:
             f"p and q hold the same outcomes: expected equal shapes, got {tuple(p.shape)}, {tuple(q.shape)}."
         )
     for name, probability in (("p", p), ("q", q)):
-        _check_probabilities(name, probability.double())
-    a, b = (t.detach().double().cpu().numpy() for t in (p, q))
+        _check_probabilities(name, in_double(probability))
+    a, b = (in_double(t).cpu().numpy() for t in (p, q))
     return {
         "total_variation": float(abs(a - b).sum() / 2),
         "kl": float(rel_entr(a, b).sum()),

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ebm_course.checks import in_double
+
 
 def mixing(values: Tensor) -> dict[str, float]:
     r"""ESS = T N / tau with tau = 1 + 2 sum_t rho_t, and R-hat = sqrt(var_plus / W) over split chains.
@@ -36,12 +38,12 @@ def mixing(values: Tensor) -> dict[str, float]:
     if values.ndim != 2 or len(values) < 8:
         raise ValueError(f"values by step and chain (T, N) with T >= 8 were expected, got shape {tuple(values.shape)}.")
     n = len(values) // 2
-    halves = torch.cat([values[:n], values[n : 2 * n]], dim=1).double()  # (T // 2, 2 N)
+    halves = in_double(torch.cat([values[:n], values[n : 2 * n]], dim=1))  # (T // 2, 2 N)
     within = halves.var(0).mean()
     total = within * (n - 1) / n + halves.mean(0).var()
     rho = 1 - (within - _autocovariance(halves).mean(1) * n / (n - 1)) / total  # (T // 2,)
     pairs = rho[: n // 2 * 2].view(-1, 2).sum(1)  # neighbours summed: positive and falling for a reversible chain
-    positive = torch.cumprod((pairs > 0).double(), 0)
+    positive = torch.cumprod((pairs > 0).to(pairs), 0)
     tau = 2 * (torch.cummin(pairs, 0).values * positive).sum() - 1
     return {
         "ess": float(halves.numel() / tau),

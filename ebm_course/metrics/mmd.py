@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ebm_course.checks import in_double
+
 
 def maximum_mean_discrepancy(x: Tensor, y: Tensor, *, bandwidth: float | None = None) -> dict[str, float]:
     r"""MMD^2 = E k(x, x') + E k(y, y') - 2 E k(x, y) with k(a, b) = exp(-|a - b|^2 / (2 bandwidth^2)).
@@ -35,7 +37,7 @@ def maximum_mean_discrepancy(x: Tensor, y: Tensor, *, bandwidth: float | None = 
         raise ValueError(
             f"two samples of one space with two rows or more were expected: got {tuple(x.shape)} and {tuple(y.shape)}."
         )
-    n, pooled = len(x), torch.cat([x, y]).detach().flatten(1).double()  # (N + M, D)
+    n, pooled = len(x), in_double(torch.cat([x, y]).flatten(1))  # (N + M, D)
     if bandwidth is None:
         bandwidth = float(torch.pdist(pooled).median())
     if not 0 < bandwidth < torch.inf:

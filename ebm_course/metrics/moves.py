@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from ebm_course.checks import in_double
+
 
 def moves(path: Tensor, *, window: int = 1) -> dict[str, float]:
     """Shares of chains that froze or toggle, the share of steps that moved, and how many entries moved.
@@ -49,4 +51,4 @@ def moves(path: Tensor, *, window: int = 1) -> dict[str, float]:
 
 
 def _mean(x: Tensor) -> float:
-    return float(x.double().mean())
+    return float(in_double(x).mean())

@@ -6,6 +6,8 @@ import torch
 from scipy.stats import mannwhitneyu
 from torch import Tensor
 
+from ebm_course.checks import in_double
+
 
 def separation(e_data: Tensor, e_negative: Tensor, *, threshold: float = 0.0) -> dict[str, float]:
     """AUROC = P(E(data) < E(negative)) + 1/2 P(equal), and accuracy and gap of the two sets of energies.
@@ -30,8 +32,8 @@ def separation(e_data: Tensor, e_negative: Tensor, *, threshold: float = 0.0) ->
             raise ValueError(
                 f"{name} holds finite energies (N,), N > 0: got shape {tuple(e.shape)}, {e.isfinite().sum()} finite."
             )
-    data, negative = e_data.detach().double(), e_negative.detach().double()
-    right = (data < threshold).double().mean() + (negative > threshold).double().mean()
+    data, negative = in_double(e_data), in_double(e_negative)
+    right = (data < threshold).to(data).mean() + (negative > threshold).to(data).mean()
     return {
         "auroc": float(auroc(data, negative)),
         "accuracy": float(right / 2),
@@ -54,6 +56,6 @@ def auroc(low: Tensor, high: Tensor) -> Tensor:
     >>> auroc(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 2.0]))  # 1, 1, 1 and 1/2 for the tie
     tensor(0.8750, dtype=torch.float64)
     """
-    x, y = (t.detach().double().cpu().numpy() for t in (high, low))
+    x, y = (in_double(t).cpu().numpy() for t in (high, low))
     u = mannwhitneyu(x, y, method="asymptotic").statistic  # the method is that of a p-value nobody reads
-    return torch.tensor(u / (len(x) * len(y)), dtype=torch.float64, device=low.device)
+    return torch.tensor(u / (len(x) * len(y)), dtype=torch.float64, device=in_double(low).device)
