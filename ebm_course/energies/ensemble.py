@@ -92,6 +92,11 @@ class Ensemble:
             value: Tensor = functional_call(self.module, tensors, (method, *x), tie_weights=False)
             return value
 
+        if self.module.training and any(type(m).__name__ == "_SpectralNorm" for m in self.module.modules()):
+            raise RuntimeError(
+                "spectral norm iterates on its buffers in training mode, which members side by side cannot: "
+                "call ensemble.module.eval(), or train the members one after another."
+            )
         blocks = [self.blocks(x) for x in states]
         with _attention(blocks[0].device):
             return vmap(one, randomness="different")(_tensors(self.module), *blocks).flatten(0, 1)

@@ -176,3 +176,21 @@ def test_a_token_out_of_the_vocabulary_is_not_read_in_the_next_members_table() -
     x[0, 0] = V
     with pytest.raises(ValueError, match=f"out of the vocabulary: expected 0 to {V - 1}"):
         Ensemble(members())(x)
+
+
+def test_spectral_norm_in_training_mode_is_refused_in_words_and_works_in_eval_mode() -> None:
+    class Normed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.utils.parametrizations.spectral_norm(nn.Linear(2, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x)[:, 0]
+
+    members, x = [Normed() for _ in range(2)], torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
+    ensemble = Ensemble(members)
+    with pytest.raises(RuntimeError, match=r"spectral norm .* call ensemble\.module\.eval\(\)"):
+        ensemble(x)
+    ensemble.module.eval()
+    apart = torch.cat([member.eval()(rows) for member, rows in zip(members, x.split(3), strict=True)])
+    torch.testing.assert_close(ensemble(x), apart)
