@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,8 @@ def part_of(path: Path) -> str:
 
 
 def imports(tree: ast.AST, path: Path = PACKAGE / "core.py") -> Iterator[str]:
-    """Full names of all that is imported anywhere in a source, inside functions as well."""
+    """Full names of all that is imported anywhere in a source, inside functions and by name as well."""
+    yield from (name for name in imports_by_name(tree, path) if name)
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -57,9 +59,37 @@ def imports(tree: ast.AST, path: Path = PACKAGE / "core.py") -> Iterator[str]:
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
+def imports_by_name(tree: ast.AST, path: Path) -> Iterator[str]:
+    """What ``import_module`` and ``__import__`` load, as far as it is written out: ``f"a.b.{c}"`` is ``a.b``."""
+    for _, function, node in calls(tree):
+        if function in {"import_module", "__import__"}:
+            given = {k.arg: k.value for k in node.keywords}
+            first, *rest = [*node.args, *([given["name"]] if "name" in given else [])]
+            name, package = written(first), written(rest[0] if rest else given.get("package"))
+            if name.startswith("."):
+                here = (package or ".".join(["ebm_course", *path.relative_to(PACKAGE).parts[:-1]])).split(".")
+                up = len(name) - len(name.lstrip("."))
+                name = ".".join([*here[: len(here) - up + 1], name.lstrip(".")])
+            yield name.rstrip(".")
+
+
+def written(node: ast.expr | None) -> str:
+    """How a text begins, as far as the source says it."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.BinOp):
+        return written(node.left)
+    if isinstance(node, ast.JoinedStr):
+        fixed = itertools.takewhile(lambda part: isinstance(part, ast.Constant), node.values)
+        return "".join(written(part) for part in fixed)
+    return ""
+
+
 def dependency_faults(tree: ast.AST, path: Path) -> list[str]:
     part = part_of(path)
     faults = []
+    if part != "commands" and any(name in {"", "ebm_course"} for name in imports_by_name(tree, path)):
+        faults.append(f"{part} imports a module whose name is not written out: only commands choose by name")
     for name in imports(tree, path):
         if not name.startswith("ebm_course."):
             continue
@@ -75,22 +105,34 @@ def dependency_faults(tree: ast.AST, path: Path) -> list[str]:
 
 
 def experiment_faults(tree: ast.AST, path: Path) -> list[str]:
-    """The engine knows no recipe and no experiment; an experiment knows no other."""
+    """The engine knows what recipes share, no recipe and no experiment; an experiment knows no other."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
     if parts[0] != "experiments":
         return []
-    faults = []
+    faults, engine = [], len(parts) == 2
     for name in imports(tree, path):
-        other = name.split(".")[1:]
-        in_a_room = len(other) > 1 and (PACKAGE / other[0] / other[1]).is_dir()
-        if len(parts) == 2 and other[:1] in (["recipes"], ["experiments"]) and in_a_room:
+        other = name.split(".")[1:] if name.startswith("ebm_course.") else []
+        room = other[1] if len(other) > 1 and (PACKAGE / other[0] / other[1]).is_dir() else None
+        if other in (["recipes"], ["experiments"]):
+            faults.append(f"{'the engine' if engine else f'experiment {parts[1]}'} imports all of {name}")
+        elif engine and (
+            (other[:1] == ["recipes"] and other[1] != "shared") or (other[:1] == ["experiments"] and room)
+        ):
             faults.append(f"the engine imports {name}")
-        if len(parts) > 2 and other[:1] == ["experiments"] and in_a_room and other[1] != parts[1]:
+        elif not engine and other[:1] == ["experiments"] and room not in (None, parts[1]):
             faults.append(f"experiment {parts[1]} imports {name}")
     return faults
 
 
-def import_graph(sources: dict[str, ast.AST]) -> dict[str, set[str]]:
+def init_faults(tree: ast.Module, path: Path) -> list[str]:
+    """A part's ``__init__`` is one docstring; that of the package may hold more, and imports nothing of it."""
+    if path.parent == PACKAGE:
+        own = [name for name in imports(tree, path) if name.split(".")[0] == "ebm_course"]
+        return [f"the package imports its own {name}: import by file" for name in own]
+    return [] if [type(node) for node in tree.body] == [ast.Expr] else ["import by file, not by part"]
+
+
+def import_graph(sources: Mapping[str, ast.AST]) -> dict[str, set[str]]:
     """Module of the package -> modules of it that it imports anywhere, for type checking too."""
     return {
         name: {
@@ -144,7 +186,9 @@ def call_faults(tree: ast.AST, path: Path) -> list[str]:
             (base == "torch" and name in DRAWS | {"rand_like", "randn_like", "randint_like"}) or name in DRAWS_IN_PLACE
         ):  # fmt: skip
             faults.append(f"{base}.{name} draws without generator=")
-        if not base and (name == "hasattr" or (name == "getattr" and isinstance(node.args[1], ast.Constant))):
+        if base in {"", "builtins"} and (
+            name == "hasattr" or (name == "getattr" and isinstance(node.args[1], ast.Constant))
+        ):
             faults.append(f"{ast.unparse(node)}: what a part may have is a Protocol, asked for by isinstance")
         if part == "samplers" and name in {"item", "tolist", "cpu", "numpy"} and base:
             faults.append(f"{base}.{name}() copies to the host inside a sampler")
@@ -153,8 +197,9 @@ def call_faults(tree: ast.AST, path: Path) -> list[str]:
 
 def other_faults(tree: ast.Module, path: Path, text: str) -> list[str]:
     part, faults = part_of(path), []
-    private = re.compile(r"torch(\.\w+)*\._")
-    faults += [f"{name} is private to torch" for name in imports(tree, path) if private.match(name)]
+    private = re.compile(r"torch(\.\w+)*?\._(?!_)\w+")
+    named = {found.group() for name in (*imports(tree, path), *attributes(tree)) if (found := private.match(name))}
+    faults += [f"{name} is private to torch" for name in sorted(named)]
     faults += [f"{name} is a pickle" for name in imports(tree, path) if name.split(".")[0] in PICKLES]
     if part != "runtime" and any(name.startswith("os.environ") for name in attributes(tree)):
         faults.append("only runtime reads the environment")
@@ -188,7 +233,7 @@ def test_a_source_keeps_the_rules(path: Path) -> None:
     tree = ast.parse(text)
     faults = docstring_faults(tree) + other_faults(tree, path, text)
     if path.name == "__init__.py":
-        assert [type(node) for node in tree.body] == [ast.Expr] or path.parent == PACKAGE, "import by file, not by part"
+        faults += init_faults(tree, path)
     else:
         assert "from __future__ import annotations" in text
         assert part_of(path) in LAYER, f"{part_of(path)} is in no layer: {LAYERS}"
@@ -236,6 +281,26 @@ def test_the_package_holds_no_pickle() -> None:
         ("experiments/a.py", "from ebm_course.experiments.speed.config import Config"),
         ("experiments/speed/a.py", "from ebm_course.experiments.sequences.config import Config"),
         ("experiments/speed/a.py", "if TYPE_CHECKING:\n    from ebm_course.experiments.likelihood import config"),
+        ("experiments/a.py", "from ebm_course.recipes import plain"),  # a recipe may be a file
+        ("experiments/a.py", "from ebm_course.recipes.plain import fit"),
+        ("experiments/a.py", "from ebm_course import recipes"),
+        ("experiments/a.py", "from .. import recipes"),
+        ("experiments/a.py", "import ebm_course.experiments"),
+        ("experiments/a.py", "from ebm_course import experiments"),
+        ("experiments/speed/a.py", "from ebm_course import recipes"),
+        ("experiments/speed/a.py", "from ebm_course import experiments"),
+        ("experiments/a.py", "importlib.import_module('ebm_course.recipes.sequences.adversarial')"),
+        ("experiments/a.py", "importlib.import_module(f'ebm_course.recipes.{name}')"),
+        ("experiments/a.py", "importlib.import_module('ebm_course.recipes.' + name)"),
+        ("experiments/a.py", "import_module(f'ebm_course.experiments.{name}.experiment')"),
+        ("experiments/a.py", "import_module(name='ebm_course.commands.choices')"),
+        ("experiments/a.py", "importlib.import_module('..recipes.plain', __package__)"),
+        ("experiments/a.py", "importlib.import_module('.speed.config', package='ebm_course.experiments')"),
+        ("experiments/a.py", "importlib.import_module(f'ebm_course.{part}')"),
+        ("experiments/a.py", "__import__(name)"),
+        ("experiments/speed/a.py", "importlib.import_module('ebm_course.experiments.sequences.config')"),
+        ("samplers/a.py", "importlib.import_module(f'ebm_course.energies.{name}')"),
+        ("core.py", "importlib.import_module('ebm_course.training.fit')"),
         ("figures/a.py", "import torch"),
         ("figures/a.py", "from torch import Tensor"),
     ],
@@ -256,6 +321,11 @@ def test_a_forbidden_import_is_seen(place: str, line: str) -> None:
         ("experiments/a.py", "from ebm_course.recipes.shared import Fit"),
         ("experiments/speed/a.py", "from ebm_course.experiments.stages import Stage"),
         ("experiments/speed/a.py", "from ebm_course.experiments.speed.config import Config"),
+        ("experiments/a.py", "from ebm_course.recipes import shared\nfrom ebm_course.experiments import stages"),
+        ("experiments/a.py", "importlib.import_module('ebm_course.recipes.shared')\nimport_module('accelerate')"),
+        ("experiments/speed/a.py", "from ebm_course.recipes import likelihood"),
+        ("commands/a.py", "importlib.import_module(f'ebm_course.recipes.{name}')"),
+        ("commands/a.py", "importlib.import_module(f'ebm_course.experiments.{name}.experiment')"),
         ("objectives/a.py", "import torch"),
     ],
 )
@@ -284,6 +354,8 @@ def test_a_permitted_import_is_not_a_fault(place: str, line: str) -> None:
         ("runtime.py", "torch.manual_seed(0)", 0),
         ("metrics/a.py", "e.item()", 0),
         ("core.py", "hasattr(energy, 'embed')", 1),
+        ("core.py", "import builtins\nbuiltins.hasattr(energy, 'embed')", 1),
+        ("core.py", "builtins.getattr(energy, 'embed', None)", 1),
         ("commands/a.py", "getattr(energy, 'n_values', None)", 1),
         ("commands/a.py", "getattr(config, name)", 0),
     ],
@@ -298,6 +370,9 @@ def test_a_forbidden_call_is_seen(place: str, line: str, n: int) -> None:
         ("import pickle", 1),
         ("from torch.utils._pytree import tree_leaves", 1),
         ("import torch._dynamo", 1),
+        ("import torch\ntorch._C._set_grad_enabled(False)", 1),
+        ("import torch\nf = torch.nn.functional._verify_batch_size", 1),
+        ("import torch\ntorch.__version__", 0),
         ("from joblib import dump", 1),
         ("import os\nos.environ['A']", 1),
         ("import os\nos.getenv('A')", 1),
@@ -309,6 +384,23 @@ def test_a_forbidden_call_is_seen(place: str, line: str, n: int) -> None:
 )
 def test_a_forbidden_word_is_seen(line: str, n: int) -> None:
     assert len(other_faults(ast.parse(line), PACKAGE / "tasks" / "a.py", line)) == n
+
+
+@pytest.mark.parametrize(
+    "place, text, n",
+    [
+        ("__init__.py", "'The package.'\n__version__ = '1'", 0),
+        ("__init__.py", "'The package.'\nimport torch", 0),
+        ("__init__.py", "'The package.'\nfrom ebm_course.core import Energy", 1),
+        ("__init__.py", "'The package.'\nfrom . import core", 1),
+        ("__init__.py", "'The package.'\nimport ebm_course.recipes.shared", 1),
+        ("__init__.py", "'The package.'\ndef f():\n    importlib.import_module('ebm_course.core')", 1),
+        ("energies/__init__.py", "'Energies.'", 0),
+        ("energies/__init__.py", "'Energies.'\nfrom ebm_course.energies.potts import Potts", 1),
+    ],
+)
+def test_a_part_that_is_imported_by_its_folder_is_seen(place: str, text: str, n: int) -> None:
+    assert len(init_faults(ast.parse(text), PACKAGE / place)) == n
 
 
 def test_a_missing_docstring_is_seen() -> None:
