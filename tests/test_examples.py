@@ -11,14 +11,19 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "ebm_course"
-RUN = ("energies", "samplers", "objectives", "metrics", "tasks")
 WANTED = ("energies", "samplers", "objectives", "metrics")
 # Public parts that need no example, each with its reason.
 WITHOUT: dict[str, str] = {}
 
 
 def sources(*parts: str) -> list[Path]:
-    return [path for part in parts for path in sorted((PACKAGE / part).glob("*.py")) if path.name != "__init__.py"]
+    """Files of these parts; of the whole package where none is named, without the one that runs when imported."""
+    found = [path for part in parts or ("",) for path in sorted((PACKAGE / part).rglob("*.py"))]
+    return [path for path in found if path.name not in ("__init__.py", "__main__.py")]
+
+
+def with_examples() -> list[Path]:
+    return [path for path in sources() if ">>> " in path.read_text(encoding="utf-8")]
 
 
 def name_of(path: Path) -> str:
@@ -38,14 +43,23 @@ def public_without_example(tree: ast.Module) -> Iterator[str]:
                 yield node.name
 
 
-@pytest.mark.parametrize("path", sources(*RUN), ids=name_of)
+@pytest.mark.parametrize("path", with_examples(), ids=name_of)
 def test_the_examples_of_a_module_give_what_they_say(path: Path) -> None:
     module = importlib.import_module(f"ebm_course.{name_of(path)}")
     said: list[str] = []
     runner = doctest.DocTestRunner(optionflags=doctest.REPORT_NDIFF)
-    for example in doctest.DocTestFinder(exclude_empty=True).find(module):
-        runner.run(example, out=said.append)
+    found = doctest.DocTestFinder(exclude_empty=True).find(module)
+    for docstring in found:
+        runner.run(docstring, out=said.append)
     assert runner.summarize(verbose=False).failed == 0, "".join(said)
+    n_written = path.read_text(encoding="utf-8").count(">>> ")
+    assert sum(len(docstring.examples) for docstring in found) == n_written, "one stands where none is looked for"
+
+
+def test_examples_are_looked_for_in_the_whole_package() -> None:
+    names = {name_of(path) for path in with_examples()}
+    assert {"batch", "origin", "runtime", "recipes.shared", "training.batches", "tasks.arithmetic"} <= names
+    assert {path.relative_to(PACKAGE).parts[0] for path in sources()} >= {"commands", "experiments", "widgets.py"}
 
 
 def test_every_public_part_has_an_example() -> None:
