@@ -58,25 +58,31 @@ class Batch:
             fill: what pads the states; the id of the padding token where a task has one.
 
         Raises:
-            ValueError: there are no rows, or a row has more or fewer answers than states.
+            ValueError: there are no rows, a row is no sequence, rows differ in more than length, or answers do not fit.
 
         >>> batch = Batch.padded([torch.tensor([5, 6, 7]), torch.tensor([8])], fill=1)
         >>> batch.x.tolist(), batch.mask.tolist(), batch.lengths.tolist()
         ([[5, 6, 7], [8, 1, 1]], [[True, True, True], [True, False, False]], [3, 1])
         """
-        sizes, answers = [len(row) for row in x], list(x if y is None else y)
-        if not sizes or [len(row) if row.ndim else size for row, size in zip(answers, sizes, strict=True)] != sizes:
-            raise ValueError(
-                f"a padded batch takes sequences and, where given, a label () or as many answers as states for each: "
-                f"got lengths {sizes} and answers {[tuple(row.shape) for row in answers]}."
-            )
+        _check_sequences(x, y)
+        sizes = [len(row) for row in x]
         mask = torch.arange(max(sizes)) < torch.tensor(sizes)[:, None]
-        labels = None if y is None else torch.stack(answers) if answers[0].ndim == 0 else pad_sequence(answers, True)
+        labels = None if y is None else torch.stack(list(y)) if y[0].ndim == 0 else pad_sequence(list(y), True)
         return cls(pad_sequence(list(x), True, fill), labels, mask.to(x[0].device))
 
     @property
     def lengths(self) -> Tensor:
-        """How many positions of each sequence are real, (N,) int64; without a mask all L of them."""
+        """How many positions of each sequence are real, (N,) int64; without a mask all L of them.
+
+        Raises:
+            ValueError: the rows are no sequences: x has no axis of positions, or the mask is not (N, L).
+        """
+        if self.x.ndim < 2 or (self.mask is not None and self.mask.ndim != 2):
+            raise ValueError(
+                f"lengths are those of sequences: expected x (N, L, ...) and a mask (N, L) or None, got "
+                f"x {tuple(self.x.shape)} and mask {None if self.mask is None else tuple(self.mask.shape)}. "
+                f"Use len(batch) for the number of rows."
+            )
         mask = torch.ones(self.x.shape[:2], dtype=torch.bool, device=self.x.device) if self.mask is None else self.mask
         return mask.sum(dim=1)
 
@@ -93,3 +99,48 @@ class Batch:
     def _each(self, act: Callable[[Tensor], Tensor]) -> Batch:
         y, mask = (None if t is None else act(t) for t in (self.y, self.mask))
         return Batch(act(self.x), y, mask)
+
+
+def _check_sequences(x: Sequence[Tensor], y: Sequence[Tensor] | None) -> None:
+    """Refuse what cannot be padded to one batch, naming the first row that does not fit."""
+    scalars = [n for n, row in enumerate(x) if row.ndim == 0]
+    if len(x) == 0 or scalars:
+        got = f"row {scalars[0]} of shape ()" if scalars else "no rows"
+        raise ValueError(
+            f"a padded batch takes one or more sequences: expected rows (L_n, ...), got {got}. "
+            f"Stack single states instead, Batch(torch.stack(x))."
+        )
+    _check_alike("states", x)
+    if y is not None:
+        _check_answers(x, y)
+        _check_alike("answers", y)
+
+
+def _check_answers(x: Sequence[Tensor], y: Sequence[Tensor]) -> None:
+    """Refuse answers that are neither a label for each row nor one for each of its states."""
+    if len(y) != len(x):
+        raise ValueError(f"a padded batch has an answer a sequence: expected {len(x)}, got {len(y)}. Cut both alike.")
+    mixed = [n for n, row in enumerate(y) if (row.ndim == 0) != (y[0].ndim == 0)]
+    if mixed:
+        raise ValueError(
+            f"answers are labels () in all rows or sequences (L_n, ...) in all: row 0 has {tuple(y[0].shape)}, got "
+            f"{tuple(y[mixed[0]].shape)} in row {mixed[0]}. Repeat the label at every position, or give labels alone."
+        )
+    if y[0].ndim:
+        wrong = [n for n, (states, answers) in enumerate(zip(x, y, strict=True)) if len(states) != len(answers)]
+        if wrong:
+            raise ValueError(
+                f"a sequence has as many answers as states, or a label (): expected {len(x[wrong[0]])} in row "
+                f"{wrong[0]}, got {len(y[wrong[0]])}. Cut both alike."
+            )
+
+
+def _check_alike(name: str, rows: Sequence[Tensor]) -> None:
+    """Refuse rows that differ in more than their length."""
+    for n, row in enumerate(rows):
+        if (row.shape[1:], row.dtype, row.device) != (rows[0].shape[1:], rows[0].dtype, rows[0].device):
+            first, other = (f"{tuple(t.shape)} {t.dtype} on {t.device}" for t in (rows[0], row))
+            raise ValueError(
+                f"{name} of a padded batch differ in length alone: row 0 is {first}, got {other} in row {n}. "
+                f"Give all the same width, dtype and device."
+            )

@@ -81,9 +81,52 @@ def test_labels_tags_and_distributions_over_tags_fit_a_mask(y: Tensor) -> None:
     assert Batch(torch.zeros(3, 4, 2), y, MASK)[:1].y is not None
 
 
-def test_rows_that_cannot_be_padded_are_refused() -> None:
-    words, tags = sentences()
-    with pytest.raises(ValueError, match=r"got lengths \[2, 4, 1\] and answers \[\(4,\), \(2,\), \(1,\)\]"):
-        Batch.padded(words, [tags[1], tags[0], tags[2]])
-    with pytest.raises(ValueError, match=r"got lengths \[\]"):
-        Batch.padded([])
+LABEL, TAGS = torch.tensor(0), torch.tensor([1, 2])
+
+
+@pytest.mark.parametrize(
+    "x, y, message",
+    [
+        ([], None, r"takes one or more sequences: expected rows \(L_n, ...\), got no rows\. Stack single states"),
+        ([LABEL], None, r"got row 0 of shape \(\)\. Stack single states instead, Batch\(torch\.stack\(x\)\)\."),
+        ([TAGS, LABEL], None, r"got row 1 of shape \(\)"),
+        ([TAGS, TAGS[:1]], [LABEL], r"an answer a sequence: expected 2, got 1\. Cut both alike"),
+        ([TAGS, TAGS[:1]], [LABEL] * 3, r"expected 2, got 3"),
+        ([TAGS, TAGS[:1]], [], r"expected 2, got 0"),
+        (
+            [TAGS, TAGS[:1]],
+            [TAGS, LABEL],
+            r"labels \(\) in all rows or .* row 0 has \(2,\), got \(\) in row 1\. Repeat",
+        ),
+        ([TAGS, TAGS[:1]], [LABEL, TAGS[:1]], r"row 0 has \(\), got \(1,\) in row 1"),
+        (
+            [TAGS, TAGS[:1]],
+            [TAGS, TAGS],
+            r"as many answers as states, or a label \(\): expected 1 in row 1, got 2\. Cut",
+        ),
+        ([torch.ones(2, 3), torch.ones(1, 4)], None, r"states .* row 0 is \(2, 3\) .* got \(1, 4\) .* in row 1\. Give"),
+        (
+            [TAGS, torch.tensor([0.5])],
+            None,
+            r"row 0 is \(2,\) torch\.int64 on cpu, got \(1,\) torch\.float32 on cpu in row 1",
+        ),
+        ([TAGS, TAGS.to("meta")], None, r"got \(2,\) torch\.int64 on meta in row 1"),
+        ([TAGS, TAGS], [torch.ones(2, 3), torch.ones(2, 4)], r"answers of a padded batch differ in length alone"),
+    ],
+)
+def test_rows_that_cannot_be_padded_are_refused(x: list[Tensor], y: list[Tensor] | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Batch.padded(x, y)
+
+
+@pytest.mark.parametrize(
+    "x, mask, message",
+    [
+        (torch.zeros(3), None, r"expected x \(N, L, ...\) .* got x \(3,\) and mask None\. Use len\(batch\)"),
+        (torch.zeros(3), torch.ones(3, dtype=torch.bool), r"got x \(3,\) and mask \(3,\)"),
+        (torch.zeros(3, 4), torch.ones(3, dtype=torch.bool), r"got x \(3, 4\) and mask \(3,\)"),
+    ],
+)
+def test_rows_that_are_no_sequences_have_no_lengths(x: Tensor, mask: Tensor | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        _ = Batch(x, mask=mask).lengths
