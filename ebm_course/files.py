@@ -136,7 +136,7 @@ def load_checkpoint(
     path = Path(path)
     if sha256 is not None and path.is_file():
         check_sha256(path, sha256, "Delete it and make or fetch it again.")
-    state, meta = read_tensors(path)
+    state, meta = read_tensors(path, sealed=origin is not None)
     if origin is not None:
         origin.check(meta.get("origin"), path)
     if module is not None:

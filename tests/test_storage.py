@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from ebm_course.storage import locked, read_json, read_tensors, write_json, write_tensors
 
@@ -80,3 +81,11 @@ def test_a_locked_folder_is_refused_to_other_threads_until_it_is_free(tmp_path: 
         else:
             work()
     assert len(refused) == 1 and "is in use by another run" in str(refused[0])
+
+
+def test_a_file_without_its_hash_is_refused_where_one_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    save_file(TENSORS, path, metadata={"note": "{}"})  # as of an earlier version, or with the hash taken out
+    assert read_tensors(path)[1] == {}
+    with pytest.raises(ValueError, match="another SHA-256"):
+        read_tensors(path, sealed=True)

@@ -49,11 +49,13 @@ python -m ebm_course reproduce sequences --preset cpu --record
 
 HOW_TO_READ = """
 **How to read it.** *Here* is the mean over independent runs of the difference that decides a claim, and Student's
-interval for it at a level shared by all claims of a table, so that the chance of any false verdict in it is 5 % at most
-(Holm's correction). *holds* and *reverses*: surely not zero, and at least as large as the smallest difference that was
-declared to matter. *no effect*: surely smaller than that. *undecided*: everything else, and every single run. The
-*control* is what would make the claim trivial. After ± stands the standard deviation over runs. Thin lines in the
-figures are single runs, bands one standard deviation; there are none on logarithmic axes.
+interval for it at a level shared by all claims of a table. *Matters from*: the smallest difference that was declared to
+matter, on the side where the paper sees it. *holds* and *reverses*: surely not zero, and at least that large (for a
+claim of ±, surely larger). *no effect*: surely smaller. *undecided*: everything else, and every single run. The chance
+of calling a difference where there is none, or none where there is one that matters, is 5 % at most for all claims of a
+table together (Holm's correction), if differences are roughly normal over runs. The *control* is what a claim has to be
+read beside. After ± stands the standard deviation over runs. Thin lines in the figures are single runs, bands one
+standard deviation; there are none on logarithmic axes.
 """
 
 LATER = "These claims were declared after the run: the record is older than the rule that they come first."
@@ -84,6 +86,7 @@ def section(record: Record, experiment: Experiment | None) -> str:
     if claims:
         lines += [ledger.markdown(ledger.claim_rows(record, claims), ledger.CLAIM_TITLES), ""]
         lines += [LATER, ""] if later else []
+        lines += [experiment.shared, ""] if experiment and experiment.shared else []
     drawn = [f"![{alt(group)}](_static/{name})" for name, group in figures(record, experiment).items()]
     lines += [*drawn[:1], "", *folded("How it was made", made(record))]
     lines += folded(f"{len(drawn) - 1} more figures", "\n\n".join(drawn[1:])) if drawn[1:] else []

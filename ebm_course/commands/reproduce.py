@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ebm_course import files
 from ebm_course.commands import choices
 from ebm_course.commands.choices import RefusedError
 from ebm_course.experiments import provenance
+from ebm_course.experiments.configs import Settings
 from ebm_course.experiments.experiment import Experiment, small_checkpoints
 from ebm_course.experiments.experiment import reproduce as reproduce_experiment
 from ebm_course.origin import plain
@@ -42,6 +44,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first run; run k has this one plus k")
     parser.add_argument("--device", help="a torch device; by default a GPU if there is one")
     parser.add_argument("--folder", type=Path, help="where the work is kept; the same command again goes on there")
+    parser.add_argument("--replace", action="store_true", help="with --record: also a record of other or more runs")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--checkpoints", type=Path, metavar="FOLDER", help="write its small checkpoints there as well")
     parser.add_argument("--notes", default="", metavar="TEXT", help="kept in the record: what a reader should know")
@@ -55,9 +58,10 @@ def reproduce(options: argparse.Namespace) -> int:
     """Run an experiment and write its record; refuses what cannot work before the work starts."""
     experiment = choices.experiment(options.what)
     config, chosen = config_of(experiment, options)
+    seeds = range(options.seed, options.seed + config.n_runs)
     key = "-".join((options.what, options.preset, *chosen))
     folder = options.folder or Path("ebm-course-runs") / key
-    out = _out(options, folder / f"{key}.json")
+    out = _out(options, folder, f"{key}.json", seeds)
     if options.checkpoints:
         check_writable(options.checkpoints / "SHA256SUMS")
     run = choices.run_of(options.seed, options.device)
@@ -80,23 +84,27 @@ def config_of(experiment: Experiment, options: argparse.Namespace) -> tuple[Any,
     config = choices.preset(experiment.presets, options.preset)
     chosen: list[str] = []
     if options.set:
+        engine = {field.name for field in dataclasses.fields(Settings)}
+        mine = [change for change in options.set if change.partition("=")[0] in engine]
+        if mine:
+            raise RefusedError(f"--set {mine[0]}: that is chosen by --runs, --data and --variant; claims stay.")
         config = choices.changed(config, options.set, experiment.presets)
-        chosen += options.set
+        chosen += sorted(options.set)
     if options.data:
         unknown = [name for name in options.data if name not in experiment.data]
         if unknown:
             raise RefusedError(
                 f"--data {unknown[0]}: {experiment.name} works on {', '.join(experiment.data) or 'one data set only'}."
             )
-        config = dataclasses.replace(config, data=tuple(options.data))
-        chosen.append(f"data={','.join(options.data)}")
+        config = dataclasses.replace(config, data=tuple(name for name in experiment.data if name in options.data))
+        chosen.append(f"data={','.join(config.data)}")
     if options.variant:
         known = {variant.name: variant for variant in config.variants}
         unknown = [name for name in options.variant if name not in known]
         if unknown:
             raise RefusedError(f"--variant {unknown[0]}: expected one of {', '.join(known) or '(there are none)'}.")
         config = dataclasses.replace(config, variants=tuple(known[name] for name in known if name in options.variant))
-        chosen.append(f"variant={','.join(options.variant)}")
+        chosen.append(f"variant={','.join(variant.name for variant in config.variants)}")
     if options.runs is not None:
         if options.runs < 1:
             raise RefusedError(f"--runs is 1 or larger, got {options.runs}.")
@@ -112,9 +120,9 @@ def record_of(
         name=options.what,
         preset=options.preset,
         command=_command(options),
-        commit=provenance.commit(),
-        hardware=provenance.hardware(run),
-        torch=str(torch.__version__),
+        commit=_all(commit for stage in found.work for commit in stage.commits) or provenance.commit(),
+        hardware=_all(line for stage in found.work for line in stage.hardware) or provenance.hardware(run),
+        torch=_all(version for stage in found.work for version in stage.torch) or str(torch.__version__),
         seconds=found.seconds,
         seeds=tuple(range(run.seed, run.seed + config.n_runs)),
         config=plain(config),
@@ -135,16 +143,28 @@ def _write_checkpoints(
         print(f"{files.save_checkpoint(path, state, meta=note | {'command': _command(options)})}  {path}")
 
 
-def _out(options: argparse.Namespace, default: Path) -> Path:
-    out: Path = ledger.FOLDER / default.name if options.record else options.out or default
+def _out(options: argparse.Namespace, folder: Path, name: str, seeds: range) -> Path:
+    out: Path = ledger.FOLDER / name if options.record else options.out or folder / name
     if out.suffix != ".json" or out.is_dir():
         raise RefusedError(f"--out names the record to write, NAME.json: got {str(out)!r}.")
+    if folder.resolve() in out.resolve().parent.parents:
+        raise RefusedError(f"--out {out} lies in the folder of a stage: name a file outside, or in {folder} itself.")
     if out.is_file():
         try:
-            ledger.read_file(out)
+            before = ledger.read_file(out)
         except ValueError as error:
             raise RefusedError(f"--out {out} is there and no record: name another file.") from error
+        if options.record and not options.replace and not set(before.seeds) <= set(seeds):
+            raise RefusedError(
+                f"the record {before.key} has the seeds {', '.join(map(str, before.seeds))}, this run would have "
+                f"{', '.join(map(str, seeds))}: add --replace to put it in that record's place."
+            )
     return check_writable(out)
+
+
+def _all(parts: Iterable[str]) -> str:
+    """Each of them once, as of stages done at several commits or on several machines."""
+    return "; ".join(dict.fromkeys(parts))
 
 
 def _command(options: argparse.Namespace) -> str:

@@ -12,6 +12,7 @@ from ebm_course.commands import choices
 from ebm_course.commands.choices import RefusedError
 from ebm_course.origin import Origin, name_of, plain
 from ebm_course.storage import check_writable
+from ebm_course.training.resume import FILE_NAME as STATE
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -40,6 +41,8 @@ def train(options: argparse.Namespace) -> int:
     out = Path(options.out)
     if out.suffix != ".safetensors" or out.is_dir():
         raise RefusedError(f"--out names the checkpoint to write, NAME.safetensors: got {options.out!r}.")
+    if options.folder and out.resolve().is_relative_to(options.folder.resolve() / STATE):
+        raise RefusedError(f"--out {out} is where the run's state is kept: name another file.")
     check_writable(out)
     run = choices.run_of(options.seed)
     fitted = recipe.fit(config, run, folder=options.folder, progress=not options.quiet)
@@ -47,7 +50,7 @@ def train(options: argparse.Namespace) -> int:
         changes = "".join(f" --set {shlex.quote(change)}" for change in options.set)
         made = f"python -m ebm_course train {options.recipe} --preset {options.preset} --seed {options.seed}{changes}"
         note = {
-            **Origin(name_of(recipe.fit), plain(config), options.seed).as_json(),
+            **(fitted.origin or Origin(name_of(recipe.fit), plain(config), options.seed)).as_json(),
             "last_row": fitted.rows[-1] if fitted.rows else {},
             "torch": version("torch"),
             "command": f"{made} --out {out.name}",

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from ebm_course.experiments import provenance
 from ebm_course.runtime import Run
@@ -25,6 +28,7 @@ class Attempt:
 
     commit: str
     hardware: str
+    torch: str
     seconds: float
 
 
@@ -34,7 +38,21 @@ def attempts_of(file: Path) -> list[Attempt]:
     Raises:
         ValueError: the file is damaged; the message names it.
     """
-    return [Attempt(**noted) for noted in read_json(file)] if file.is_file() else []
+    return parsed(read_json(file), file) if file.is_file() else []
+
+
+def parsed(noted: Any, file: Path) -> list[Attempt]:
+    """Attempts from what JSON holds.
+
+    Raises:
+        ValueError: it holds something else; the message names the file.
+    """
+    try:
+        return [Attempt(**attempt) for attempt in noted]
+    except (TypeError, KeyError) as error:
+        raise ValueError(
+            f"{file} holds no attempts at a stage ({error}). Delete the stage's folder to redo it."
+        ) from error
 
 
 @contextmanager
@@ -45,7 +63,7 @@ def noted_attempt(file: Path, run: Run) -> Iterator[None]:
     start, over = time.perf_counter(), threading.Event()
 
     def note() -> None:
-        attempt = Attempt(commit, hardware, time.perf_counter() - start)
+        attempt = Attempt(commit, hardware, str(torch.__version__), time.perf_counter() - start)
         write_json(file, [*before, dataclasses.asdict(attempt)])
 
     def beat() -> None:

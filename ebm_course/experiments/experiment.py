@@ -13,17 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ebm_course.core import Batch
 from ebm_course.experiments.claims import judged
 from ebm_course.experiments.configs import shared
 from ebm_course.experiments.nets import small
 from ebm_course.experiments.stages import Results, Stage, run_stages
 from ebm_course.experiments.variants import Variant
-from ebm_course.origin import Origin, plain
+from ebm_course.origin import Origin
+from ebm_course.recipes.shared import rows_digest
 from ebm_course.results.findings import Findings, Work
 from ebm_course.runtime import Run
-from ebm_course.storage import locked, read_json, write_json
-
-CLAIMS = "claims.json"
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,8 @@ class Experiment:
         data: names that the configuration's ``data`` may hold; empty where there is no choice.
         figures: patterns of curve names, a figure each; the first is shown beside the claims.
         ships: (configuration) -> the variants whose nets may ship, beside those in ``config.variants``.
+        rows: (configuration) -> data that every stage depends on, by name; part of every stage's origin.
+        shared: what the runs share, in words: a verdict says nothing about what is the same in all of them.
     """
 
     name: str
@@ -49,6 +50,8 @@ class Experiment:
     data: tuple[str, ...] = ()
     figures: tuple[str, ...] = ()
     ships: Callable[[Any], Sequence[Variant]] = lambda config: ()
+    rows: Callable[[Any], Mapping[str, Batch]] = lambda config: {}
+    shared: str = ""
 
 
 def reproduce(experiment: Experiment, config: Any, run: Run, *, folder: Path, progress: bool = True) -> Findings:
@@ -66,7 +69,6 @@ def reproduce(experiment: Experiment, config: Any, run: Run, *, folder: Path, pr
         BlockingIOError: another run works in the folder.
     """
     stages = experiment.stages(config, run)
-    _declare(config, folder, run)
     results = run_stages(stages, folder, origin=_origin(experiment, config, run), run=run, progress=progress)
     found = experiment.findings(config, results)
     return dataclasses.replace(found, claims=judged(config.claims, found.entries), work=work_of(results))
@@ -96,18 +98,5 @@ def work_of(results: Results) -> tuple[Work, ...]:
 
 
 def _origin(experiment: Experiment, config: Any, run: Run) -> Origin:
-    return Origin(f"experiments.{experiment.name}", shared(config), run.seed)
-
-
-def _declare(config: Any, folder: Path, run: Run) -> None:
-    """Note the claims before the first stage, and refuse others afterwards."""
-    file, claims = folder / CLAIMS, plain(config.claims)
-    if run.is_main and not file.is_file():
-        with locked(folder):
-            write_json(file, claims)
-    run.wait()
-    if read_json(file) != claims:
-        raise ValueError(
-            f"{file} declares other claims: they are declared before a run and stay. "
-            f"Give this experiment a folder of its own."
-        )
+    data = "; ".join(f"{name} {rows_digest(batch)}" for name, batch in experiment.rows(config).items())
+    return Origin(f"experiments.{experiment.name}", shared(config), run.seed, data)

@@ -25,9 +25,10 @@ Module = TypeVar("Module", bound=nn.Module)
 def save_net(folder: Path, fitted: Fitted, origin: Origin, run: Run) -> None:
     """Keep what a recipe trained in its stage's folder, and wait until it is there for every process."""
     if run.is_main:
-        save_checkpoint(folder / NET, fitted.module, meta={"origin": origin.as_json()})
+        meta = {"origin": origin.as_json(), "training": None if fitted.origin is None else fitted.origin.as_json()}
+        save_checkpoint(folder / NET, fitted.module, meta=meta)
         if fitted.last is not None:
-            save_checkpoint(folder / LAST, fitted.last, meta={"origin": origin.as_json()})
+            save_checkpoint(folder / LAST, fitted.last, meta=meta)
     run.wait()
 
 
@@ -44,6 +45,6 @@ def load_net(folder: Path, module: Module, origin: Origin, run: Run, *, name: st
 
 def small(folder: Path, origin: Origin) -> tuple[Mapping[str, Tensor], dict[str, object]]:
     """A stage's net in half precision, and the note that should lie beside it."""
-    state, _ = load_checkpoint(folder / NET, origin=origin)
+    state, meta = load_checkpoint(folder / NET, origin=origin)
     halved = {name: t.half() if t.is_floating_point() else t for name, t in state.items()}
-    return halved, {**origin.as_json(), "precision": "float16"}
+    return halved, {**(meta["training"] or origin.as_json()), "precision": "float16"}

@@ -25,6 +25,7 @@ class Variant:
         fit: the recipe's ``fit(config, run, *, folder, progress, **given) -> Fitted``.
         once: trained in the first run only.
         ships_as: name of the checkpoint that the first run's net becomes; empty for none.
+        starts_from: the stage whose net it is given, in experiments that have several to choose from.
     """
 
     name: str
@@ -33,6 +34,12 @@ class Variant:
     fit: Fit
     once: bool = False
     ships_as: str = ""
+    starts_from: str = ""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What its numbers depend on, as JSON: all but words and where its net goes."""
+        return {"name": self.name, "fit": name_of(self.fit), "config": plain(self.config), "from": self.starts_from}
 
     def stage(self, k: int) -> str:
         """The name of the stage that trains it in run k."""

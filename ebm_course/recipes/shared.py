@@ -28,12 +28,14 @@ Rows = list[dict[str, float]]
 class Fitted(NamedTuple):
     """What a recipe trained: the module in eval mode and the rows of the log.
 
-    ``last`` holds the weights after the last update where the module has those of its best validation, else None.
+    ``last`` holds the weights after the last update where the module has those of its best validation, else None;
+    ``origin`` says what made them, data and given nets too.
     """
 
     module: nn.Module
     rows: Rows
     last: dict[str, Tensor] | None = None
+    origin: Origin | None = None
 
 
 Fit = Callable[..., Fitted]
@@ -98,7 +100,7 @@ def origin_of(recipe: Callable[..., Any], config: Any, run: Run, *, data: Mappin
         data: name -> the rows that are trained on.
         given: the nets that were handed in, by name; None where none was.
     """
-    named = [f"{name} {_rows_digest(batch)}" for name, batch in data.items()]
+    named = [f"{name} {rows_digest(batch)}" for name, batch in data.items()]
     nets = {name: digest(net) for name, net in given.items() if net is not None}
     return Origin(name_of(recipe), plain(config), run.seed, "; ".join(named), nets)
 
@@ -128,6 +130,7 @@ def load_shipped(name: str, build: Callable[[dict[str, Any]], nn.Module]) -> nn.
     return model.eval()
 
 
-def _rows_digest(batch: Batch) -> str:
+def rows_digest(batch: Batch) -> str:
+    """A short digest of rows, answers and mask."""
     tensors = {"x": batch.x, "y": batch.y, "mask": batch.mask}
     return digest({name: t for name, t in tensors.items() if t is not None})[:16]

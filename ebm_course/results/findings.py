@@ -100,7 +100,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim with its verdict: the mean over ``n_runs`` runs and the interval it rests on (None for a single run)."""
+    """A claim with its verdict: the mean over ``n_runs`` runs an interval for orientation (None for a single run)."""
 
     claim: Claim
     verdict: Verdict
@@ -112,12 +112,13 @@ class Judged:
 
 @dataclass(frozen=True)
 class Work:
-    """A stage of the work behind the findings: its seconds, and the commits and the hardware of all its attempts."""
+    """A stage of the work behind the findings: its seconds; commits, hardware and torch of all its attempts."""
 
     name: str
     seconds: float
     commits: tuple[str, ...]
     hardware: tuple[str, ...]
+    torch: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

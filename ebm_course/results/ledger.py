@@ -123,24 +123,26 @@ def rows(entries: Sequence[Entry]) -> list[tuple[str, str, str, str]]:
 
 
 TITLES = ("what", "paper", "here, mean ± SD", "runs")
-CLAIM_TITLES = ("claim", "here, mean and interval", "runs", "verdict", "control")
+CLAIM_TITLES = ("claim", "the paper says", "here, mean and interval", "matters from", "runs", "verdict", "control")
 
 
-def claim_rows(record: Record, claims: Sequence[Judged] | None = None) -> list[tuple[str, str, str, str, str]]:
-    """What the paper says, ours, the number of independent runs, the verdict and the control, a row a claim.
+def claim_rows(record: Record, claims: Sequence[Judged] | None = None) -> list[tuple[str, ...]]:
+    """Name, the paper's sentence, ours, the smallest effect, independent runs, verdict and control, a row a claim.
 
     Args:
         claims: by default the record's own.
     """
     values = {entry.name: entry for entry in record.entries}
-    found: list[tuple[str, str, str, str, str]] = []
+    found: list[tuple[str, ...]] = []
     for judged in record.claims if claims is None else claims:
-        control = values.get(judged.claim.control)
+        claim, control = judged.claim, values.get(judged.claim.control)
         shown = "" if control is None else f"{number(control.value, control.spread)} ({control.what})"
         ours = f"{judged.mean:+.3g}"
         if judged.low is not None and judged.high is not None:
             ours += f" [{judged.low:+.3g}, {judged.high:+.3g}]"
-        found.append((judged.claim.paper_says, ours, str(judged.n_runs), judged.verdict, shown))
+        sign = {"higher": "+", "lower": "-", "same": "±"}[claim.better]
+        matters = f"{sign}{claim.smallest_effect:g}"
+        found.append((claim.name, claim.paper_says, ours, matters, str(judged.n_runs), judged.verdict, shown))
     return found
 
 
@@ -167,7 +169,7 @@ def table(record: Record, entries: Sequence[Entry] | None = None, *, claims: boo
     """
     parts = [tabulate(head(record), tablefmt="plain", disable_numparse=True)]
     if claims and record.claims:
-        parts.append(_text(claim_rows(record), CLAIM_TITLES, width))
+        parts.append(_text(claim_rows(record), CLAIM_TITLES, width // 2))
     return "\n\n".join([*parts, _text(rows(_or_all(record, entries)), TITLES, width)])
 
 

@@ -89,7 +89,7 @@ def load_run(folder: Path, keep: Mapping[str, Any], generator: torch.Generator, 
     path = folder / FILE_NAME
     if not path.exists():
         return Progress()
-    tensors, note = read_tensors(path)
+    tensors, note = read_tensors(path, sealed=True)
     if not isinstance(note, dict) or note.keys() != {"origin", "state"}:
         raise ValueError(f"{path} is no state of this version of the course. Give this run a folder of its own.")
     if origin is not None:

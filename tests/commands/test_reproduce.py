@@ -148,7 +148,8 @@ def test_numbers_of_which_the_paper_does_not_speak_are_printed_when_asked(capsys
         (["fake", "--variant", "three"], "--variant three: expected one of one, idea/two."),
         (["fake", "--data", "mnist"], "--data mnist: fake works on moons, words, ring."),
         (["fake", "--set", "value=much"], "--set value=much: value is of type float, got 'much'."),
-        (["fake", "--set", "n_runs=0"], "n_runs counts independent runs: expected 1 or more, got 0."),
+        (["fake", "--set", "n_runs=0"], "--set n_runs=0: that is chosen by --runs, --data and --variant; claims stay."),
+        (["fake", "--set", "claims=()"], "--set claims=()"),
         (["fake", "--out", "a.txt"], "--out names the record to write, NAME.json: got 'a.txt'."),
         (["fake", "--out", "a.json", "--record"], "not allowed with argument"),
     ],
@@ -192,11 +193,35 @@ def test_a_part_of_an_experiment_has_a_record_of_its_own(here: Path) -> None:
 
 def test_what_is_no_record_is_not_overwritten(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["reproduce", "fake", "--preset", "smoke", "--folder", "work"]) == 0
-    message = refused("reproduce", "fake", "--preset", "smoke", "--out", "work/claims.json", capsys=capsys)
-    assert "work/claims.json is there and no record: name another file." in message
+    (here / "other.json").write_text("{}")
+    message = refused("reproduce", "fake", "--preset", "smoke", "--out", "other.json", capsys=capsys)
+    assert "other.json is there and no record: name another file." in message
+    inside = ["--folder", "fresh", "--out", "fresh/values/result.json"]
+    message = refused("reproduce", "fake", "--preset", "smoke", *inside, capsys=capsys)
+    assert "fresh/values/result.json lies in the folder of a stage" in message
     (here / "afile").write_text("")
     assert program.main(["reproduce", "fake", "--preset", "smoke", "--folder", "new", "--out", "afile/a.json"]) == 1
     assert "nothing can be written to afile" in capsys.readouterr().err and not (here / "new").exists()
+
+
+def test_a_record_of_other_runs_is_replaced_only_when_asked(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["reproduce", "fake", "--preset", "cpu", "--record"]
+    assert program.main([*command, "--folder", "three"]) == 0
+    other = [*command, "--runs", "1", "--seed", "9", "--folder", "one"]
+    assert "the record fake-cpu has the seeds 0, 1, 2, this run would have 9: add --replace" in refused(
+        *other, capsys=capsys
+    )
+    assert ledger.read("fake-cpu").seeds == (0, 1, 2)
+    assert program.main([*command, "--runs", "4", "--folder", "four"]) == 0  # the same runs and one more
+    assert program.main([*other, "--replace"]) == 0 and ledger.read("fake-cpu").seeds == (9,)
+
+
+def test_a_record_says_at_which_commit_its_stages_were_done(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "commit", lambda: "then")
+    assert program.main(["reproduce", "fake", "--preset", "smoke", "--folder", "work"]) == 0
+    monkeypatch.setattr(provenance, "commit", lambda: "now")
+    assert program.main(["reproduce", "fake", "--preset", "smoke", "--folder", "work", "--out", "again.json"]) == 0
+    assert ledger.read_file(here / "again.json").commit == "then"
 
 
 def test_a_folder_of_another_seed_is_refused_in_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,6 +29,7 @@ def claim(name: str = "one", better: str = "higher", smallest: float = 0.1) -> C
         ([0.05, 0.052, 0.048, 0.051, 0.049], "higher", "no effect"),  # surely above 0, and too small to matter
         ([0.30, -0.25, 0.6, -0.1, 0.2], "higher", "undecided"),
         ([0.30], "higher", "undecided"),  # never from one run
+        ([0.3, 0.1 + 0.2], "higher", "undecided"),  # equal up to rounding
         ([0.30, 0.30, 0.30], "higher", "undecided"),  # runs that cannot differ are no independent runs
     ],
 )
@@ -65,17 +66,24 @@ def test_claims_decided_clearly_make_room_for_others() -> None:
     assert judge({claim(): values, **small})[0].verdict == "holds"  # above 0 and below what matters: both rejected
 
 
-@pytest.mark.parametrize("mean", [0.0, 0.1, "mixed"])
-def test_a_paper_of_ten_claims_has_a_false_verdict_at_most_one_time_in_twenty(mean: float | str) -> None:
+def wrong_verdicts(better: str, mean: float) -> tuple[str, ...]:
+    """Of a claim whose true difference is known; the smallest effect is 0.1."""
+    if better == "same":
+        return ("reverses",) if abs(mean) <= 0.1 - 1e-9 else ("holds",)
+    if mean == 0:
+        return ("holds", "reverses")
+    return ("reverses",) if mean < 0.1 else ("no effect", "reverses")
+
+
+@pytest.mark.parametrize("better", ["higher", "same"])
+@pytest.mark.parametrize("mean", [0.0, 0.05, 0.095, 0.1, "mixed"])
+def test_a_paper_of_ten_claims_has_a_false_verdict_at_most_one_time_in_twenty(mean: float | str, better: str) -> None:
     draw, false, n_papers = random.Random(0), 0, 1_000
     for _ in range(n_papers):
         means = [draw.choice([0.0, 0.1, 0.2]) if mean == "mixed" else float(mean) for _ in range(10)]
         spread = draw.choice([0.02, 0.1, 0.3])
-        rows = {claim(f"{k}"): [draw.gauss(m, spread) for _ in range(6)] for k, m in enumerate(means)}
-        wrong = [
-            found.verdict in (("holds", "reverses") if m == 0 else ("no effect", "reverses"))
-            for found, m in zip(judge(rows), means, strict=True)
-        ]
+        rows = {claim(f"{k}", better): [draw.gauss(m, spread) for _ in range(6)] for k, m in enumerate(means)}
+        wrong = [found.verdict in wrong_verdicts(better, m) for found, m in zip(judge(rows), means, strict=True)]
         false += any(wrong)
     error = (LEVEL * (1 - LEVEL) / n_papers) ** 0.5
     assert false / n_papers <= LEVEL + 2 * error
@@ -86,6 +94,19 @@ def test_a_known_effect_is_found() -> None:
     found = [judge({claim(f"{k}"): [draw.gauss(0.2, 0.03) for _ in range(8)] for k in range(10)}) for _ in range(100)]
     verdicts = [one.verdict for paper in found for one in paper]
     assert verdicts.count("holds") > 0.99 * len(verdicts)
+
+
+def test_a_part_is_judged_as_strictly_as_the_whole() -> None:
+    values, claims = [0.30, 0.1, 0.45, 0.2, 0.15], [claim(f"{k}") for k in range(4)]
+    entries = [Entry.of("claims/0", "A difference.", values)]
+    assert judged(claims[:1], entries)[0].verdict == "holds"
+    assert judged(claims, entries)[0].verdict == "undecided"  # three more were declared
+
+
+def test_a_claim_of_no_difference_reverses_only_where_more_than_what_matters_is_shown() -> None:
+    near, far = [0.14, 0.16, 0.15, 0.155, 0.165, 0.15], [0.24, 0.26, 0.25, 0.255, 0.265, 0.25]
+    assert judge({claim(better="same", smallest=0.15): near})[0].verdict == "undecided"
+    assert judge({claim(better="same", smallest=0.15): far})[0].verdict == "reverses"
 
 
 def test_only_claims_whose_endpoint_was_measured_are_judged() -> None:

@@ -127,7 +127,7 @@ def test_runs_and_variants_may_be_added_and_a_part_may_come_first(tmp_path: Path
         (Config(size=3), RUN, r"config\.shared\.size: 2, expected 3"),
         (Config(), replace(RUN, seed=4), "seed: 3, expected 4"),
         (Config(variants=(replace(VARIANTS[0], config=Method(9.0)),)), RUN, r"config\.of\.config\.level: 0\.0"),
-        (Config(claims=(replace(CLAIM, smallest_effect=0.2),)), RUN, "declares other claims"),
+        (Config(claims=(replace(CLAIM, smallest_effect=0.2),)), RUN, r"config\.shared\.claims"),
     ],
 )
 def test_what_would_mix_two_experiments_is_refused(config: Config, run: Run, message: str, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from ebm_course.experiments.attempts import ATTEMPTS, attempts_of
 from ebm_course.experiments.stages import RESULT, Results, Stage, run_stages
 from ebm_course.origin import Origin
 from ebm_course.runtime import Run
-from ebm_course.storage import locked
+from ebm_course.storage import locked, read_tensors, write_json, write_tensors
 
 ORIGIN = Origin("experiments.fake", {"a": 1, "b": 2}, 0)
 RUN = Run(torch.device("cpu"), 0)
@@ -162,3 +163,49 @@ def test_time_is_noted_while_a_stage_works(tmp_path: Path, monkeypatch: pytest.M
 
     run([Stage("one", work)], tmp_path)
     assert seen[-1] > 0.1 and seen == sorted(seen)
+
+
+def test_a_stage_made_from_a_result_that_is_another_now_is_refused(tmp_path: Path) -> None:
+    def double(folder: Path, results: Results) -> Any:
+        return 2 * results["one"]
+
+    stages = [Stage("one", lambda folder, _: 1), Stage("two", double), Stage("apart", lambda folder, _: 5)]
+    run(stages, tmp_path)
+    shutil.rmtree(tmp_path / "one")
+    assert dict(run(stages, tmp_path)) == {"one": 1, "two": 2, "apart": 5}  # done again to the same result
+    shutil.rmtree(tmp_path / "one")
+    changed = [Stage("one", lambda folder, _: 3), *stages[1:]]
+    with pytest.raises(ValueError, match="two was made from another one than the one that is there now"):
+        run(changed, tmp_path)
+    shutil.rmtree(tmp_path / "two")
+    assert dict(run(changed, tmp_path)) == {"one": 3, "two": 6, "apart": 5}
+
+
+def test_a_file_that_a_stage_left_is_missed_and_a_changed_one_is_seen(tmp_path: Path) -> None:
+    def work(folder: Path, results: Results) -> int:
+        write_tensors(folder / "net.safetensors", {"x": torch.zeros(2)}, {})
+        return 1
+
+    def reads(folder: Path, results: Results) -> float:
+        return float(read_tensors(results.folder("one") / "net.safetensors")[0]["x"].sum())
+
+    stages = [Stage("one", work), Stage("two", reads)]
+    run(stages, tmp_path)
+    file = tmp_path / "one" / "net.safetensors"
+    whole = file.read_bytes()
+    file.unlink()
+    with pytest.raises(ValueError, match=r"net\.safetensors is missing or not what its stage wrote\. Delete .*one"):
+        run(stages, tmp_path)
+    write_tensors(file, {"x": torch.ones(2)}, {})
+    with pytest.raises(ValueError, match="not what its stage wrote"):
+        run(stages, tmp_path)
+    file.write_bytes(whole)
+    assert dict(run(stages, tmp_path)) == {"one": 1, "two": 0.0}
+
+
+def test_another_files_content_in_place_of_attempts_is_named(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run([Stage("one", killed)], tmp_path)
+    write_json(tmp_path / "one" / ATTEMPTS, ["something else"])
+    with pytest.raises(ValueError, match=r"attempts\.json holds no attempts at a stage"):
+        run([Stage("one", lambda folder, _: 1)], tmp_path)

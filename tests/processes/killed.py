@@ -33,7 +33,7 @@ if killing and run.rank == run.n_processes - 1:
     language_model.nll_per_token = last_words
 torch.manual_seed(run.seed)
 config = replace(language_model.SMOKE, n_epochs=5)
-model, rows, _ = language_model.fit(config, run, folder=folder / "state", progress=False)
+model, rows, *_ = language_model.fit(config, run, folder=folder / "state", progress=False)
 assert [row["step"] for row in rows] == [2, 4, 6, 8, 10]
 if run.is_main:
     save_file(model.state_dict(), folder / "weights.safetensors")

@@ -30,12 +30,12 @@ GROWN = replace(PRINTED, grow_every=2, grow_above=0.5, include_current=True, obj
 def train_all(run: Run) -> tuple[dict[str, nn.Module], dict[str, list[dict[str, float]]]]:
     """Trained modules and rows of the log by name; each recipe starts from what the ones before it made."""
     torch.manual_seed(run.seed)
-    noise, noise_rows, _ = language_model.fit(LM, run, progress=False)
-    pretrained, rows, _ = language_model.fit(TRANSFORMER, run, progress=False)
+    noise, noise_rows, *_ = language_model.fit(LM, run, progress=False)
+    pretrained, rows, *_ = language_model.fit(TRANSFORMER, run, progress=False)
     nets: dict[str, Any] = {"pretrained": pretrained, "noise": noise}
-    residual, residual_rows, _ = residual_nce.fit(RESIDUAL, run, **nets, progress=False)
-    grown, grown_rows, _ = adversarial.fit(GROWN, run, **nets, progress=False)
-    printed, printed_rows, _ = adversarial.fit(PRINTED, run, **nets, progress=False)
+    residual, residual_rows, *_ = residual_nce.fit(RESIDUAL, run, **nets, progress=False)
+    grown, grown_rows, *_ = adversarial.fit(GROWN, run, **nets, progress=False)
+    printed, printed_rows, *_ = adversarial.fit(PRINTED, run, **nets, progress=False)
     logs = {"lstm": noise_rows, "transformer": rows, "residual": residual_rows}
     modules = {"lstm": noise, "transformer": pretrained, "residual": residual, "grown": grown, "printed": printed}
     return modules, logs | {"grown": grown_rows, "printed": printed_rows}

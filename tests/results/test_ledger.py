@@ -33,7 +33,7 @@ RECORD = Record(
         Judged(Claim("more", "More is right.", "correct", "higher", 0.1, "speed"), "holds", 0.95, 0.9, 1.0, 3),
         Judged(Claim("once", "Seen once.", "speed", "same", 0.1), "undecided", 0.5, None, None, 1),
     ),
-    work=(Work("one", 12.0, ("0123abc", "4567def"), ("a processor",)),),
+    work=(Work("one", 12.0, ("0123abc", "4567def"), ("a processor",), ("2.13.0",)),),
 )
 
 
@@ -193,8 +193,8 @@ def test_a_pipe_table_keeps_bars_inside_cells() -> None:
 
 def test_a_claim_is_a_row_with_interval_verdict_and_control() -> None:
     first, second = ledger.claim_rows(RECORD)
-    assert first == ("More is right.", "+0.95 [+0.9, +1]", "3", "holds", "1235 (Sums a second.)")
-    assert second == ("Seen once.", "+0.5", "1", "undecided", "")
+    assert first == ("more", "More is right.", "+0.95 [+0.9, +1]", "+0.1", "3", "holds", "1235 (Sums a second.)")
+    assert second == ("once", "Seen once.", "+0.5", "±0.1", "1", "undecided", "")
 
 
 def test_the_table_for_the_terminal_is_aligned_and_says_where_it_ran() -> None:

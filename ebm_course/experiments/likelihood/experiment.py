@@ -25,7 +25,12 @@ def asked(config: Config) -> list[Variant]:
 def stages(config: Config, run: Run) -> list[Stage]:
     """One training a variant and run; the rows of its log hold all that is measured."""
     return [
-        Stage(variant.stage(k), trained(variant, k, run), COSTS[variant.name.partition("/")[2]], of=variant)
+        Stage(
+            variant.stage(k),
+            trained(variant, k, run),
+            COSTS.get(variant.name.partition("/")[2], 5.0),
+            of=variant.identity,
+        )
         for k in range(config.n_runs)
         for variant in asked(config)
     ]
@@ -74,4 +79,5 @@ EXPERIMENT = Experiment(
         *(f"updates/{data}/.*" for data in DATA),
         *(f"energy evaluations/{data}/.*" for data in DATA),
     ),
+    shared="Runs share nothing: data, start, order and chains are drawn anew in each. Ways of one run share its data.",
 )

@@ -15,6 +15,7 @@ from ebm_course.experiments.configs import Settings
 from ebm_course.experiments.sequences.methods import ideas, methods
 from ebm_course.experiments.variants import Variant
 from ebm_course.recipes.sequences import language_model
+from ebm_course.recipes.shared import check_ranges
 from ebm_course.results.findings import Claim
 
 _SHORT = replace(language_model.PAPER_ENERGY, n_epochs=2)
@@ -76,6 +77,14 @@ class Config(Settings):
     n_chains: int = 200  # of every sampler in the comparison at equal evaluations
     budgets: tuple[int, ...] = (0, 11, 22, 55, 110, 220, 550, 1100)  # energy evaluations a chain
     side_by_side: bool = False  # one process trains all runs of Algorithm 1 as one ensemble: pays on a GPU
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges(self, counts="n_samples n_proposals n_chains")
+        for name in ("attack_steps", "group_sizes", "budgets"):
+            values, least = getattr(self, name), 1 if name == "group_sizes" else 0
+            if not values or list(values) != sorted(set(values)) or values[0] < least:
+                raise ValueError(f"{name} rises from {least} or more, one value at least: got {values}.")
 
     @property
     def n_digits(self) -> int:

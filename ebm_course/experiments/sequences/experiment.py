@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ebm_course.core import Batch
 from ebm_course.experiments.experiment import Experiment
 from ebm_course.experiments.sequences import measurements, pretraining
 from ebm_course.experiments.sequences.config import PRESETS, Config
@@ -20,6 +21,7 @@ from ebm_course.experiments.sequences.together import trained_together
 from ebm_course.experiments.stages import Results, Stage
 from ebm_course.experiments.variants import Variant, trained, variant_stages
 from ebm_course.recipes.sequences import adversarial
+from ebm_course.recipes.sequences.parts import task_for
 from ebm_course.runtime import Run
 
 COMPARED = ("residual-long", "adversarial", "grown")
@@ -50,12 +52,12 @@ def _training(nets: Nets, variant: Variant, k: int) -> Stage:
         work = trained_together(nets, variant, k)
     else:
         work = trained(variant, k, nets.run, given=partial(nets.given, variant))
-    return Stage(variant.stage(k), work, 3.0, of=variant)
+    return Stage(variant.stage(k), work, 3.0, of=variant.identity)
 
 
 def _measurement(nets: Nets, variant: Variant, k: int) -> Stage:
     work = measurements.of_variant(nets, variant, k)
-    return Stage(f"{variant.stage(k)}-measured", work, 0.7, of=variant)
+    return Stage(f"{variant.stage(k)}-measured", work, 0.7, of=variant.identity)
 
 
 def _beyond(nets: Nets) -> list[Stage]:
@@ -64,7 +66,7 @@ def _beyond(nets: Nets) -> list[Stage]:
 
     def of(names: tuple[str, ...], kind: str, cost: float, work: Callable[[str], Any]) -> list[Stage]:
         asked = [name for name in names if name == "likelihood" or config.has(name)]
-        rows = {name: config.variant(name) if config.has(name) else None for name in asked}
+        rows = {name: config.variant(name).identity if config.has(name) else None for name in asked}
         return [Stage(f"{kind}/{name}", work(name), cost, of=rows[name]) for name in asked]
 
     return [
@@ -76,6 +78,11 @@ def _beyond(nets: Nets) -> list[Stage]:
 
 def _memorised(nets: Nets, name: str) -> Callable[[Path, Results], Any]:
     return measurements.measured(nets, lambda results: nets.energy(results, name), start="last")
+
+
+def _task_rows(config: Config) -> dict[str, Batch]:
+    task = task_for(config.n_digits)
+    return {"train": task.train, "valid": task.valid, "test": task.test}
 
 
 EXPERIMENT = Experiment(
@@ -96,4 +103,7 @@ EXPERIMENT = Experiment(
         r"lm/.*",
     ),
     ships=lambda config: tuple(config.pretraining.values()),
+    rows=_task_rows,
+    shared="All runs share one language model, one pretrained net and the samples that attacks start from; rows, order "
+    "and the head are drawn anew. How much other pretrained nets would change is not measured.",
 )

@@ -96,7 +96,7 @@ def ideas(n_fresh: int = 55_000, n_digits: int = 10, **changes: Any) -> tuple[Va
     ships = {"residual-surprise": f"arithmetic-{n_digits}-surprise-0"}
     variants = [(_idea(f"idea/{name}", words, c, ships.get(name, "")), keep) for name, words, c, keep in rows]
     short = "likelihood of a net pretrained for less, plus a trained correction"
-    variants.append((_idea("short-corrected", short, corrected, ""), ()))
+    variants.append((replace(_idea("short-corrected", short, corrected, ""), starts_from="short"), ()))
     return _with(variants, n_digits, changes)
 
 

@@ -56,17 +56,18 @@ class Nets:
 
     def samples(self, model: Any, stream: str, n: int | None = None) -> Tensor:
         """Sequences (n, L) of a language model, the same for every energy that starts from this stream."""
-        generator, n = self.run.generator(stream), n or self.config.n_samples
+        generator, n = self.run.generator(stream), self.config.n_samples if n is None else n
         return sample_sequences(model, n, n_digits=self.config.n_digits, generator=generator)
 
     def _model(self, results: Results, stage: str, file: str) -> Any:
+        folder = results.folder(stage)  # asked each time: it notes what a stage was made from
         if (stage, file) not in self._loaded:
             variant = self.config.pretraining[stage]
             model: Any = language_model.build(variant.config)
             origin = variant.origin(self.run, 0)
-            self._loaded[stage, file] = load_net(results.folder(stage), model, origin, self.run, name=file)
+            self._loaded[stage, file] = load_net(folder, model, origin, self.run, name=file)
         return self._loaded[stage, file]
 
 
 def _base(variant: Variant) -> str:
-    return "short" if variant.name.startswith("short") else "energy"
+    return variant.starts_from or "energy"

@@ -113,6 +113,7 @@ def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool 
         done = scheduler.last_epoch * supplied.evaluations
         return {"nll": nll(model, valid.x, density), "kl": kl(model, density, device=run.device), "evaluations": done}
 
+    origin = origin_of(fit, config, run, data={"train": train, "valid": valid})
     rows = loop.fit(
         supplied.step,
         Batches(train, config.batch_size, seed=run.seed),
@@ -123,11 +124,11 @@ def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool 
         keep={"model": model, "optimizer": optimizer, "scheduler": scheduler, **supplied.keep},
         folder=folder,
         save_every=config.validate_every if folder is not None else 0,
-        origin=origin_of(fit, config, run, data={"train": train, "valid": valid}),
+        origin=origin,
         progress=progress,
         log_every=max(1, config.validate_every // 4),
     )
-    return Fitted(model.eval(), rows)
+    return Fitted(model.eval(), rows, origin=origin)
 
 
 def uniform(n: int, generator: torch.Generator, *, extent: float) -> Tensor:

@@ -122,6 +122,7 @@ def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool 
         done = scheduler.last_epoch * supplied.evaluations
         return {**scores(model, law, valid.x), "evaluations": done}
 
+    origin = origin_of(fit, config, run, data={"train": train, "valid": valid})
     rows = loop.fit(
         supplied.step,
         Batches(train, config.batch_size, seed=run.seed),
@@ -132,11 +133,11 @@ def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool 
         keep={"model": model, "optimizer": optimizer, "scheduler": scheduler, **supplied.keep},
         folder=folder,
         save_every=config.validate_every if folder is not None else 0,
-        origin=origin_of(fit, config, run, data={"train": train, "valid": valid}),
+        origin=origin,
         progress=progress,
         log_every=config.validate_every,
     )
-    return Fitted(model.eval(), rows)
+    return Fitted(model.eval(), rows, origin=origin)
 
 
 def uniform_states(config: Config, n: int, generator: torch.Generator) -> Tensor:

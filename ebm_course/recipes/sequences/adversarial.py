@@ -198,6 +198,7 @@ def fit(
     batches = Batches(train, config.batch_size, seed=run.seed)
     budget = AttackBudget(config.n_attack_steps, config.grow_every, config.grow_above)
     kept = {"energy": energy, "optimizer": optimizer, "budget": budget, "buffer": chains.buffer, "average": average}
+    origin = origin_of(fit, config, run, data={"train": train}, pretrained=pretrained, start=start, noise=noise)
     rows = loop.fit(
         make_step(OneEnergy(energy, optimizer, config, run=run, average=average), [chains], [budget]),
         batches,
@@ -207,10 +208,10 @@ def fit(
         log_every=batches.steps_per_epoch,
         folder=folder,
         save_every=batches.steps_per_epoch if folder else 0,
-        origin=origin_of(fit, config, run, data={"train": train}, pretrained=pretrained, start=start, noise=noise),
+        origin=origin,
         progress=progress,
         run=run,
     )
     if average is not None:
         energy.load_state_dict(average.module.state_dict())
-    return Fitted(energy.eval(), rows)
+    return Fitted(energy.eval(), rows, origin=origin)

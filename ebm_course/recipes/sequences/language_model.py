@@ -144,6 +144,7 @@ def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: _rate(i, n_steps, config))
     options: dict[str, Any] = {"clip": config.clip, "precision": config.precision, "compiled": config.compile}
     last: dict[str, Any] = {}
+    origin = origin_of(fit, config, run, data={"train": train, "valid": valid})
     rows = loop.fit(
         make_step(model, optimizer, schedule, **options, run=run),
         batches,
@@ -157,11 +158,11 @@ def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool 
         last=last,
         folder=folder,
         save_every=batches.steps_per_epoch if folder else 0,
-        origin=origin_of(fit, config, run, data={"train": train, "valid": valid}),
+        origin=origin,
         progress=progress,
         run=run,
     )
-    return Fitted(model.eval(), rows, last["model"] if config.keep_best else None)
+    return Fitted(model.eval(), rows, last["model"] if config.keep_best else None, origin)
 
 
 def load(name: str) -> LSTMLanguageModel | LikelihoodEnergy:

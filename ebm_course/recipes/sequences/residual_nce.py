@@ -125,6 +125,7 @@ def fit(
         return {"loss": float(loss.value), "accuracy": float(loss.terms["accuracy"])}
 
     last: dict[str, Any] = {}
+    origin = origin_of(fit, config, run, data={"train": train, "valid": valid}, pretrained=pretrained, noise=noise)
     rows = loop.fit(
         make_step(energy, optimizer, draw, clip=config.clip, l2=config.l2, run=run),
         batches,
@@ -139,11 +140,11 @@ def fit(
         log_every=batches.steps_per_epoch,
         folder=folder,
         save_every=batches.steps_per_epoch if folder else 0,
-        origin=origin_of(fit, config, run, data={"train": train, "valid": valid}, pretrained=pretrained, noise=noise),
+        origin=origin,
         progress=progress,
         run=run,
     )
-    return Fitted(energy.eval(), rows, last["energy"] if config.keep_best else None)
+    return Fitted(energy.eval(), rows, last["energy"] if config.keep_best else None, origin)
 
 
 def load(name: str) -> PooledEnergy:

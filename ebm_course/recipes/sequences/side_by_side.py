@@ -156,6 +156,7 @@ def fit_side_by_side(
     kept: dict[str, Any] = {"ensemble": ensemble.module, "optimizer": optimizer, "average": average}
     for k, (own, budget) in enumerate(zip(chains, budgets, strict=True)):
         kept |= {f"budget-{k}": budget, f"buffer-{k}": own.buffer, f"generator-{k}": own.generator}
+    origin = origin_of(fit_side_by_side, config, runs[0], data=data, pretrained=pretrained, noise=noise)
     rows = loop.fit(
         make_step(SideBySide(ensemble, optimizer, config, average=average), chains, budgets),
         lambda i: Batch(torch.cat([part[i].x for part in parts])),
@@ -165,12 +166,13 @@ def fit_side_by_side(
         log_every=n_epoch,
         folder=folder,
         save_every=n_epoch if folder else 0,
-        origin=origin_of(fit_side_by_side, config, runs[0], data=data, pretrained=pretrained, noise=noise),
+        origin=origin,
         progress=progress,
     )
     if average is not None:
         ensemble.module.load_state_dict(average.module.state_dict())
-    return [Fitted(energy.eval(), _rows_of(k, rows)) for k, energy in enumerate(ensemble.members())]
+    members = enumerate(ensemble.members())
+    return [Fitted(energy.eval(), _rows_of(k, rows), origin=origin) for k, energy in members]
 
 
 def _loss(config: Config, e_data: Tensor, e_negative: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:

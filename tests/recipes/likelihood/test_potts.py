@@ -135,7 +135,7 @@ def test_the_exact_step_descends_the_likelihood(model):
 def test_training_recovers_the_probabilities_of_the_model_behind_the_data(way):
     run = setup(0, device="cpu", quiet=True)
     config = replace(SMALL, way=WAYS[way])
-    model, rows, _ = potts.fit(config, run, progress=False)
+    model, rows, *_ = potts.fit(config, run, progress=False)
     p = potts.random_potts(config, run)
     start = density_distance(p, torch.full_like(p, 1 / len(p)))
     assert rows[-1]["valid_kl"] < 0.05 * start["kl"]
@@ -147,7 +147,7 @@ def test_training_recovers_the_probabilities_of_the_model_behind_the_data(way):
 def test_noise_contrast_learns_the_level_too():
     run = setup(0, device="cpu", quiet=True)
     config = replace(SMALL, way=noise_contrastive, n_train=20_000, n_steps=600, validate_every=600)
-    model, rows, _ = potts.fit(config, run, progress=False)
+    model, rows, *_ = potts.fit(config, run, progress=False)
     assert rows[-1]["valid_kl"] < 0.1
     assert abs(model.log_z().item()) < 0.2  # exp(-E) is nearly normalised, from log Z = 3 log 3 at the start
 

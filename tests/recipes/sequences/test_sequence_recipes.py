@@ -29,8 +29,8 @@ ENERGY_SMOKE = replace(language_model.SMOKE, n_heads=2, n_layers=1, dropout=0.1)
 
 def nets() -> tuple[LikelihoodEnergy, LSTMLanguageModel]:
     torch.manual_seed(0)
-    pretrained, _, _ = language_model.fit(ENERGY_SMOKE, RUN, progress=False)
-    noise, _, _ = language_model.fit(language_model.SMOKE, RUN, progress=False)
+    pretrained, _, *_ = language_model.fit(ENERGY_SMOKE, RUN, progress=False)
+    noise, _, *_ = language_model.fit(language_model.SMOKE, RUN, progress=False)
     assert isinstance(pretrained, LikelihoodEnergy) and isinstance(noise, LSTMLanguageModel)
     return pretrained, noise
 
@@ -39,7 +39,7 @@ def nets() -> tuple[LikelihoodEnergy, LSTMLanguageModel]:
 def test_a_language_model_learns_and_keeps_its_best_weights(config: language_model.Config) -> None:
     torch.manual_seed(0)
     longer = replace(config, n_epochs=30, rate=1e-2, warm_up=0.1, decay=True)
-    model, rows, last = language_model.fit(longer, RUN, progress=False)
+    model, rows, last, _ = language_model.fit(longer, RUN, progress=False)
     best = min(row["valid_nll"] for row in rows)
     assert rows[-1]["loss"] < rows[0]["loss"] and not model.training
     valid = task_for(1).valid.x
@@ -195,7 +195,7 @@ def test_fine_tuning_leaves_the_pretrained_net_as_it_was(head: type[PooledEnergy
     before = {name: value.clone() for name, value in pretrained.state_dict().items()}
     for recipe in (residual_nce, adversarial):
         config = replace(recipe.SMOKE, n_digits=1, head=head)  # type: ignore[attr-defined]
-        energy, rows, _ = recipe.fit(config, RUN, pretrained=pretrained, noise=noise, progress=False)
+        energy, rows, *_ = recipe.fit(config, RUN, pretrained=pretrained, noise=noise, progress=False)
         assert rows and not energy.training
         changed = [not torch.equal(energy.net.state_dict()[k.removeprefix("net.")], v) for k, v in before.items()]
         assert any(changed)
@@ -254,7 +254,7 @@ def test_shipped_models_are_what_their_names_say(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", [residual_nce, adversarial])
 def test_fine_tuning_starts_from_the_shipped_nets_where_no_others_are_given(recipe: Any) -> None:
-    energy, rows, _ = recipe.fit(recipe.SMOKE, RUN, progress=False)
+    energy, rows, *_ = recipe.fit(recipe.SMOKE, RUN, progress=False)
     shipped = language_model.load("arithmetic-3-energy")
     assert isinstance(energy, PooledEnergy) and len(rows) == 2
     assert energy.net.width == shipped.net.width and not torch.equal(energy.net.position, shipped.net.position)

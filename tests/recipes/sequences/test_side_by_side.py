@@ -74,8 +74,8 @@ def test_every_member_has_the_weights_and_the_log_of_the_run_alone(name: str, ne
     config = CONFIGS[name]
     together = fit_side_by_side(config, RUNS, progress=False, **nets)
     assert len(together) == len(RUNS)
-    for seed, (energy, rows, _) in zip(SEEDS, together, strict=True):
-        expected, expected_rows, _ = alone(config, seed, nets)
+    for seed, (energy, rows, *_) in zip(SEEDS, together, strict=True):
+        expected, expected_rows, *_ = alone(config, seed, nets)
         assert not energy.training and energy.net.causal == expected.net.causal
         for (key, p), q in zip(energy.named_parameters(), expected.parameters(), strict=True):
             torch.testing.assert_close(p, q, rtol=1e-7, atol=1e-9, msg=lambda text, key=key: f"{key}: {text}")
@@ -94,7 +94,7 @@ def test_by_the_bare_difference_members_equal_the_runs_alone_but_for_their_level
 
 def test_growing_budgets_of_the_runs_tested_differ_between_runs(nets: dict) -> None:
     together = fit_side_by_side(GROWING, RUNS, progress=False, **nets)
-    steps = {tuple(row["attack_steps"] for row in rows) for _, rows, _ in together}
+    steps = {tuple(row["attack_steps"] for row in rows) for _, rows, *_ in together}
     assert len(steps) > 1, "or the test above shows nothing about budgets of unequal length"
 
 
@@ -145,7 +145,7 @@ def test_a_killed_training_side_by_side_ends_with_the_same_weights(
         patch.setattr(side_by_side, "clip_each", dying)  # in the third of four epochs
         with pytest.raises(KeyboardInterrupt):
             fit(config, folder=tmp_path)
-    for (one, rows, _), (two, other, _) in zip(fit(config, folder=tmp_path), fit(config), strict=True):
+    for (one, rows, *_), (two, other, *_) in zip(fit(config, folder=tmp_path), fit(config), strict=True):
         assert all(torch.equal(p, q) for p, q in zip(one.parameters(), two.parameters(), strict=True))
         assert rows == other
 
