@@ -48,9 +48,9 @@ python -m ebm_course reproduce sequences --preset cpu --record
 """
 
 HOW_TO_READ = """
-**How to read it.** *Here* is the mean over independent runs of the difference that decides a claim, and Student's
-interval for it at a level shared by all claims of a table. *Matters from*: the smallest difference that was declared to
-matter, on the side where the paper sees it. *holds* and *reverses*: surely not zero, and at least that large (for a
+**How to read it.** *Here* is the mean over independent runs of the difference that decides a claim, Student's
+interval for it at a level shared by all claims of a table, and the smallest difference that was declared to matter, on
+the side where the paper sees it. *holds* and *reverses*: surely not zero, and at least that large (for a
 claim of ±, surely larger). *no effect*: surely smaller. *undecided*: everything else, and every single run. The chance
 of calling a difference where there is none, or none where there is one that matters, is 5 % at most for all claims of a
 table together (Holm's correction), if differences are roughly normal over runs. The *control* is what a claim has to be
@@ -69,7 +69,7 @@ def page(records: list[Record]) -> str:
         own = [record for record in records if record.name == name]
         if own:
             experiment = declared(name)
-            parts.append(f"\n## {experiment.title if experiment else name}\n")
+            parts.append(f"\n## {experiment.title.rstrip('.') if experiment else name}\n")
             parts += ["\n" + section(record, experiment) for record in own]
     return "".join(parts)
 

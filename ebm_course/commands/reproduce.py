@@ -138,7 +138,10 @@ def record_of(
 def _write_checkpoints(
     experiment: Experiment, config: Any, run: Run, folder: Path, options: argparse.Namespace
 ) -> None:
-    for name, (state, note) in small_checkpoints(experiment, config, run, folder).items():
+    found = small_checkpoints(experiment, config, run, folder)
+    if not found:
+        print(f"no net of {experiment.name} ships: nothing was written to {options.checkpoints}.")
+    for name, (state, note) in found.items():
         path = options.checkpoints / f"{name}.safetensors"
         print(f"{files.save_checkpoint(path, state, meta=note | {'command': _command(options)})}  {path}")
 

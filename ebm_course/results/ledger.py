@@ -123,11 +123,11 @@ def rows(entries: Sequence[Entry]) -> list[tuple[str, str, str, str]]:
 
 
 TITLES = ("what", "paper", "here, mean ± SD", "runs")
-CLAIM_TITLES = ("claim", "the paper says", "here, mean and interval", "matters from", "runs", "verdict", "control")
+CLAIM_TITLES = ("claim", "the paper says", "here", "verdict", "control")
 
 
 def claim_rows(record: Record, claims: Sequence[Judged] | None = None) -> list[tuple[str, ...]]:
-    """Name, the paper's sentence, ours, the smallest effect, independent runs, verdict and control, a row a claim.
+    """Name, the paper's sentence, ours with interval, runs and smallest effect, verdict and control, a row a claim.
 
     Args:
         claims: by default the record's own.
@@ -136,13 +136,14 @@ def claim_rows(record: Record, claims: Sequence[Judged] | None = None) -> list[t
     found: list[tuple[str, ...]] = []
     for judged in record.claims if claims is None else claims:
         claim, control = judged.claim, values.get(judged.claim.control)
-        shown = "" if control is None else f"{number(control.value, control.spread)} ({control.what})"
-        ours = f"{judged.mean:+.3g}"
+        interval = ""
         if judged.low is not None and judged.high is not None:
-            ours += f" [{judged.low:+.3g}, {judged.high:+.3g}]"
+            interval = f" [{judged.low:+.2g}, {judged.high:+.2g}]"
         sign = {"higher": "+", "lower": "-", "same": "±"}[claim.better]
-        matters = f"{sign}{claim.smallest_effect:g}"
-        found.append((claim.name, claim.paper_says, ours, matters, str(judged.n_runs), judged.verdict, shown))
+        runs = f"{judged.n_runs} run{'s' * (judged.n_runs > 1)}"
+        ours = f"{judged.mean:+.2g}{interval}, {runs}; matters from {sign}{claim.smallest_effect:g}"
+        shown = "" if control is None else f"{number(control.value, control.spread)}, {control.name}"
+        found.append((claim.name, claim.paper_says, ours, judged.verdict, shown))
     return found
 
 
@@ -169,7 +170,7 @@ def table(record: Record, entries: Sequence[Entry] | None = None, *, claims: boo
     """
     parts = [tabulate(head(record), tablefmt="plain", disable_numparse=True)]
     if claims and record.claims:
-        parts.append(_text(claim_rows(record), CLAIM_TITLES, width // 2))
+        parts.append(_text(claim_rows(record), CLAIM_TITLES, width))
     return "\n\n".join([*parts, _text(rows(_or_all(record, entries)), TITLES, width)])
 
 

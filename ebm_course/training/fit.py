@@ -75,7 +75,7 @@ def fit(
         keep_best: at the end give the modules in ``keep`` the weights of their best validation, not the last ones.
         folder: where the state is saved. A run killed at any moment and started again with the same arguments goes
             on from there and, on a CPU, ends with the same weights bit for bit; a finished run returns at once.
-            With a larger ``n_steps`` it goes on from the last weights.
+            With a larger ``n_steps`` and the same ``origin`` it goes on from the last weights.
         save_every: updates between saves; 0: only at the end.
         progress: show a bar; ``TQDM_DISABLE`` turns bars of text off, ``progress=False`` every bar.
         log_every: updates in a row's average. Values are read from the device once a row.

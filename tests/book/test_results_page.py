@@ -73,8 +73,8 @@ def test_claims_and_one_figure_stand_first_and_everything_else_is_folded(
     shown, folded = text.split("<details>")[0], text.split("<details>", 1)[1]
     rows = [cells(line) for line in shown.splitlines() if line.startswith("|")]
     assert rows[0] == list(ledger.CLAIM_TITLES)
-    control = "0.50 ± 0.10 (Share that is right.)"
-    assert rows[2] == ["a", "It is right.", "+0.5 [+0.3, +0.7]", "+0.1", "2", "holds", control]
+    ours = "+0.5 [+0.3, +0.7], 2 runs; matters from +0.1"
+    assert rows[2] == ["a", "It is right.", ours, "holds", "0.50 ± 0.10, correct"]
     for line in ("## sums", "### Preset cpu"):
         assert line in shown.splitlines()
     for line in (

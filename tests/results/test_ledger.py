@@ -193,8 +193,9 @@ def test_a_pipe_table_keeps_bars_inside_cells() -> None:
 
 def test_a_claim_is_a_row_with_interval_verdict_and_control() -> None:
     first, second = ledger.claim_rows(RECORD)
-    assert first == ("more", "More is right.", "+0.95 [+0.9, +1]", "+0.1", "3", "holds", "1235 (Sums a second.)")
-    assert second == ("once", "Seen once.", "+0.5", "±0.1", "1", "undecided", "")
+    ours = "+0.95 [+0.9, +1], 3 runs; matters from +0.1"
+    assert first == ("more", "More is right.", ours, "holds", "1235, speed")
+    assert second == ("once", "Seen once.", "+0.5, 1 run; matters from ±0.1", "undecided", "")
 
 
 def test_the_table_for_the_terminal_is_aligned_and_says_where_it_ran() -> None:
