@@ -86,14 +86,12 @@ def small_checkpoints(experiment: Experiment, config: Any, run: Run, folder: Pat
 
 
 def work_of(results: Results) -> tuple[Work, ...]:
-    """Seconds, commits and hardware of every finished stage."""
+    """Seconds, commits, hardware and torch of every finished stage."""
     found = []
     for name in results:
-        attempts = results.attempts(name)
-        commits, hardware = (
-            tuple(dict.fromkeys(getattr(a, part) for a in attempts)) for part in ("commit", "hardware")
-        )
-        found.append(Work(name, results.seconds(name), commits, hardware))
+        made = [(attempt.commit, attempt.hardware, attempt.torch) for attempt in results.attempts(name)]
+        commits, hardware, torch = (tuple(dict.fromkeys(parts)) for parts in zip(*made, strict=True))
+        found.append(Work(name, results.seconds(name), commits, hardware, torch))
     return tuple(found)
 
 

@@ -110,7 +110,7 @@ def test_claims_are_judged_and_the_work_keeps_commit_hardware_and_seconds(tmp_pa
     (judged,) = result.claims
     assert (judged.claim, judged.verdict, judged.n_runs) == (CLAIM, "holds", 3)
     assert [stage.name for stage in result.work][:3] == ["data", "run-0/plain", "run-0/plain-measured"]
-    assert all(stage.seconds > 0 and stage.commits and stage.hardware for stage in result.work)
+    assert all(stage.seconds > 0 and stage.commits and stage.hardware and stage.torch for stage in result.work)
     assert result.seconds == pytest.approx(sum(stage.seconds for stage in result.work))
 
 
