@@ -79,5 +79,7 @@ EXPERIMENT = Experiment(
         *(f"updates/{data}/.*" for data in DATA),
         *(f"energy evaluations/{data}/.*" for data in DATA),
     ),
-    shared="Runs share nothing: data, start, order and chains are drawn anew in each. Ways of one run share its data.",
+    shared="Runs share the law of the data alone: data, start, order and chains are drawn anew in each. "
+    "Ways of one run share its data. One learning rate and one step serve all ways: a way tuned by "
+    "itself may end elsewhere.",
 )

@@ -104,6 +104,8 @@ EXPERIMENT = Experiment(
     ),
     ships=lambda config: tuple(config.pretraining.values()),
     rows=_task_rows,
-    shared="All runs share one language model, one pretrained net and the samples that attacks start from; rows, order "
-    "and the head are drawn anew. How much other pretrained nets would change is not measured.",
+    shared="All runs share one language model, one pretrained net and the samples that attacks start from; "
+    "rows, order and the head are drawn anew. How much other pretrained nets would change is not "
+    "measured. figure-1b says that little changes: resampling with a constant energy satisfies it "
+    "too.",
 )
