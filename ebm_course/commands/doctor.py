@@ -26,8 +26,6 @@ NEEDED = (
     "filelock",
 )
 FOR_THE_BOOK = ("jupyter-book", "nbval")
-CLONE = Path(files.__file__).parents[1]
-"""The folder of the course, where this package was not installed without it."""
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -39,10 +37,9 @@ def add(commands: argparse._SubParsersAction) -> None:
 def doctor() -> int:
     """Print versions, device, data folders and checkpoints, and what is missing; 0 if all needed is there, else 1."""
     faults = []
-    parts = {"versions": _versions, "device": _device, "data": _data, "weights": _weights, "book": _book}
-    for title, look in parts.items():
+    for title, lines in (("versions", _versions()), ("device", _device()), ("data", _data()), ("weights", _weights())):
         print(title)
-        for line, fault in look():
+        for line, fault in lines:
             print(f"  {line}{'  <- ' + fault if fault else ''}")
             faults += [fault] if fault else []
     print("all that is needed is there" if not faults else "to do: " + "; ".join(dict.fromkeys(faults)))
@@ -101,14 +98,3 @@ def _weights() -> Iterator[tuple[str, str]]:
             yield f"{name} has the right SHA-256", ""
         except (ValueError, FileNotFoundError) as error:
             yield name, str(error)
-
-
-def _book() -> Iterator[tuple[str, str]]:
-    if not (CLONE / "_toc.yml").is_file():
-        yield "not here: the package was installed without it", ""
-        return
-    for name in ("_config.yml", "_toc.yml"):
-        top, own = CLONE / name, CLONE / "book" / name
-        same = own.is_file() and own.read_bytes() == top.read_bytes()
-        fault = f"copy {name} into the folder book, as `make book` does: its link there got lost on the way"
-        yield f"book/{name} {'is' if same else 'is not'} {name}", "" if same else fault

@@ -94,33 +94,3 @@ def test_the_doctor_checks_the_shipped_checkpoints(
     assert "short.safetensors  <- " in out
     assert "new.safetensors  <- list it: " in out
     assert "no checkpoint 'gone' comes with the course" in out
-
-
-@pytest.mark.parametrize(
-    "state", ["a link", "a copy", "a file with a path", "an old copy", "a link into nowhere", "gone"]
-)
-def test_the_doctor_says_what_to_do_where_links_of_the_book_got_lost(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, state: str
-) -> None:
-    monkeypatch.setattr(command, "CLONE", tmp_path)
-    (tmp_path / "book").mkdir()
-    for name in ("_config.yml", "_toc.yml"):
-        (tmp_path / name).write_text("root: intro")
-        own = tmp_path / "book" / name
-        if "link" in state:
-            own.symlink_to(f"../{'x' if 'nowhere' in state else ''}{name}")
-        elif state != "gone":
-            own.write_text({"a copy": "root: intro", "a file with a path": f"../{name}", "an old copy": "root:"}[state])
-    code, out = doctor(capsys)
-    whole = state in ("a link", "a copy")
-    assert code == (0 if whole else 1)
-    assert ("book/_toc.yml is _toc.yml\n" in out) == whole
-    assert ("copy _toc.yml into the folder book, as `make book` does" in out.splitlines()[-1]) == (not whole)
-
-
-def test_a_package_without_the_book_is_whole(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(command, "CLONE", tmp_path)
-    code, out = doctor(capsys)
-    assert code == 0 and "installed without it" in out
