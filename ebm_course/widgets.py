@@ -134,13 +134,18 @@ def langevin_slider(
     )
 
 
-def show_animation(animation: FuncAnimation, *, limit_mb: float = 1.5) -> HTML:
+def show_animation(animation: FuncAnimation, *, alt: str = "", limit_mb: float = 1.5) -> HTML:
     """The animation as HTML output that a stored notebook and the built page play without a kernel.
+
+    Args:
+        animation: finished; its figure is closed.
+        alt: what moves and where it ends, for readers who do not see it; by default the names of the axes.
+        limit_mb: size at most, megabytes.
 
     Raises:
         ValueError: it takes more than ``limit_mb`` megabytes.
     """
-    return HTML(animation_html(animation, limit_mb=limit_mb))
+    return HTML(animation_html(animation, alt=alt, limit_mb=limit_mb))
 
 
 def _slider(kind: type[ipywidgets.Widget], description: str, **range_: float) -> ipywidgets.Widget:

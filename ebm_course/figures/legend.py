@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
@@ -28,7 +29,7 @@ def legend_below(figure: Figure, *, title: str | None = None) -> Legend:
     ['up', 'down']
     >>> plt.close(figure)
     """
-    named = {}
+    named: dict[str, Any] = {}
     for ax in figure.axes:
         if own := ax.get_legend():
             own.remove()
