@@ -1,5 +1,10 @@
-// The theme's button for the colours has a name, "Color mode", and so has each picture in it: the button's is enough.
+// Names that a screen reader speaks and that differ from what is written: the written ones are enough.
 document.addEventListener("DOMContentLoaded", () => {
+  // folded cells, "Show code cell source", and the search of the side bar, "Search Ctrl + K"
+  for (const named of document.querySelectorAll("details.hide > summary, .search-button-field")) {
+    named.removeAttribute("aria-label");
+  }
+  // the button for the colours: its pictures have names of their own, and are drawn some time later
   for (const button of document.querySelectorAll(".theme-switch-button")) {
     const silence = () => {
       for (const picture of button.querySelectorAll("svg")) {
@@ -8,6 +13,6 @@ document.addEventListener("DOMContentLoaded", () => {
       }
     };
     silence();
-    new MutationObserver(silence).observe(button, { childList: true });  // the pictures are drawn some time later
+    new MutationObserver(silence).observe(button, { childList: true });
   }
 });
