@@ -7,7 +7,7 @@ import pytest
 from ebm_course.figures.legend import legend_below
 
 
-@pytest.mark.parametrize("names", [["short", "names"], [f"a name of many words, number {k}" for k in range(6)]])
+@pytest.mark.parametrize("names", [["short", "names"], [f"a name too long to stand beside another, number {k}" for k in range(6)]])
 def test_a_legend_below_covers_no_axes_and_is_not_cut_off(names: list[str]):
     figure, ax = plt.subplots()
     for k, name in enumerate(names):
