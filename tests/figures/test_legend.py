@@ -6,8 +6,10 @@ import pytest
 
 from ebm_course.figures.legend import legend_below
 
+LONG = [f"a name too long to stand beside another, number {k}" for k in range(6)]
 
-@pytest.mark.parametrize("names", [["short", "names"], [f"a name too long to stand beside another, number {k}" for k in range(6)]])
+
+@pytest.mark.parametrize("names", [["short", "names"], LONG])
 def test_a_legend_below_covers_no_axes_and_is_not_cut_off(names: list[str]):
     figure, ax = plt.subplots()
     for k, name in enumerate(names):
