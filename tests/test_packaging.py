@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+import shutil
+import subprocess
 import sys
 import tomllib
 from importlib import metadata
@@ -74,6 +77,26 @@ def test_every_pin_installs_on_the_oldest_python_promised():
     assert {name: asks for name, asks in named.items() if not Requirement(f"x{asks}").specifier.contains(floor)} == {}
 
 
+WARNINGS = {
+    "error": "warnings.warn_explicit('x', UserWarning, 'f.py', 1, module='ebm_course.core')",
+    "error too": "warnings.warn('x', RuntimeWarning)",
+    "nothing": "warnings.warn_explicit('x', DeprecationWarning, 'f.py', 1, module='matplotlib.axes')",
+    "nothing too": "warnings.warn_explicit('x', FutureWarning, 'f.py', 1, module='ebm_course.core')",
+}
+
+
+def test_warnings_of_the_course_stop_its_tests_and_deprecations_of_newer_dependencies_do_not(tmp_path: Path):
+    cells = [f"def test_{k}():\n    {line}\n" for k, line in enumerate(WARNINGS.values())]
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_warnings.py").write_text("import warnings\n\n" + "\n".join(cells))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
+    environment = {**os.environ, "PYTEST_ADDOPTS": ""}
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert re.findall(r"^FAILED .*::test_(\d)", run.stdout, flags=re.MULTILINE) == ["0", "1"]
+    assert "2 failed, 2 passed" in run.stdout
+
+
 def test_the_conda_environment_installs_the_same():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     python, pip, packages = environment["dependencies"]
@@ -117,7 +140,7 @@ def test_package_and_chapters_import_what_is_declared_and_what_is_declared_is_im
 
 def test_the_version_is_the_same_wherever_it_is_written():
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == PROJECT["version"]
-    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    newest = re.search(r"^## (?!Unreleased$)(\S+)", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
     assert newest is not None
     assert newest[1] == PROJECT["version"]
 
