@@ -1,15 +1,19 @@
-"""How ``pytest --nbval`` runs the notebooks: in this very Python, without progress bars in the outputs."""
+"""How ``pytest --nbval`` runs the notebooks: in this very Python, without progress bars, versions left aside."""
 
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
+SCRIPTS = Path(__file__).with_name("_scripts")
+SANITIZE = SCRIPTS / "compared_outputs.cfg"
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Use the kernel of this environment, where nbval is installed."""
     if hasattr(config.option, "nbval_current_env"):
         config.option.nbval_current_env = True
+        config.option.nbval_sanitize_with = config.option.nbval_sanitize_with or str(SANITIZE)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -18,5 +22,5 @@ def pytest_runtest_setup() -> Generator[None, None, None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EBM_COURSE_DEVICE", "cpu")
         patch.setenv("TQDM_DISABLE", "1")
-        patch.setenv("PYTHONSTARTUP", str(Path(__file__).with_name("_scripts") / "quiet_kernel.py"))
+        patch.setenv("PYTHONSTARTUP", str(SCRIPTS / "quiet_kernel.py"))
         return (yield)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -159,3 +161,12 @@ def test_any_device_that_is_not_there_is_refused_before_anything_is_printed(name
     with pytest.raises(RuntimeError, match=rf"device '{name}' was asked for and torch .*: use device='cpu'"):
         setup(device=name)
     assert not capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("given", "policy"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_idle_threads_wait_unless_something_else_was_asked_for(given: str | None, policy: str) -> None:
+    asked = {} if given is None else {"OMP_WAIT_POLICY": given}
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | asked
+    code = "import sys, os, ebm_course; assert 'torch' not in sys.modules; print(os.environ['OMP_WAIT_POLICY'])"
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == policy

@@ -1,6 +1,6 @@
 """Run the chapters and store what they print: ``make notebooks``, or one with ``--only 05``.
 
-The set-up cell and the line of badges are written from here into every notebook, so that there is one place to change.
+The set-up cell, the badges and the reading time are written from here into every notebook: one place to change them.
 ``--check`` runs nothing and fails where a notebook differs from that place or holds an output it should not hold.
 """
 
@@ -27,6 +27,7 @@ BOOK = Path(__file__).parents[1]
 REQUIREMENT = "ebm-course"
 WIDGETS = "application/vnd.jupyter.widget-state+json"
 TIMEOUT = 600  # seconds a cell
+WORDS_A_MINUTE, LINES_A_MINUTE = 200, 20
 QUIET = {
     "EBM_COURSE_DEVICE": "cpu",
     "TQDM_DISABLE": "1",
@@ -72,6 +73,27 @@ def setup_source(address: str = PUBLIC_ADDRESS) -> str:
     return SETUP.format(install=f'%pip install -q "{requirement(address)}"' if address else WORDS)
 
 
+def reading_minutes(nb: NotebookNode) -> int:
+    """Minutes to read a chapter: its text and the code that its page shows, without what is folded and exercises."""
+    words, lines, exercises = 0, 0, False
+    for cell in nb.cells:
+        tags = cell.metadata.get("tags", [])
+        exercises |= cell.cell_type == "markdown" and bool(re.search(r"^## Exercises", cell.source, flags=re.MULTILINE))
+        if exercises or {"badges", "hide-input", "exercise"} & set(tags):
+            continue
+        if cell.cell_type == "markdown":
+            words += len(re.sub(r"<details>.*?</details>", "", cell.source, flags=re.DOTALL).split())
+        else:
+            lines += sum(bool(line.strip()) for line in cell.source.splitlines())
+    return round(words / WORDS_A_MINUTE + lines / LINES_A_MINUTE)
+
+
+def reading_source(nb: NotebookNode) -> str:
+    """The sentence that says how long a chapter takes to read."""
+    rates = f"{WORDS_A_MINUTE} words and {LINES_A_MINUTE} lines of code a minute"
+    return f"*To read:* {reading_minutes(nb)} minutes ({rates}), without the exercises."
+
+
 def badges_source(name: str, address: str = PUBLIC_ADDRESS) -> str:
     """The line of badges of the notebook ``name``; without an address it says how to open the chapter."""
     if not address:
@@ -91,12 +113,12 @@ def write_generated_cells(name: str, nb: NotebookNode) -> None:
     if len(setups) != 1:
         raise ValueError(f"{name}: expected one cell with the tag 'setup', got {len(setups)}: tag the set-up cell.")
     setups[0].source = setup_source()
-    setups[0].metadata["tags"] = ["setup", "nbval-ignore-output"]
+    setups[0].metadata["tags"] = ["setup", "hide-input"]
     badges = [cell for cell in nb.cells if "badges" in cell.metadata.get("tags", [])]
     if not badges:
         badges = [nbformat.v4.new_markdown_cell(id="badges", metadata={"tags": ["badges"]})]
         nb.cells.insert(1, badges[0])
-    badges[0].source = badges_source(name)
+    badges[0].source = f"{badges_source(name)}\n\n{reading_source(nb)}"
 
 
 def normalise(name: str, nb: NotebookNode) -> None:

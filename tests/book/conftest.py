@@ -103,15 +103,16 @@ def sample_cells() -> list[NotebookNode]:
     text = v4.new_markdown_cell
     return [
         text("# 1 · A chapter\n\nA minute: 1 min and 300 MB on 2 CPU cores, 10 s on a GPU."),
-        code("setup", 1, "setup"),
+        code("setup", 1, "setup", "hide-input"),
         text("## The idea\n\n$$\nE = x^2 \\tag{1.1}\n$$\n\nBy (1.1), see [this](https://example.org)."),
         code("def energy(x):\n    return x**2", 2, "bare"),
         code("plt.plot()", 3, alt="A parabola with its minimum at zero.", png="iVBORw0KGgo="),
-        code("interact()", 4, "nbval-ignore-output", widget={"model_id": "w"}),
+        code("slider = interact()\nassert slider", 4, "nbval-ignore-output", widget={"model_id": "w"}),
         code("assert energy(2) == 4", 5, "nbval-ignore-output", html="<div class='animation'></div>"),
         text("## Break it\n\n## Takeaways\n\n## Exercises"),
         text("<details>\n<summary>Hint</summary>\n\nThink.\n\n</details>"),
         text("<details>\n<summary>Solution</summary>\n\n```python\n1\n```\n\n</details>\n\n## Further reading"),
+        *(code(f"x = {k}", k) for k in range(6, 12)),
     ]
 
 

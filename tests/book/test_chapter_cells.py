@@ -89,7 +89,7 @@ PLANTED = [
     (test_something_can_be_moved_and_something_moves_by_itself, no_outputs(6)),
     (test_the_method_is_shown_bare, source(3, "from ebm_course.core import Energy")),
     (test_the_method_is_shown_bare, no_metadata(3)),
-    (test_claims_are_asserted, source(6, "print('it holds')")),
+    (test_claims_are_asserted, lambda cells: [cells[k].update(source="print('it holds')") for k in (5, 6)]),
     (test_no_cell_changes_the_path_or_needs_the_network, source(3, "import sys\nsys.path.append('..')")),
     (test_no_cell_changes_the_path_or_needs_the_network, source(3, "!pip install x")),
     (test_no_cell_changes_the_path_or_needs_the_network, source(3, "urllib.request.urlopen(address)")),

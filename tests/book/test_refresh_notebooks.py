@@ -120,12 +120,20 @@ def test_a_second_run_writes_the_same_and_a_check_finds_nothing(
     assert path.read_text() == first
     assert refresh.refresh(path, run=False) == []
     stored: Any = nbformat.read(path, as_version=4)
-    assert [cell.metadata.get("tags") for cell in stored.cells] == [
-        None,
-        ["badges"],
-        ["setup", "nbval-ignore-output"],
-        None,
-    ]
+    assert [cell.metadata.get("tags") for cell in stored.cells] == [None, ["badges"], ["setup", "hide-input"], None]
     assert len(stored.metadata.widgets[WIDGETS]["state"]) == 3
     path.write_text(first.replace("seed = 0", "seed = 1"))
     assert refresh.refresh(path, run=False) == ["it differs from what `make notebooks` writes"]
+
+
+def test_reading_takes_a_minute_for_200_words_or_20_lines_of_code_that_the_page_shows(refresh: ModuleType):
+    code, text = v4.new_code_cell, v4.new_markdown_cell
+    shown = [text("word " * 400), code("x = 1\n" * 20 + "\n" * 20)]
+    silent = [
+        text("<details>\n\n" + "word " * 900 + "\n\n</details>"),
+        code("x = 1\n" * 90, metadata={"tags": ["hide-input"]}),
+        text("## Exercises\n\n" + "word " * 900),
+        code("x = 1\n" * 90),
+    ]
+    assert refresh.reading_minutes(v4.new_notebook(cells=shown)) == 3
+    assert refresh.reading_minutes(v4.new_notebook(cells=shown + silent)) == 3
