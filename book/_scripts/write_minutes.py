@@ -1,8 +1,8 @@
 """Write the minutes of every chapter into the table of the instructor's guide: ``make minutes``.
 
-Reading takes what the chapter's head says, "To read: 52 minutes"; exercises the sum of what each of them says. Numbers,
-titles and minutes come from the notebooks, the last column of the table is written by hand. ``--check`` writes nothing
-and fails where the table is not that of the chapters.
+Reading takes what the chapter's head says ("*To read:* 52 minutes"); exercises the sum of what each of them says.
+Numbers, titles and minutes come from the notebooks, the last column of the table is written by hand. ``--check`` writes
+nothing and fails where the table is not that of the chapters.
 """
 
 from __future__ import annotations
@@ -24,13 +24,17 @@ def minutes(path: Path) -> tuple[int, str, int, int]:
     """Number, title, minutes to read and minutes of the exercises of the chapter at ``path``.
 
     Raises:
-        ValueError: the chapter has no title of the form "# 5. Title", no line "To read: 52 minutes", or no exercise.
+        ValueError: the chapter has no title of the form "# 5. Title", no line "*To read:* 52 minutes", or no exercise.
     """
     text = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown")
     title = re.match(r"# (\d+)\. (.+)", text)
-    reading = re.search(r"\bTo read: (\d+) minutes\b", text)
+    reading = re.search(r"\*To read:\* (\d+) minutes\b", text)
     exercises = sum(int(k) for line in EXERCISE.findall(text) for k in MINUTES.findall(line))
-    parts = {"title '# 5. Title'": title, "line 'To read: 52 minutes'": reading, "exercise '(★, 5 minutes)'": exercises}
+    parts = {
+        "title '# 5. Title'": title,
+        "line '*To read:* 52 minutes'": reading,
+        "exercise '(★, 5 minutes)'": exercises,
+    }
     if not title or not reading or not exercises:
         missing = next(name for name, part in parts.items() if not part)
         raise ValueError(f"{path.name}: expected a {missing} and found none: write it, then run make notebooks.")
