@@ -68,13 +68,18 @@ def test_everything_that_comes_along_is_pinned():
 
 
 def test_every_pin_installs_on_the_oldest_python_promised():
-    """As far as it is installed here: a pin that asks for a newer Python stops the newcomer at the first command."""
+    """As far as they are installed here: one that asks for a newer Python stops the newcomer at the first command."""
     oldest = Requirement(f"x{PROJECT['requires-python']}").specifier
     floor = next(str(part.version) for part in oldest) + ".0"
-    asked = {d.metadata["Name"]: d.metadata["Requires-Python"] for d in metadata.distributions()}
-    named = {name: asks for name, asks in asked.items() if asks and canonicalize_name(name) in PINS}
-    assert len(named) > 80
-    assert {name: asks for name, asks in named.items() if not Requirement(f"x{asks}").specifier.contains(floor)} == {}
+    asked = {}
+    for distribution in metadata.distributions():
+        name = canonicalize_name(distribution.metadata["Name"])
+        if asks := distribution.metadata.get("Requires-Python"):
+            asked[name, Version(distribution.version).public] = asks
+    pinned = {name: asked[name, pin.public] for name, pin in PINS.items() if (name, pin.public) in asked}
+    if len(pinned) < 80:
+        pytest.skip("other versions than the tested set are installed here")
+    assert {name: asks for name, asks in pinned.items() if not Requirement(f"x{asks}").specifier.contains(floor)} == {}
 
 
 WARNINGS = {
