@@ -19,7 +19,7 @@ LAB_STAMP := $(VENV)/.installed-lab
 BENCH_STAMP := $(VENV)/.installed-bench
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 
-.PHONY: help install book test notebooks figures results minutes lint bench lab minimums wheel clean distclean
+.PHONY: help install book test notebooks figures results minutes lint bench lab minimums wheel linked clean distclean
 
 # The stamp names the folder it was made in: in a copy, after a move, or when the system's Python went, it does not count.
 ifneq ($(shell $(BIN)/python -c '' 2>/dev/null && cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -59,12 +59,17 @@ $(BENCH_STAMP): $(STAMP)
 	@$(PIP) --quiet --editable '.[bench]'
 	@touch $@
 
-book: $(STAMP)
+# Where an archive or a file system knows no symbolic links, these two are files with a path in them, or are not there.
+linked:
+	@for name in _config.yml _toc.yml; do \
+		cmp -s $$name book/$$name || { rm -f book/$$name; cp $$name book/$$name; }; done
+
+book: $(STAMP) linked
 	$(BIN)/jupyter-book build book/ -W -n --keep-going
 	@echo "The pages are here: book/_build/html/index.html"
 
 # With the tested set every warning is a fault; elsewhere only those of the course itself are, see pyproject.toml.
-test: $(STAMP)
+test: $(STAMP) linked
 	$(BIN)/python -m pytest --nbval -W error
 
 notebooks: $(STAMP)

@@ -104,6 +104,22 @@ def test_a_folder_that_moved_is_installed_from_where_it_is(clone: Clone):
     assert clone.make("install") == []
 
 
+@pytest.mark.parametrize("kind", ["a file with a path", "a link", "a link into nowhere", "an old copy", "nothing"])
+def test_the_book_finds_its_table_of_contents_with_and_without_symbolic_links(clone: Clone, kind: str):
+    (clone.folder / "book").mkdir()
+    for name in ("_config.yml", "_toc.yml"):
+        (clone.folder / name).write_text(f"# {name}")
+        path = clone.folder / "book" / name
+        if kind.startswith("a link"):
+            path.symlink_to(f"../{'x' if 'nowhere' in kind else ''}{name}")
+        elif kind != "nothing":
+            path.write_text(f"../{name}" if "path" in kind else "old")
+    clone.make("linked")
+    for name in ("_config.yml", "_toc.yml"):
+        assert (clone.folder / "book" / name).read_text() == (clone.folder / name).read_text() == f"# {name}"
+        assert (clone.folder / "book" / name).is_symlink() == (kind == "a link")
+
+
 @pytest.mark.parametrize("name", ["", "two words"])
 def test_an_environment_has_a_name_without_spaces(clone: Clone, name: str):
     with pytest.raises(AssertionError, match="VENV names one folder without spaces"):
@@ -117,4 +133,4 @@ def test_every_command_that_a_text_names_is_there(name: str):
     named = set(re.findall(r"(?:`|echo \")make ([a-z]+)", (ROOT / name).read_text()))
     assert named
     assert named <= targets
-    assert targets - {"help", "install"} <= set(re.findall(r"echo \"make ([a-z]+)", makefile))
+    assert targets - {"help", "install", "linked"} <= set(re.findall(r"echo \"make ([a-z]+)", makefile))
