@@ -30,7 +30,7 @@ Result = tuple[dict[str, Tensor], dict]
 
 
 def start(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*map(str, command)], env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    return subprocess.run([*map(str, command)], env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
 
 
 def trained(folder: Path, *command: str) -> Result:
