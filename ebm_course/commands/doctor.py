@@ -26,6 +26,7 @@ NEEDED = (
     "filelock",
 )
 FOR_THE_BOOK = ("jupyter-book", "nbval")
+CLONE = Path(__file__).parents[2]
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -35,9 +36,12 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def doctor() -> int:
-    """Print versions, device, data folders and checkpoints, and what is missing; 0 if all needed is there, else 1."""
+    """Print versions, device, data, checkpoints and, in a clone, the book's files; 0 if all needed is there, else 1."""
     faults = []
-    for title, lines in (("versions", _versions()), ("device", _device()), ("data", _data()), ("weights", _weights())):
+    looks = {"versions": _versions, "device": _device, "data": _data, "weights": _weights, "book": _book}
+    for title, lines in ((title, list(look())) for title, look in looks.items()):
+        if not lines:
+            continue
         print(title)
         for line, fault in lines:
             print(f"  {line}{'  <- ' + fault if fault else ''}")
@@ -98,3 +102,11 @@ def _weights() -> Iterator[tuple[str, str]]:
             yield f"{name} has the right SHA-256", ""
         except (ValueError, FileNotFoundError) as error:
             yield name, str(error)
+
+
+def _book() -> Iterator[tuple[str, str]]:
+    """In a clone, whether the builder finds what it looks for in ``book``; elsewhere nothing."""
+    for path in (CLONE / name for name in ("_config.yml", "_toc.yml") if (CLONE / "book").is_dir()):
+        linked = path.parent / "book" / path.name
+        same = linked.is_file() and path.is_file() and linked.read_bytes() == path.read_bytes()
+        yield f"book/{path.name}", "" if same else f"copy {path.name} into book: there are no symbolic links here"

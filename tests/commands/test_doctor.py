@@ -79,6 +79,24 @@ def test_the_doctor_finds_wrong_settings(
     assert ("no folder: set it to one" if value == "nowhere" else "use device='cpu'") in out
 
 
+def test_the_doctor_finds_a_clone_without_symbolic_links(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(command, "CLONE", tmp_path)
+    code, out = doctor(capsys)
+    assert code == 0, out
+    assert "book/" not in out, "a package outside a clone has no book"
+    (tmp_path / "book").mkdir()
+    for name in ("_config.yml", "_toc.yml"):
+        (tmp_path / name).write_text("title: it")
+    (tmp_path / "book" / "_config.yml").symlink_to("../_config.yml")
+    (tmp_path / "book" / "_toc.yml").write_text("../_toc.yml")
+    code, out = doctor(capsys)
+    assert code == 1
+    assert "book/_config.yml\n" in out
+    assert "book/_toc.yml  <- copy _toc.yml into book: there are no symbolic links here\n" in out
+
+
 def test_the_doctor_checks_the_shipped_checkpoints(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
