@@ -75,7 +75,7 @@ def claims() -> tuple[Claim, ...]:
 class Config(Settings):
     """All formats of a run have the same rows, start, order of batches, updates and net."""
 
-    n_runs: int = 5
+    n_runs: int = 3
     n_samples: int = 2_000
     claims: tuple[Claim, ...] = claims()
 

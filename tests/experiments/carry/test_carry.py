@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from ebm_course.experiments.carry.config import CPU, PRESETS, SMOKE, Config, rows_of
+from ebm_course.core import Batch
+from ebm_course.experiments.carry.config import CPU, PRESETS, SMOKE, Config, fit, rows_of
 from ebm_course.experiments.carry.experiment import EXPERIMENT, columns, wasted
 from ebm_course.experiments.carry.formats import FORMATS, order_of
 from ebm_course.experiments.experiment import reproduce
 from ebm_course.recipes.sequences import language_model
+from ebm_course.recipes.shared import rows_digest
 from ebm_course.results.findings import Findings
 from ebm_course.runtime import setup
 from ebm_course.tasks.arithmetic import Format, perfect_perplexity
@@ -85,6 +87,13 @@ def test_the_recipe_trains_on_the_rows_that_it_is_given() -> None:
     ]
     assert run[0].origin and run[1].origin and run[0].origin.data != run[1].origin.data
     assert run[0].rows[-1]["valid_nll"] != run[1].rows[-1]["valid_nll"]
+
+
+def test_a_net_is_trained_on_rows_in_its_own_format() -> None:
+    run, config = setup(0, device="cpu", quiet=True), replace(SMOKE.variant("columns-right").config, n_epochs=0)
+    fitted, rows = fit(config, run, progress=False), rows_of(config, run)
+    written = [rows_digest(Batch(part.x[:, order_of("columns-right", 2)])) for part in rows]
+    assert fitted.origin and fitted.origin.data == f"train {written[0]}; valid {written[1]}"
 
 
 def run_smoke(folder: Path, config: Config = SMOKE) -> Findings:
