@@ -27,7 +27,7 @@ RECIPES = (
 )
 """Modules in ``recipes``, each with ``PRESETS`` and ``fit``."""
 
-EXPERIMENTS = ("sequences", "likelihood", "speed")
+EXPERIMENTS = ("sequences", "likelihood", "carry", "speed")
 """Folders in ``experiments``, each with an ``EXPERIMENT`` in its module ``experiment``."""
 
 

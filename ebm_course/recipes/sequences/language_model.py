@@ -133,10 +133,21 @@ def make_step(
     return step
 
 
-def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
-    """Train as ``config`` says; one row of the log an epoch, with ``valid_nll``, nats a predicted token."""
+def fit(
+    config: Config,
+    run: Run,
+    *,
+    folder: Path | None = None,
+    progress: bool = True,
+    data: tuple[Batch, Batch] | None = None,
+) -> Fitted:
+    """Train as ``config`` says; one row of the log an epoch, with ``valid_nll``, nats a predicted token.
+
+    Args:
+        data: rows to train on and rows to validate on; by default the task's first ``config.n_rows`` and its own.
+    """
     task = task_for(config.n_digits)
-    train, valid = task.train[: config.n_rows].to(run.device), task.valid.to(run.device)
+    train, valid = (rows.to(run.device) for rows in data or (task.train[: config.n_rows], task.valid))
     model = build(config).to(run.device)
     optimizer = adamw(model, rate=config.rate, weight_decay=config.weight_decay, betas=config.betas)
     batches = Batches(train, config.batch_size, seed=run.seed)
