@@ -16,7 +16,7 @@ from typing import Any
 import pooch
 from torch import Tensor, nn
 
-from ebm_course.origin import Origin
+from ebm_course.origin import Origin, load_weights, weights_of
 from ebm_course.runtime import data_folder
 from ebm_course.storage import read_tensors, write_atomically, write_tensors
 
@@ -107,7 +107,7 @@ def save_checkpoint(path: Path | str, source: nn.Module | Mapping[str, Tensor], 
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"a checkpoint's name ends in .safetensors: got {path.name!r}.")
-    write_tensors(path, source.state_dict() if isinstance(source, nn.Module) else source, dict(meta))
+    write_tensors(path, weights_of(source), dict(meta))
     digest, sums = sha256_of(path), path.with_name("SHA256SUMS")
     if sums.is_file() or path.parent.resolve() == CHECKPOINTS.resolve():
         lines = sorted((read_sums(sums) | {path.name: digest}).items())
@@ -127,7 +127,8 @@ def load_checkpoint(
         origin: what must have made it by its note, checked before anything is loaded.
 
     Returns:
-        ``(state, meta)``: the weights by name, on the CPU, and the note.
+        ``(state, meta)``: the weights by name, on the CPU, and the note. Of a compiled module they have the names of
+        the module itself, and can be loaded into either.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -137,11 +138,12 @@ def load_checkpoint(
     if sha256 is not None and path.is_file():
         check_sha256(path, sha256, "Delete it and make or fetch it again.")
     state, meta = read_tensors(path, sealed=origin is not None)
+    state = weights_of(state)
     if origin is not None:
         origin.check(meta.get("origin"), path)
     if module is not None:
-        _check_fit(path, state, module.state_dict())
-        module.load_state_dict(state)
+        _check_fit(path, state, weights_of(module))
+        load_weights(module, state)
     return state, meta
 
 
@@ -168,6 +170,11 @@ def shipped_checkpoint(name: str, *, folder: Path | None = None) -> Path:
 
 
 def _check_fit(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    if any(t.is_meta for t in expected.values()):
+        raise ValueError(
+            "the module lies on the meta device, expected one with memory to load weights into. "
+            "Build it inside torch.device('cpu'), or call module.to_empty(device='cpu') first."
+        )
     faults = [f"{name} is missing" for name in expected if name not in found]
     faults += [f"{name} is unexpected" for name in found if name not in expected]
     for name in (name for name in expected if name in found):

@@ -16,6 +16,7 @@ from torch import nn
 
 from ebm_course import files
 from ebm_course.files import DataFile, fetch, load_checkpoint, read_tensors, save_checkpoint, shipped_checkpoint
+from ebm_course.storage import write_tensors
 
 CONTENT = b"3 + 4 = 7\n" * 50
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -171,6 +172,33 @@ def test_a_checkpoint_of_another_shape_changes_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"0\.weight has shape \(3, 2\), expected \(4, 2\).*\(and \d+ more\)"):
         load_checkpoint(path, target)
     assert all(torch.equal(value, before[name]) for name, value in target.state_dict().items())
+
+
+def test_weights_of_a_compiled_module_are_those_of_the_module(tmp_path: Path) -> None:
+    path, plain = tmp_path / "net.safetensors", net()
+    wrapped, inside = torch.compile(plain, backend="eager"), nn.Sequential(torch.compile(net(), backend="eager"))
+    save_checkpoint(path, wrapped, meta={})
+    state, _ = load_checkpoint(path, target := net(4 - 1))
+    assert state.keys() == plain.state_dict().keys()
+    assert all(torch.equal(value, target.state_dict()[name]) for name, value in plain.state_dict().items())
+    with torch.no_grad():
+        plain[0].weight.zero_()
+    load_checkpoint(path, wrapped)
+    assert torch.equal(plain[0].weight, target[0].weight)
+    for source in (inside, inside.state_dict()):  # a part of it is compiled
+        save_checkpoint(path, source, meta={})
+        load_checkpoint(path, nn.Sequential(net()))
+        load_checkpoint(path, nn.Sequential(torch.compile(net(), backend="eager")))
+    write_tensors(path, wrapped.state_dict(), {})  # as others, or earlier versions, wrote it
+    load_checkpoint(path, net())
+
+
+def test_a_module_without_memory_is_refused(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "net.safetensors", net(), meta={})
+    with torch.device("meta"):
+        empty = net()
+    with pytest.raises(ValueError, match=r"lies on the meta device.*to_empty"):
+        load_checkpoint(tmp_path / "net.safetensors", empty)
 
 
 def test_missing_and_unexpected_names_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 from pathlib import Path
@@ -47,6 +48,16 @@ def test_tensors_that_were_read_do_not_change_with_their_file(tmp_path: Path) ->
     with path.open("r+b") as file:
         file.write(bytes(path.stat().st_size))
     assert torch.equal(tensors["a"], TENSORS["a"])
+    os.truncate(path, 0)
+    assert torch.equal(tensors["a"].add_(1), TENSORS["a"] + 1)
+
+
+def test_a_file_is_never_mapped_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tensors(tmp_path / "x.safetensors", TENSORS, NOTE)
+    opened: list[Path] = []
+    monkeypatch.setattr(Path, "read_bytes", lambda path, read=Path.read_bytes: opened.append(path) or read(path))
+    monkeypatch.setattr("safetensors.safe_open", None)
+    assert read_tensors(tmp_path / "x.safetensors")[1] == NOTE and opened == [tmp_path / "x.safetensors"]
 
 
 @pytest.mark.parametrize("value", [{"a": [1, 2.5, None], "b": {"c": "ä"}}, [], 0.1, {"1": True}])

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch, Energy
 from ebm_course.files import load_checkpoint, shipped_checkpoint
 from ebm_course.origin import Origin, digest, name_of, plain
@@ -116,6 +117,7 @@ def energies_of_both(energy: Energy, x_data: Tensor, x_negative: Tensor) -> tupl
     return e[: len(x_data)], e[len(x_data) :]
 
 
+@usual_settings()
 def load_shipped(name: str, build: Callable[[dict[str, Any]], nn.Module]) -> nn.Module:
     """A model of a recorded run: built from the note beside its weights, in eval mode.
 

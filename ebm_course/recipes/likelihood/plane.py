@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ebm_course.ambient import usual_settings
 from ebm_course.energies.mlp import MLP
 from ebm_course.energies.plane import log_z_plane, midpoints
 from ebm_course.recipes.likelihood.noise_contrast import Noise
@@ -75,6 +76,7 @@ SMOKE = Config(n_train=300, width=8, batch_size=32, buffer_size=64, n_sampler_st
 PRESETS = {"paper": PAPER, "notebook": NOTEBOOK, "smoke": SMOKE}
 
 
+@usual_settings()
 def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
     """Train an MLP on draws of a density.
 

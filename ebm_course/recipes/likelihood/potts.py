@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch
 from ebm_course.energies.potts import Potts
 from ebm_course.metrics.density import density_distance
@@ -86,6 +87,7 @@ SMOKE = Config(length=3, n_train=200, n_valid=50, batch_size=50, n_steps=10, val
 PRESETS = {"paper": PAPER, "notebook": NOTEBOOK, "smoke": SMOKE}
 
 
+@usual_settings()
 def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
     """Draw data from the law and train a Potts model that starts at zero, the uniform distribution.
 

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch, Loss, Step
 from ebm_course.energies.language_model import LSTMLanguageModel
 from ebm_course.energies.sequence_energies import LikelihoodEnergy
@@ -133,6 +134,7 @@ def make_step(
     return step
 
 
+@usual_settings()
 def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
     """Train as ``config`` says; one row of the log an epoch, with ``valid_nll``, nats a predicted token."""
     task = task_for(config.n_digits)
