@@ -7,7 +7,9 @@ task and no net.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +20,16 @@ from torch import Tensor, nn
 
 from ebm_course.origin import Origin, load_weights, weights_of
 from ebm_course.runtime import data_folder
-from ebm_course.storage import read_tensors, write_atomically, write_tensors
+from ebm_course.storage import one_at_a_time, read_tensors, write_atomically, write_tensors
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 """Where the checkpoints that come with the course lie, beside their list ``SHA256SUMS``."""
+
+ATTEMPTS = 3
+"""How often a download is tried."""
+
+OF_THE_DISK = {getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EIO")}
+OF_THE_DISK -= {None}
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,8 @@ def fetch(file: DataFile, *, cache: Path | None = None) -> Path:
 
     Raises:
         ValueError: the local file or the download has another SHA-256; a download cut short has one.
-        ConnectionError: the file is not there and cannot be downloaded.
+        ConnectionError: the file is not there and cannot be downloaded, after three attempts.
+        OSError: it cannot be stored, as on a full disk.
         FileNotFoundError: ``EBM_COURSE_DATA`` names no folder.
     """
     local = data_folder()
@@ -57,9 +66,17 @@ def fetch(file: DataFile, *, cache: Path | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)  # here, lest a fault of the disk be taken for one of the network
     pooch.get_logger().setLevel("WARNING")  # its messages name machine paths, which would be stored in notebooks
     try:
-        # Downloads to a temporary name, checks the hash, then moves.
-        pooch.retrieve(file.url, f"sha256:{file.sha256}", fname=path.name, path=path.parent)
+        # Downloads to a temporary name, checks the hash, then moves; once more after one second, and after two.
+        source = {"base_url": "", "registry": {path.name: f"sha256:{file.sha256}"}, "urls": {path.name: file.url}}
+        pooch.create(path.parent, **source, retry_if_failed=ATTEMPTS - 1).fetch(path.name)
     except OSError as error:
+        if error.errno in OF_THE_DISK:
+            raise type(error)(
+                error.errno,
+                f"{file.name} of {file.url} cannot be stored ({error.strerror}): expected a folder with room for it. "
+                f"Free some, or name a folder that holds {file.name} in EBM_COURSE_DATA",
+                str(path.parent),
+            ) from error
         raise ConnectionError(
             f"{file.name} could not be downloaded from {file.url} ({type(error).__name__}): expected a network "
             f"connection. Try again, or name a folder that holds {file.name} in EBM_COURSE_DATA."
@@ -81,9 +98,23 @@ def check_sha256(path: Path, expected: str, remedy: str) -> Path:
 
 
 def read_sums(path: Path) -> dict[str, str]:
-    """File name -> SHA-256 of a ``SHA256SUMS`` file as ``sha256sum`` writes it; empty where there is none."""
-    lines = path.read_text().splitlines() if path.is_file() else []
-    return {name.lstrip("*"): digest for digest, name in (line.split(maxsplit=1) for line in lines if line.strip())}
+    """File name -> SHA-256 of a ``SHA256SUMS`` file as ``sha256sum`` writes it; empty where there is none.
+
+    Raises:
+        ValueError: a line is none of such a file; the message names it.
+    """
+    text = path.read_bytes().decode(errors="replace") if path.is_file() else ""
+    found = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        parts = re.fullmatch(r"([0-9A-Fa-f]{64}) [ *](\S.*)", line)
+        if parts:
+            found[parts[2]] = parts[1].lower()
+        elif line.strip():
+            raise ValueError(
+                f"line {number} of {path} is {line[:80]!r}, expected a SHA-256 of 64 digits, two spaces and a name. "
+                f"Make the file again: sha256sum FILES > {path.name}."
+            )
+    return found
 
 
 def sha256_of(path: Path) -> str:
@@ -110,8 +141,9 @@ def save_checkpoint(path: Path | str, source: nn.Module | Mapping[str, Tensor], 
     write_tensors(path, weights_of(source), dict(meta))
     digest, sums = sha256_of(path), path.with_name("SHA256SUMS")
     if sums.is_file() or path.parent.resolve() == CHECKPOINTS.resolve():
-        lines = sorted((read_sums(sums) | {path.name: digest}).items())
-        write_atomically(sums, "".join(f"{value}  {name}\n" for name, value in lines).encode())
+        with one_at_a_time(sums):
+            lines = sorted((read_sums(sums) | {path.name: digest}).items())
+            write_atomically(sums, "".join(f"{value}  {name}\n" for name, value in lines).encode())
     return digest
 
 
