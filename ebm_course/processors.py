@@ -1,4 +1,4 @@
-"""How many processors this process may use: those it is bound to, and the quota of its container.
+"""How many processors and how much memory this process may use: its own share, and the quota of its container.
 
 Torch starts a thread for each core of the machine. Where a container may use two of sixty-four, the others only wait
 for their turn. It knows files of Linux and nothing of torch; elsewhere it counts what the system says.
@@ -24,6 +24,29 @@ def usable_processors(root: Path = Path("/")) -> int:
     """
     bound = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return max(1, min([bound, *map(int, _quotas(root))]))
+
+
+def usable_memory(root: Path = Path("/")) -> float:
+    """Bytes of memory that this process may have at most; infinite where the system does not say.
+
+    Args:
+        root: where ``proc`` and ``sys`` lie.
+
+    >>> usable_memory() > 0
+    True
+    """
+    found = []
+    with suppress(OSError, ValueError, AttributeError):  # there are no such names on Windows
+        found.append(float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))
+    mounted = root / "sys/fs/cgroup"
+    for controllers, group in _groups(root / "proc/self/cgroup"):
+        for place in (group, *group.parents):
+            inner = str(place).strip("/")
+            version_2, version_1 = mounted / inner / "memory.max", mounted / "memory" / inner / "memory.limit_in_bytes"
+            if not controllers or "memory" in controllers.split(","):
+                with suppress(OSError, ValueError):  # "max" is no number
+                    found.append(float((version_1 if controllers else version_2).read_text()))
+    return min(found, default=float("inf"))
 
 
 def _quotas(root: Path) -> Iterator[float]:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ebm_course import processors
-from ebm_course.processors import usable_processors
+from ebm_course.processors import usable_memory, usable_processors
 from ebm_course.runtime import setup
 
 ROOT = Path(__file__).parents[1]
@@ -68,6 +68,23 @@ def test_a_quota_is_read_where_the_system_shows_it(
 @pytest.mark.usefixtures("many")
 def test_without_such_files_the_processors_are_counted(tmp_path: Path) -> None:
     assert usable_processors(tmp_path) == 16
+
+
+@pytest.mark.parametrize(
+    "listing, files, expected",
+    [
+        ("0::/a\n", {"sys__fs__cgroup__a__memory.max": "1000\n"}, 1000),
+        ("0::/a\n", {"sys__fs__cgroup__a__memory.max": "max\n", "sys__fs__cgroup__memory.max": "2000"}, 2000),
+        ("3:memory:/a\n", {"sys__fs__cgroup__memory__memory.limit_in_bytes": "3000\n"}, 3000),
+        ("3:cpu:/a\n", {"sys__fs__cgroup__memory__memory.limit_in_bytes": "3000\n"}, None),
+        ("0::/\n", {"sys__fs__cgroup__memory.max": "nonsense"}, None),
+    ],
+)
+def test_a_containers_memory_is_read_where_the_system_shows_it(
+    listing: str, files: dict[str, str], expected: float | None, tmp_path: Path
+) -> None:
+    whole = usable_memory(tmp_path / "nowhere")
+    assert whole > 2**20 and usable_memory(machine(tmp_path, listing, **files)) == (expected or whole)
 
 
 @pytest.mark.parametrize("asked, expected", [(None, 1), ("", 1), ("3", 3)])

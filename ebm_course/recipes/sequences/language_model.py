@@ -22,8 +22,8 @@ from ebm_course.core import Batch, Loss, Step
 from ebm_course.energies.language_model import LSTMLanguageModel
 from ebm_course.energies.sequence_energies import LikelihoodEnergy
 from ebm_course.energies.transformer import Transformer
-from ebm_course.recipes.sequences.parts import task_for
-from ebm_course.recipes.shared import Fitted, check_ranges, load_shipped, origin_of
+from ebm_course.recipes.sequences.parts import rows_of, sequence_bytes, task_for
+from ebm_course.recipes.shared import Fitted, check_memory, check_ranges, load_shipped, origin_of
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.tasks.arithmetic import VOCABULARY, Format
 from ebm_course.training import fit as loop
@@ -137,8 +137,16 @@ def make_step(
 @usual_settings()
 def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
     """Train as ``config`` says; one row of the log an epoch, with ``valid_nll``, nats a predicted token."""
+    check_memory(
+        config,
+        run,
+        n_digits=sequence_bytes(config, 1_000),
+        n_rows=sequence_bytes(config, config.n_rows),
+        width=16 * 8 * config.n_layers * config.width**2,  # weights, gradients and two means of 8 squares a layer
+        n_layers=8_000 * config.n_layers,  # modules, apart from their weights
+    )
     task = task_for(config.n_digits)
-    train, valid = task.train[: config.n_rows].to(run.device), task.valid.to(run.device)
+    train, valid = rows_of(task, config.n_rows).to(run.device), task.valid.to(run.device)
     model = build(config).to(run.device)
     optimizer = adamw(model, rate=config.rate, weight_decay=config.weight_decay, betas=config.betas)
     batches = Batches(train, config.batch_size, seed=run.seed)
