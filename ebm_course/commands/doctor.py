@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ebm_course import files
-from ebm_course.runtime import data_folder, describe, setup
+from ebm_course.runtime import data_folder, describe, device_of, launched_size
 
 NEEDED = (
     "torch",
@@ -39,15 +39,23 @@ def doctor() -> int:
     """Print versions, device, data, checkpoints and, in a clone, the book's files; 0 if all needed is there, else 1."""
     faults = []
     looks = {"versions": _versions, "device": _device, "data": _data, "weights": _weights, "book": _book}
-    for title, lines in ((title, list(look())) for title, look in looks.items()):
-        if not lines:
-            continue
-        print(title)
+    for title, look in looks.items():
+        lines = list(_until_a_fault(look()))
+        if lines:
+            print(title)
         for line, fault in lines:
             print(f"  {line}{'  <- ' + fault if fault else ''}")
             faults += [fault] if fault else []
     print("all that is needed is there" if not faults else "to do: " + "; ".join(dict.fromkeys(faults)))
     return 1 if faults else 0
+
+
+def _until_a_fault(lines: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """The lines; a file or setting that cannot be read is one more, and the other parts are looked at all the same."""
+    try:
+        yield from lines
+    except (ValueError, OSError, RuntimeError) as error:
+        yield "cannot be read", str(error)
 
 
 def _versions() -> Iterator[tuple[str, str]]:
@@ -66,19 +74,15 @@ def _versions() -> Iterator[tuple[str, str]]:
 
 
 def _device() -> Iterator[tuple[str, str]]:
-    try:
-        yield describe(setup(quiet=True).device), ""
-    except RuntimeError as error:
-        yield "not there", str(error)
+    yield describe(device_of()), ""
+    launched = launched_size()
+    if launched:  # nobody is waited for here
+        yield launched, f"{launched} says that a launcher started several processes: if none did, unset it"
 
 
 def _data() -> Iterator[tuple[str, str]]:
     yield f"downloads are kept in {files.cache_folder()}", ""
-    try:
-        folder = data_folder()
-    except FileNotFoundError as error:
-        yield "EBM_COURSE_DATA", str(error)
-        return
+    folder = data_folder()
     if folder is None:
         yield "EBM_COURSE_DATA is not set: what a chapter needs is downloaded when first used", ""
         return

@@ -17,12 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch, Loss, Step
 from ebm_course.energies.language_model import LSTMLanguageModel
 from ebm_course.energies.sequence_energies import LikelihoodEnergy
 from ebm_course.energies.transformer import Transformer
-from ebm_course.recipes.sequences.parts import task_for
-from ebm_course.recipes.shared import Fitted, check_ranges, load_shipped, origin_of
+from ebm_course.recipes.sequences.parts import rows_of, sequence_bytes, task_for
+from ebm_course.recipes.shared import Fitted, check_memory, check_ranges, load_shipped, origin_of
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.tasks.arithmetic import VOCABULARY, Format
 from ebm_course.training import fit as loop
@@ -133,6 +134,7 @@ def make_step(
     return step
 
 
+@usual_settings()
 def fit(
     config: Config,
     run: Run,
@@ -146,8 +148,16 @@ def fit(
     Args:
         data: rows to train on and rows to validate on; by default the task's first ``config.n_rows`` and its own.
     """
+    check_memory(
+        config,
+        run,
+        n_digits=sequence_bytes(config, 1_000),
+        n_rows=sequence_bytes(config, config.n_rows),
+        width=16 * 8 * config.n_layers * config.width**2,  # weights, gradients and two means of 8 squares a layer
+        n_layers=8_000 * config.n_layers,  # modules, apart from their weights
+    )
     task = task_for(config.n_digits)
-    train, valid = (rows.to(run.device) for rows in data or (task.train[: config.n_rows], task.valid))
+    train, valid = (rows.to(run.device) for rows in data or (rows_of(task, config.n_rows), task.valid))
     model = build(config).to(run.device)
     optimizer = adamw(model, rate=config.rate, weight_decay=config.weight_decay, betas=config.betas)
     batches = Batches(train, config.batch_size, seed=run.seed)
