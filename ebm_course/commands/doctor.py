@@ -41,7 +41,7 @@ def doctor() -> int:
     looks = {"versions": _versions, "device": _device, "data": _data, "weights": _weights, "book": _book}
     for title, look in looks.items():
         lines = list(_until_a_fault(look()))
-        if lines:
+        if lines or title != "book":  # outside a clone there is none
             print(title)
         for line, fault in lines:
             print(f"  {line}{'  <- ' + fault if fault else ''}")
