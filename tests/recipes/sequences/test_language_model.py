@@ -46,6 +46,7 @@ def test_a_step_in_bfloat16_stays_close_to_one_in_float32() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++"))), reason="torch.compile needs a C++ compiler")
 @pytest.mark.skipif(not HEADER.is_file(), reason="torch.compile needs Python.h: on Debian, apt install python3-dev")
+@pytest.mark.skipif(torch.__version__.startswith("2.6."), reason="torch 2.6 fails an assertion of its own compiler")
 @pytest.mark.skipif(" " in torch.__file__, reason="torch.compile names its own folder without quotes: it has a space")
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own, on importing its compiler
 def test_a_compiled_step_trains_the_same_weights_under_the_same_names() -> None:
