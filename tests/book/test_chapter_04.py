@@ -110,6 +110,15 @@ def doubled(entry: Entry) -> Entry:
     return replace(entry, value=2 * entry.value + 1, values=tuple(2 * value + 1 for value in entry.values))
 
 
+def test_the_table_of_the_head_says_what_the_stored_run_found(chapter: Callable[[str], Any]):
+    cells = {cell["id"]: cell for cell in chapter(NAME).notebook.cells}
+    printed = "".join(output.text for output in cells["04-few"].outputs)
+    found = re.findall(r": (\S+ \[.*?\]), (holds|reverses|no effect|undecided)$", printed, flags=re.MULTILINE)
+    assert len(found) == 2
+    for numbers, verdict in found:
+        assert f"| {numbers}, 3 runs | {verdict} |".replace("-", "−") in cells["04-head"].source
+
+
 def test_the_chapter_is_as_short_as_its_message(chapter: Callable[[str], Any]):
     opened = chapter(NAME)
     text = "\n".join(cell.source for cell in opened.text)
