@@ -30,7 +30,6 @@ def implicit_score_matching(gradient: Tensor, laplacian: Tensor) -> Loss:
     Raises:
         ValueError: shapes do not belong together, or there are no rows.
 
-    Source: Hyvärinen (2005), "Estimation of non-normalized statistical models by score matching", Theorem 1.
     Source: Hyvärinen (2005), Theorem 1. Departure: E in place of log q, so the Laplacian has a minus sign.
 
     >>> import torch
