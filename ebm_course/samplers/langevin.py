@@ -1,6 +1,7 @@
 r"""Langevin steps: roll downhill and be shaken, so that the states follow p = exp(-E) / Z up to a known bias.
 
-.. math:: x \leftarrow x - \varepsilon \nabla E(x) + \sigma \, \xi, \qquad \xi \sim \mathcal N(0, I), \qquad \sigma = \sqrt{2 \varepsilon}
+.. math:: x \leftarrow x - \varepsilon \nabla E(x) + \sigma \, \xi, \quad \xi \sim \mathcal N(0, I), \;
+    \sigma^2 = 2 \varepsilon
 
 There is no acceptance step, so the stationary law is not quite p. For a Gaussian of variance v one step is the
 autoregression x' = (1 - ε / v) x + σ ξ, whose stationary variance is σ^2 / (1 - (1 - ε / v)^2): with σ^2 = 2 ε that
