@@ -1,10 +1,12 @@
-# On a fresh machine with Python 3.11 or newer: `make book` builds the pages, `make test` runs every test and notebook.
+# On a fresh machine with Python 3.11 or newer: `make lab` opens the chapters, `make book` builds the pages, `make test`
+# runs every test and notebook.
 # Another environment: make test VENV=some/folder. Another Python: make test PYTHON=python3.12.
 
 VENV ?= .venv
 ifneq ($(words $(VENV)),1)
 $(error VENV names one folder without spaces, such as .venv: got '$(VENV)')
 endif
+OLDEST := python3.11
 CANDIDATES := python3 python3.13 python3.12 python3.11 python
 RECENT := import sys; sys.exit(sys.version_info < (3, 11))
 ifndef PYTHON
@@ -17,17 +19,24 @@ LAB_STAMP := $(VENV)/.installed-lab
 BENCH_STAMP := $(VENV)/.installed-bench
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 
-.PHONY: help install book test notebooks figures results lint bench lab wheel clean distclean
+.PHONY: help install book test notebooks figures results minutes lint bench lab minimums wheel linked clean distclean
+
+# The stamp names the folder it was made in: in a copy, after a move, or when the system's Python went, it does not count.
+ifneq ($(shell $(BIN)/python -c '' 2>/dev/null && cat $(STAMP) 2>/dev/null),$(CURDIR))
+.PHONY: $(STAMP)
+endif
 
 help:
+	@echo "make lab        open the chapters in JupyterLab"
 	@echo "make book       build the book from stored outputs"
 	@echo "make test       every unit test and every notebook"
-	@echo "make lab        open the chapters in JupyterLab"
 	@echo "make notebooks  run the chapters again and store their outputs"
 	@echo "make figures    draw the cover, the logo and the map again"
 	@echo "make results    write the page of recorded results from the ledger"
-	@echo "make lint       style, types, the generated cells of the notebooks and the page of results"
+	@echo "make minutes    write the chapters' minutes into the guide for instructors"
+	@echo "make lint       style, types, and what is generated: cells of notebooks, results, minutes"
 	@echo "make bench      what measures speed"
+	@echo "make minimums   unit tests and two chapters with the oldest versions that pyproject.toml allows"
 	@echo "make wheel      the package as one file in dist/, to install elsewhere"
 	@echo "make clean      remove what was built; the environment stays"
 	@echo "make distclean  remove the environment too"
@@ -36,11 +45,11 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "The course needs Python 3.11 or newer and found none of: $(CANDIDATES)."; exit 1; }
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "Making the environment $(VENV) ..."; \
-		$(PYTHON) -m venv $$(test ! -f $(VENV)/pyvenv.cfg || echo --clear) $(VENV) || { echo "On Debian and Ubuntu: apt install python3-venv."; exit 1; }; }
+	@$(BIN)/pip --version >/dev/null 2>&1 || { echo "Making the environment $(VENV) ..."; \
+		$(PYTHON) -m venv $$(test ! -f $(VENV)/pyvenv.cfg || echo --clear) $(VENV) || { echo "Where venv or ensurepip is missing, on Debian and Ubuntu: apt install python3-venv."; exit 1; }; }
 	@echo "Installing the tested set into $(VENV); the first time this loads torch and takes minutes ..."
 	@$(PIP) --quiet --editable '.[book,test,dev,scale]'
-	@touch $@
+	@pwd -P > $@
 
 $(LAB_STAMP): $(STAMP)
 	@$(PIP) --quiet --editable '.[lab]'
@@ -50,15 +59,23 @@ $(BENCH_STAMP): $(STAMP)
 	@$(PIP) --quiet --editable '.[bench]'
 	@touch $@
 
-book: $(STAMP)
+# Where an archive or a file system knows no symbolic links, these two are files with a path in them, or are not there.
+linked:
+	@for name in _config.yml _toc.yml; do \
+		cmp -s $$name book/$$name || { rm -f book/$$name; cp $$name book/$$name; }; done
+
+book: $(STAMP) linked
 	$(BIN)/jupyter-book build book/ -W -n --keep-going
 	@echo "The pages are here: book/_build/html/index.html"
 
-test: $(STAMP)
-	$(BIN)/python -m pytest --nbval
+# With the tested set every warning is a fault; elsewhere only those of the course are, see pyproject.toml. A folder that
+# cannot be written is no fault.
+test: $(STAMP) linked
+	$(BIN)/python -m pytest --nbval -W error -W default::pytest.PytestCacheWarning
 
 notebooks: $(STAMP)
 	$(BIN)/python book/_scripts/refresh_notebooks.py
+	$(BIN)/python book/_scripts/write_minutes.py
 
 figures: $(STAMP)
 	$(BIN)/python book/_scripts/draw_static.py
@@ -66,18 +83,33 @@ figures: $(STAMP)
 results: $(STAMP)
 	$(BIN)/python book/_scripts/write_results.py
 
+minutes: $(STAMP)
+	$(BIN)/python book/_scripts/write_minutes.py
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python book/_scripts/refresh_notebooks.py --check
 	$(BIN)/python book/_scripts/write_results.py --check
+	$(BIN)/python book/_scripts/write_minutes.py --check
 
 bench: $(BENCH_STAMP)
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only --capture=no
 
 lab: $(LAB_STAMP)
 	$(BIN)/jupyter lab book/
+
+# An environment of its own, from the oldest Python promised and the lowest version of every direct dependency. Torch of
+# that age comes from the registry with CUDA on Linux, so this takes 6 GB of disk, and it runs on the CPU all the same.
+minimums:
+	@command -v $(OLDEST) >/dev/null || { echo "make minimums needs $(OLDEST), the oldest Python promised."; exit 1; }
+	$(OLDEST) -m venv --clear $(VENV)-minimums
+	$(VENV)-minimums/bin/pip --disable-pip-version-check install --quiet uv
+	$(VENV)-minimums/bin/uv pip install --python $(VENV)-minimums/bin/python --resolution lowest-direct \
+		--editable '.[book,test,scale]'
+	EBM_COURSE_DEVICE=cpu $(VENV)-minimums/bin/python -m pytest tests
+	$(VENV)-minimums/bin/python -m pytest --nbval book/02_*.ipynb book/03_*.ipynb
 
 clean:
 	rm -rf book/_build build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks
@@ -88,3 +120,4 @@ wheel: $(STAMP)
 
 distclean: clean
 	test ! -f $(VENV)/pyvenv.cfg || rm -rf $(VENV)
+	rm -rf $(VENV)-minimums

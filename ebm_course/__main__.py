@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -36,6 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"{parser.prog} {options.command}: {error}", file=sys.stderr)
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        if not (
+            isinstance(error, MemoryError) or re.search("out of memory|allocate memory|not enough memory", str(error))
+        ):
+            raise
+        told = "there is not enough memory for what was asked. Take smaller sizes, or a larger machine."
+        print(f"{parser.prog} {options.command}: {told}", file=sys.stderr)
         return 1
 
 

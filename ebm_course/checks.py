@@ -6,6 +6,7 @@ It knows tensors alone: no energy, no sampler, no task.
 from __future__ import annotations
 
 import operator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,10 +23,31 @@ def check_generator(generator: torch.Generator | None, x: Tensor) -> None:
         )
 
 
+def check_energies(e: Any, x: Tensor) -> Tensor:
+    """Energies as real numbers, one for each row of x, refused where they are something else; integers in float64.
+
+    >>> check_energies(torch.tensor([3, 4]), torch.zeros(2, 5))
+    tensor([3., 4.], dtype=torch.float64)
+    """
+    if not isinstance(e, Tensor) or e.is_complex():
+        got = f"a tensor of {e.dtype}" if isinstance(e, Tensor) else type(e).__name__
+        raise TypeError(
+            f"an energy maps (N, ...) to a tensor (N,) of real numbers: got {got}. Compute it with torch operations."
+        )
+    if e.shape != (len(x),):
+        hint = "Use e.squeeze(-1), not e.squeeze()." if e.ndim > 1 else "Sum over the state's axes, keep the rows."
+        raise ValueError(
+            f"an energy maps (N, ...) to (N,): x has shape {tuple(x.shape)}, so expected ({len(x)},), "
+            f"got {tuple(e.shape)}. {hint}"
+        )
+    return e if e.is_floating_point() else e.to(torch.float32 if e.device.type == "mps" else torch.float64)
+
+
 def check_tokens(x: Tensor, n_values: int) -> None:
     """Refuse what are no tokens (N, L) of 0 .. n_values - 1 (waits for the device)."""
-    if x.ndim != 2:
-        raise ValueError(f"tokens have shape (N, L), got {tuple(x.shape)}: use x[None] for one sequence.")
+    if x.ndim != 2 or x.shape[1] == 0:
+        hint = "give each sequence a token at least" if x.ndim == 2 else "use x[None] for one sequence"
+        raise ValueError(f"tokens have shape (N, L), L > 0, got {tuple(x.shape)}: {hint}.")
     if x.dtype != torch.int64:
         raise TypeError(f"tokens are int64, got {x.dtype}: use x.long(), or one-hot rows (N, L, {n_values}).")
     if x.numel() and (int(x.min()) < 0 or int(x.max()) >= n_values):

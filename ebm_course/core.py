@@ -22,7 +22,9 @@ from typing import Any, Protocol, Self, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from ebm_course.ambient import recording_gradients
 from ebm_course.batch import Batch
+from ebm_course.checks import check_energies
 
 Energy = Callable[[Tensor], Tensor]
 """A function of states (N, *S) that returns energies (N,) in nats."""
@@ -186,19 +188,13 @@ def select(energy: Energy, index: Tensor) -> Energy:
 
 
 def energies_of(energy: Energy, x: Tensor) -> Tensor:
-    """E(x), refused unless it has one number a row.
+    """E(x), refused unless it has one number a row; of a copy of x, for an energy may work in place or return a part.
 
     Raises:
+        TypeError: it returned no tensor, or complex numbers. Whole numbers become float64.
         ValueError: the energy returned another shape than (N,).
     """
-    e = energy(x)
-    if e.shape != (len(x),):
-        hint = "Use e.squeeze(-1), not e.squeeze()." if e.ndim > 1 else "Sum over the state's axes, keep the rows."
-        raise ValueError(
-            f"an energy maps (N, ...) to (N,): x has shape {tuple(x.shape)}, so expected ({len(x)},), "
-            f"got {tuple(e.shape)}. {hint}"
-        )
-    return e
+    return check_energies(energy(x.clone()), x)
 
 
 def energy_grad(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -206,17 +202,17 @@ def energy_grad(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor]:
 
     Raises:
         TypeError: integer states have no gradient; pass a relaxation (N, L, V) of one-hot rows.
-        ValueError: the energies do not depend on the states through torch operations.
+        ValueError: the energies do not depend on the states through torch operations, or hold inference tensors.
     """
     if not x.is_floating_point():
         raise TypeError(f"a gradient needs real-valued states, got {x.dtype}: pass one-hot rows (N, L, V).")
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
+    with recording_gradients():
+        x = (x.clone() if x.is_inference() else x.detach()).requires_grad_()
         e = energies_of(energy, x)
         if not e.requires_grad:
             raise ValueError(
-                "a gradient needs E(x) made of x by torch operations, got energies without a graph. Remove detach() "
-                "and no_grad() inside the energy; a flat one is 0 * x.sum(-1)."
+                "a gradient needs E(x) made of x by torch operations, got energies without a graph. Remove detach(), "
+                "no_grad() and whole numbers inside the energy; a flat one is 0 * x.sum(-1)."
             )
         (grad,) = torch.autograd.grad(e.sum(), x)
     return e.detach(), grad
@@ -234,7 +230,8 @@ def frozen(energy: Energy) -> Iterator[None]:
     root = energy if isinstance(energy, nn.Module) else energy.module if isinstance(energy, WrapsModule) else None
     flags, held = list[Any](), list[Any]()
     if root is not None:
-        flags = [(m, "training") for m in root.modules()] + [(p, "requires_grad") for p in root.parameters()]
+        parameters = [p for p in root.parameters() if not p.is_inference()]  # whose flag cannot be set
+        flags = [(m, "training") for m in root.modules()] + [(p, "requires_grad") for p in parameters]
     try:
         with _LOCK:
             for owner, flag in flags:

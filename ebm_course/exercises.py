@@ -7,6 +7,7 @@ test and a grader use the same function. It knows no exercise: what is right sta
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,23 @@ FACTORS = {
     ): "it is 1 / log 2 times the expected number: natural logarithms (nats) are asked for, not bits",
 }
 """What a constant ratio of answer to expected number says."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What ``check`` found where nothing is wrong: right, or missing. A notebook shows nothing of it.
+
+    >>> bool(Answer(right=True)), bool(Answer(right=False))
+    (True, False)
+    """
+
+    right: bool
+
+    def __bool__(self) -> bool:
+        return self.right
+
+    def _ipython_display_(self) -> None:  # the line that was printed is enough
+        pass
 
 
 class WrongAnswer(AssertionError):
@@ -44,8 +62,8 @@ def check(
     tolerance: float = 1e-3,
     mistakes: Mapping[str, Any] | None = None,
     hint: str = "",
-) -> bool:
-    """Whether ``answer`` is right: True; False where it is missing; raises, with the reason, where it is wrong.
+) -> Answer:
+    """Print whether ``answer`` is right or missing and return which; raise, with the reason, where it is wrong.
 
     Args:
         name: what the answer is, the first words of every message.
@@ -66,8 +84,8 @@ def check(
 
     >>> check("exercise 1", None, 0.25)
     exercise 1: not answered yet
-    False
-    >>> check("exercise 1", 1 / 4, 0.25)
+    Answer(right=False)
+    >>> bool(check("exercise 1", 1 / 4, 0.25))
     exercise 1: right
     True
     >>> check("exercise 1", -1 / 4, 0.25)
@@ -78,7 +96,7 @@ def check(
         raise TypeError(f"check of {name!r} needs exactly one of right, cases and holds.")
     if _missing(answer) or (cases and _missing(_called(name, answer, cases[0][0]))):
         print(f"{name}: not answered yet")
-        return False
+        return Answer(right=False)
     if cases:
         for arguments, expected in cases:
             given = ", ".join(_words(argument) for argument in arguments)
@@ -88,7 +106,7 @@ def check(
     else:
         _compare(name, _asked(name, answer, seen or _same), right, tolerance, mistakes or {}, hint, answer)
     print(f"{name}: right")
-    return True
+    return Answer(right=True)
 
 
 def _same(answer: Any) -> Any:

@@ -7,7 +7,9 @@ task and no net.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +18,18 @@ from typing import Any
 import pooch
 from torch import Tensor, nn
 
-from ebm_course.origin import Origin
+from ebm_course.origin import Origin, load_weights, weights_of
 from ebm_course.runtime import data_folder
-from ebm_course.storage import read_tensors, write_atomically, write_tensors
+from ebm_course.storage import one_at_a_time, read_tensors, write_atomically, write_tensors
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 """Where the checkpoints that come with the course lie, beside their list ``SHA256SUMS``."""
+
+ATTEMPTS = 3
+"""How often a download is tried."""
+
+OF_THE_DISK = {getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "EIO")}
+OF_THE_DISK -= {None}
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,8 @@ def fetch(file: DataFile, *, cache: Path | None = None) -> Path:
 
     Raises:
         ValueError: the local file or the download has another SHA-256; a download cut short has one.
-        ConnectionError: the file is not there and cannot be downloaded.
+        ConnectionError: the file is not there and cannot be downloaded, after three attempts.
+        OSError: it cannot be stored, as on a full disk.
         FileNotFoundError: ``EBM_COURSE_DATA`` names no folder.
     """
     local = data_folder()
@@ -57,9 +66,17 @@ def fetch(file: DataFile, *, cache: Path | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)  # here, lest a fault of the disk be taken for one of the network
     pooch.get_logger().setLevel("WARNING")  # its messages name machine paths, which would be stored in notebooks
     try:
-        # Downloads to a temporary name, checks the hash, then moves.
-        pooch.retrieve(file.url, f"sha256:{file.sha256}", fname=path.name, path=path.parent)
+        # Downloads to a temporary name, checks the hash, then moves; once more after one second, and after two.
+        source = {"base_url": "", "registry": {path.name: f"sha256:{file.sha256}"}, "urls": {path.name: file.url}}
+        pooch.create(path.parent, **source, retry_if_failed=ATTEMPTS - 1).fetch(path.name)
     except OSError as error:
+        if error.errno in OF_THE_DISK:
+            raise type(error)(
+                error.errno,
+                f"{file.name} of {file.url} cannot be stored ({error.strerror}): expected a folder with room for it. "
+                f"Free some, or name a folder that holds {file.name} in EBM_COURSE_DATA",
+                str(path.parent),
+            ) from error
         raise ConnectionError(
             f"{file.name} could not be downloaded from {file.url} ({type(error).__name__}): expected a network "
             f"connection. Try again, or name a folder that holds {file.name} in EBM_COURSE_DATA."
@@ -81,9 +98,23 @@ def check_sha256(path: Path, expected: str, remedy: str) -> Path:
 
 
 def read_sums(path: Path) -> dict[str, str]:
-    """File name -> SHA-256 of a ``SHA256SUMS`` file as ``sha256sum`` writes it; empty where there is none."""
-    lines = path.read_text().splitlines() if path.is_file() else []
-    return {name.lstrip("*"): digest for digest, name in (line.split(maxsplit=1) for line in lines if line.strip())}
+    """File name -> SHA-256 of a ``SHA256SUMS`` file as ``sha256sum`` writes it; empty where there is none.
+
+    Raises:
+        ValueError: a line is none of such a file; the message names it.
+    """
+    text = path.read_bytes().decode(errors="replace") if path.is_file() else ""
+    found = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        parts = re.fullmatch(r"([0-9A-Fa-f]{64}) [ *](\S.*)", line)
+        if parts:
+            found[parts[2]] = parts[1].lower()
+        elif line.strip():
+            raise ValueError(
+                f"line {number} of {path} is {line[:80]!r}, expected a SHA-256 of 64 digits, two spaces and a name. "
+                f"Make the file again: sha256sum FILES > {path.name}."
+            )
+    return found
 
 
 def sha256_of(path: Path) -> str:
@@ -107,11 +138,12 @@ def save_checkpoint(path: Path | str, source: nn.Module | Mapping[str, Tensor], 
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"a checkpoint's name ends in .safetensors: got {path.name!r}.")
-    write_tensors(path, source.state_dict() if isinstance(source, nn.Module) else source, dict(meta))
+    write_tensors(path, weights_of(source), dict(meta))
     digest, sums = sha256_of(path), path.with_name("SHA256SUMS")
     if sums.is_file() or path.parent.resolve() == CHECKPOINTS.resolve():
-        lines = sorted((read_sums(sums) | {path.name: digest}).items())
-        write_atomically(sums, "".join(f"{value}  {name}\n" for name, value in lines).encode())
+        with one_at_a_time(sums):
+            lines = sorted((read_sums(sums) | {path.name: digest}).items())
+            write_atomically(sums, "".join(f"{value}  {name}\n" for name, value in lines).encode())
     return digest
 
 
@@ -127,7 +159,8 @@ def load_checkpoint(
         origin: what must have made it by its note, checked before anything is loaded.
 
     Returns:
-        ``(state, meta)``: the weights by name, on the CPU, and the note.
+        ``(state, meta)``: the weights by name, on the CPU, and the note. Of a compiled module they have the names of
+        the module itself, and can be loaded into either.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -137,11 +170,12 @@ def load_checkpoint(
     if sha256 is not None and path.is_file():
         check_sha256(path, sha256, "Delete it and make or fetch it again.")
     state, meta = read_tensors(path, sealed=origin is not None)
+    state = weights_of(state)
     if origin is not None:
         origin.check(meta.get("origin"), path)
     if module is not None:
-        _check_fit(path, state, module.state_dict())
-        module.load_state_dict(state)
+        _check_fit(path, state, weights_of(module))
+        load_weights(module, state)
     return state, meta
 
 
@@ -168,6 +202,11 @@ def shipped_checkpoint(name: str, *, folder: Path | None = None) -> Path:
 
 
 def _check_fit(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    if any(t.is_meta for t in expected.values()):
+        raise ValueError(
+            "the module lies on the meta device, expected one with memory to load weights into. "
+            "Build it inside torch.device('cpu'), or call module.to_empty(device='cpu') first."
+        )
     faults = [f"{name} is missing" for name in expected if name not in found]
     faults += [f"{name} is unexpected" for name in found if name not in expected]
     for name in (name for name in expected if name in found):

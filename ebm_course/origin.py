@@ -22,6 +22,8 @@ from torch import Tensor, nn
 from ebm_course import __version__
 
 PACKAGE = __name__.partition(".")[0] + "."
+COMPILED = "_orig_mod."
+"""What ``torch.compile`` puts before the names of a module's tensors."""
 
 
 @dataclass(frozen=True)
@@ -124,13 +126,27 @@ def digest(source: nn.Module | Mapping[str, Tensor]) -> str:
     >>> digest({"x": torch.zeros(2)}) == digest({"x": torch.zeros(2)}) != digest({"x": torch.zeros(3)})
     True
     """
-    tensors = source.state_dict() if isinstance(source, nn.Module) else source
-    summed = hashlib.sha256()
+    tensors, summed = weights_of(source), hashlib.sha256()
     for name in sorted(tensors):
         t = tensors[name].detach().cpu().contiguous()
         summed.update(f"{name} {t.dtype} {tuple(t.shape)}\n".encode())
         summed.update(t.reshape(-1).view(torch.uint8).numpy().data)
     return summed.hexdigest()
+
+
+def weights_of(source: nn.Module | Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors by name, without the part of a name that ``torch.compile`` adds; of a module, its own and not copies.
+
+    >>> list(weights_of({"_orig_mod.weight": torch.zeros(1), "head._orig_mod.bias": torch.zeros(1)}))
+    ['weight', 'head.bias']
+    """
+    tensors = source.state_dict() if isinstance(source, nn.Module) else source
+    return {name.replace(COMPILED, ""): t for name, t in tensors.items()}
+
+
+def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Put weights under the names of :func:`weights_of` into a module, compiled or not; changes it."""
+    module.load_state_dict({name: weights[name.replace(COMPILED, "")] for name in module.state_dict()})
 
 
 def differences(found: Any, expected: Any, name: str = "") -> Iterator[str]:

@@ -1,8 +1,8 @@
 """Where the course runs: device, processes, random streams, and the settings read from the environment.
 
-The only module that reads environment variables or sets a global seed. ``EBM_COURSE_DATA`` names a folder of
-data sets, ``EBM_COURSE_DEVICE`` overrides the device, those of :data:`SIZES` are set by launchers of several
-processes. It knows no task and no algorithm.
+The only module that reads environment variables, or sets a global seed or the number of threads. ``EBM_COURSE_DATA``
+names a folder of data sets, ``EBM_COURSE_DEVICE`` overrides the device, those of :data:`SIZES` are set by launchers of
+several processes. It knows no task and no algorithm.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import atexit
 import hashlib
 import os
 import platform
+import sys
+import threading
 import warnings
 import zlib
 from dataclasses import dataclass, replace
@@ -22,6 +24,7 @@ from torch import Tensor, nn
 
 from ebm_course.checks import check_count
 from ebm_course.core import Batch
+from ebm_course.processors import usable_processors
 
 Rows = TypeVar("Rows", Tensor, Batch)
 
@@ -122,12 +125,16 @@ class Run:
 SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 """Where launchers say how many processes they started: torchrun and accelerate, and three kinds of MPI."""
 
+PATIENCE = 20.0  # seconds of waiting for other processes, then a hint is printed
+
 SINGLE_PROCESS = Run(torch.device("cpu"), 0)
 """The default of functions that ask a run for its processes only: a single one, on the CPU."""
 
 
 def setup(seed: int = 0, *, device: str | None = None, quiet: bool = False) -> Run:
     """Choose a device, join the other processes if there are any, seed initialisation and dropout, print versions.
+
+    Torch gets no more CPU threads than can run at once (see ``processors``), unless ``OMP_NUM_THREADS`` says how many.
 
     Args:
         seed: any integer, 0 or larger, however large; the same on every process.
@@ -140,14 +147,14 @@ def setup(seed: int = 0, *, device: str | None = None, quiet: bool = False) -> R
 
     Raises:
         ValueError: the seed is negative or no integer.
-        RuntimeError: the device asked for is not there, or several processes were launched without accelerate.
+        RuntimeError: the device asked for is not there, several processes were launched without accelerate, or what
+            launchers leave in the environment is no number or not all there.
     """
-    name = device or os.environ.get("EBM_COURSE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise RuntimeError(f"device {name!r} was asked for and torch sees no GPU: use device='cpu'.")
     check_count("seed", seed)
-    run = Run(_device(name), seed)
-    if any(int(os.environ.get(name, "1")) > 1 for name in SIZES):
+    run = Run(device_of(device), seed)
+    if not os.environ.get("OMP_NUM_THREADS"):
+        torch.set_num_threads(min(torch.get_num_threads(), usable_processors()))
+    if launched_size():
         run = _join(run)
     elif "MASTER_ADDR" in os.environ and "ACCELERATE_USE_CPU" in os.environ:
         warnings.warn(
@@ -165,14 +172,28 @@ def setup(seed: int = 0, *, device: str | None = None, quiet: bool = False) -> R
     return run
 
 
-def _device(name: str) -> torch.device:
-    """The device, refused where torch cannot put a tensor there."""
+def device_of(name: str | None = None) -> torch.device:
+    """The device of this name, by default as :func:`setup` chooses; refused where torch cannot put a tensor there."""
+    name = name or os.environ.get("EBM_COURSE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise RuntimeError(f"device {name!r} was asked for and torch sees no GPU: use device='cpu'.")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # an AssertionError where torch has no CUDA
         raise RuntimeError(f"device {name!r} was asked for and torch has none: use device='cpu'.") from error
     return device
+
+
+def launched_size() -> str:
+    """What a launcher of several processes has set, as ``WORLD_SIZE=2``; empty of one. What is no number is refused."""
+    for name in SIZES:
+        value = os.environ.get(name, "").strip() or "1"
+        if not value.isdecimal() or int(value) < 1:
+            raise RuntimeError(f"{name}={value} is no number of processes: expected 1 or more. Unset {name}.")
+        if int(value) > 1:
+            return f"{name}={value}"
+    return ""
 
 
 def _join(run: Run) -> Run:
@@ -184,8 +205,16 @@ def _join(run: Run) -> Run:
             "several processes were launched, and accelerate, which lets them talk, is not installed: "
             "pip install 'ebm-course[scale]'."
         ) from error
-    on_cpu = run.device.type == "cpu"
-    state = PartialState(cpu=on_cpu)
+    on_cpu, left_over = run.device.type == "cpu", f"if nobody started any, {launched_size()} is left over: unset it."
+    hint = threading.Timer(PATIENCE, print, [f"waiting for the other processes; {left_over}"], {"file": sys.stderr})
+    hint.daemon = True
+    hint.start()
+    try:
+        state = PartialState(cpu=on_cpu)
+    except (ValueError, KeyError, RuntimeError) as error:
+        raise RuntimeError(f"several processes could not meet ({error}): start them together; {left_over}") from error
+    finally:
+        hint.cancel()
     atexit.register(state.destroy_process_group)
     return replace(
         run,
@@ -211,7 +240,10 @@ def data_folder() -> Path | None:
     value = os.environ.get("EBM_COURSE_DATA")
     if not value:
         return None
-    folder = Path(value).expanduser()
+    try:
+        folder = Path(value).expanduser()
+    except RuntimeError:  # there is no such user
+        folder = Path(value)
     if not folder.is_dir():
         raise FileNotFoundError(f"EBM_COURSE_DATA names {value!r}, which is no folder: set it to one, or unset it.")
     return folder

@@ -9,20 +9,26 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
+import re
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load as of_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
 from ebm_course.origin import digest
 
 LOCK = ".lock"
+A_DAY = 24 * 3600.0
+MACHINE = re.sub("[^A-Za-z0-9]", "_", platform.node())
 
 
 @contextmanager
@@ -47,15 +53,27 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Inside, no other process or thread is inside for this path: what is read, changed and written loses nothing."""
+    with FileLock(path.with_name(f".{path.name}{LOCK}")):
+        yield
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a whole file or nothing: beside its place first, then moved there.
+
+    What a killed process has left in that folder on the way to such a move is deleted.
 
     Args:
         path: where to write; its folder is made where it is missing.
         content: the bytes of the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    for part in path.parent.glob(".*.part"):
+        if _abandoned(part):
+            part.unlink(missing_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path), suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -78,10 +96,29 @@ def check_writable(path: Path) -> Path:
         raise IsADirectoryError(f"{path} is a folder, expected the name of a file to write.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".part"):
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_prefix(path), suffix=".part"):
             return path
     except OSError as error:
         raise type(error)(f"nothing can be written to {path.parent} ({error}): name another place.") from error
+
+
+def _prefix(path: Path) -> str:
+    return f".{path.name}.{MACHINE}-{os.getpid()}."
+
+
+def _abandoned(part: Path) -> bool:
+    """Whether a half-written file is of a process of this machine that has ended, or older than a day."""
+    owner = re.fullmatch(r"\..*\.(\w*)-(\d+)\.[^.]*\.part", part.name)
+    if not owner:  # not of this package
+        return False
+    try:
+        if owner[1] == MACHINE and os.name == "posix":  # elsewhere signal 0 would end it
+            os.kill(int(owner[2]), 0)
+        return time.time() - part.stat().st_mtime > A_DAY
+    except ProcessLookupError:
+        return True
+    except OSError:  # another user's process, or the file is gone
+        return False
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], note: Any) -> None:
@@ -98,7 +135,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], note: Any) -> None:
 
 
 def read_tensors(path: Path, *, sealed: bool = False) -> tuple[dict[str, Tensor], Any]:
-    """The tensors, on the CPU and copied from the file, and the note of a file made by :func:`write_tensors`.
+    """The tensors, on the CPU with memory of their own, and the note of a file made by :func:`write_tensors`.
 
     Args:
         sealed: refuse a file without the hash of its content, as files of earlier versions are.
@@ -110,9 +147,10 @@ def read_tensors(path: Path, *, sealed: bool = False) -> tuple[dict[str, Tensor]
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}.")
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # else they stay mapped to the file
-            metadata = file.metadata() or {}
+        content = path.read_bytes()  # not mapped: whoever cut the file short meanwhile would end this process
+        tensors = of_bytes(content)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        metadata = header.get("__metadata__", {})
         text = metadata.get("note", "{}")
         if metadata.get("sha256", "" if sealed else None) not in (None, _content(tensors, text)):
             raise ValueError("its content has another SHA-256 than the one it was written with")

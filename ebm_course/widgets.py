@@ -1,13 +1,15 @@
 """Things to move in a chapter: sliders for a live kernel, and animations that move without one.
 
-A slider's picture is kept as an image inside the widget's state, so a stored notebook still shows the last one where
-no kernel answers. This module joins a sampler with figures; it knows no recipe.
+A slider's output also holds its picture as a PNG: the built page, a printed notebook and GitHub show that one, without
+a kernel or a network. This module joins a sampler with figures; it knows no recipe.
 """
 
 from __future__ import annotations
 
+import base64
+import html
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets
@@ -27,7 +29,42 @@ from ebm_course.figures.paths import chain_paths
 from ebm_course.samplers.langevin import langevin
 
 
-def live_figure(draw: Callable[..., Axes], **controls: ipywidgets.Widget) -> ipywidgets.VBox:
+class LiveFigure(ipywidgets.VBox):
+    """Controls, a line of text and a picture below them; where no kernel answers, the picture alone.
+
+    Its output in a notebook is a bundle of the widget and of ``image/png``, and every reader takes the richest kind
+    that it can show. The picture's alternative text is that of the cell, as for every figure:
+    ``{"mystnb": {"image": {"alt": "what it shows"}}}``.
+
+    Args:
+        controls: widgets with a ``value``.
+        message: shown between the controls and the picture.
+        picture: PNG; shown in its own size, smaller where there is less room.
+    """
+
+    _ipython_display_ = None  # ipywidgets 7 displays by itself there, and would leave the picture out
+
+    def __init__(
+        self, controls: Sequence[ipywidgets.Widget], message: ipywidgets.HTML, picture: ipywidgets.Image
+    ) -> None:
+        super().__init__([*controls, message, picture])
+        self.message, self.picture = message, picture
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        bundle = {
+            "text/plain": f"{type(self).__name__}({', '.join(c.description for c in self.children[:-2])})",
+            "application/vnd.jupyter.widget-view+json": {
+                "version_major": 2,
+                "version_minor": 0,
+                "model_id": self.model_id,
+            },
+        }
+        if self.picture.value:
+            bundle["image/png"] = base64.b64encode(self.picture.value).decode()
+        return bundle
+
+
+def live_figure(draw: Callable[..., Axes], **controls: ipywidgets.Widget) -> LiveFigure:
     """A figure below its controls, drawn anew with ``draw(**values)`` when one of them changes.
 
     Args:
@@ -35,10 +72,12 @@ def live_figure(draw: Callable[..., Axes], **controls: ipywidgets.Widget) -> ipy
         controls: name -> a widget with a ``value``.
 
     Returns:
-        A box of the controls, the picture (a PNG image widget) and a line of text, empty unless drawing failed: an
-        error of numbers or values, such as chains that diverged, is told there and leaves the last picture.
+        The controls, a line of text, empty unless drawing failed, and the picture: an error of numbers or values,
+        such as chains that diverged, is told in the line and leaves the last picture.
     """
-    picture, message = ipywidgets.Image(format="png"), ipywidgets.Label()
+    # a box stretches its parts to its own width: blurred, and cut off below the screen
+    own_size = ipywidgets.Layout(align_self="flex-start", width="auto", height="auto", max_width="100%")
+    picture, message = ipywidgets.Image(format="png", layout=own_size), ipywidgets.HTML()
 
     def redraw(_: Any = None) -> None:
         open_before = set(plt.get_fignums())
@@ -46,19 +85,19 @@ def live_figure(draw: Callable[..., Axes], **controls: ipywidgets.Widget) -> ipy
             picture.value = _png(draw(**{name: control.value for name, control in controls.items()}))
             message.value = ""
         except (ArithmeticError, ValueError) as error:
-            message.value = str(error)
+            message.value = f"<strong>{html.escape(str(error))}</strong>"
             for number in set(plt.get_fignums()) - open_before:
                 plt.close(number)
 
     redraw()
     for control in controls.values():
         control.observe(redraw, names="value")
-    return ipywidgets.VBox([*controls.values(), picture, message])
+    return LiveFigure(list(controls.values()), message, picture)
 
 
 def langevin_slider(
     energy: Energy, *, extent: float = 3.0, n_chains: int = 12, ceiling: float | None = 8.0, seed: int = 0
-) -> ipywidgets.VBox:
+) -> LiveFigure:
     """Langevin chains on an energy of the plane, with sliders for step size, number of steps and noise.
 
     Noise is a multiple of sqrt(2 step size), the amount that samples exp(-E) / Z: 0 is gradient descent. Start and
@@ -95,13 +134,18 @@ def langevin_slider(
     )
 
 
-def show_animation(animation: FuncAnimation, *, limit_mb: float = 1.5) -> HTML:
+def show_animation(animation: FuncAnimation, *, alt: str = "", limit_mb: float = 1.5) -> HTML:
     """The animation as HTML output that a stored notebook and the built page play without a kernel.
+
+    Args:
+        animation: finished; its figure is closed.
+        alt: what moves and where it ends, for readers who do not see it; by default the names of the axes.
+        limit_mb: size at most, megabytes.
 
     Raises:
         ValueError: it takes more than ``limit_mb`` megabytes.
     """
-    return HTML(animation_html(animation, limit_mb=limit_mb))
+    return HTML(animation_html(animation, alt=alt, limit_mb=limit_mb))
 
 
 def _slider(kind: type[ipywidgets.Widget], description: str, **range_: float) -> ipywidgets.Widget:

@@ -30,9 +30,9 @@ def test_tokens_out_of_the_vocabulary_are_refused() -> None:
         check_tokens(torch.zeros(1, 2, dtype=torch.int32), 5)
 
 
-@pytest.mark.parametrize("shape", [(3,), (1, 2, 3), ()])
+@pytest.mark.parametrize("shape", [(3,), (1, 2, 3), (), (3, 0), (0, 0)])
 def test_tokens_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"tokens have shape \(N, L\), got \("):
+    with pytest.raises(ValueError, match=r"tokens have shape \(N, L\), L > 0, got \("):
         check_tokens(torch.zeros(shape, dtype=torch.int64), 5)
 
 

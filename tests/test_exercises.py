@@ -10,25 +10,25 @@ import pytest
 import torch
 from IPython.core.interactiveshell import InteractiveShell
 
-from ebm_course.exercises import WrongAnswer, check
+from ebm_course.exercises import Answer, WrongAnswer, check
 
 PAIR = torch.tensor([0.5, 0.3])
 
 
 @pytest.mark.parametrize("answer", [0.25, 0.2505, np.float32(0.25), torch.tensor(0.25), torch.tensor(0.25).double()])
 def test_a_number_of_any_kind_can_be_right(answer: Any, capsys: pytest.CaptureFixture[str]):
-    assert check("one", answer, 0.25) is True
+    assert check("one", answer, 0.25) == Answer(right=True)
     assert capsys.readouterr().out == "one: right\n"
 
 
 @pytest.mark.parametrize("answer", [None, (None, 1.0), [1.0, [None]]])
 def test_a_missing_answer_is_told_and_does_not_raise(answer: Any, capsys: pytest.CaptureFixture[str]):
-    assert check("one", answer, 0.25) is False
+    assert check("one", answer, 0.25) == Answer(right=False)
     assert capsys.readouterr().out == "one: not answered yet\n"
 
 
 def test_a_function_that_returns_none_is_missing():
-    assert check("f", lambda x: None, cases=[((1,), 2)]) is False
+    assert check("f", lambda x: None, cases=[((1,), 2)]) == Answer(right=False)
 
 
 WRONG = {
@@ -102,6 +102,10 @@ def test_a_function_cannot_change_the_tensors_it_is_tried_on():
 def test_a_check_that_does_not_know_what_is_right_is_refused(given: dict[str, Any]):
     with pytest.raises(TypeError, match="exactly one of right, cases and holds"):
         check("one", 1.0, **given)
+
+
+def test_a_notebook_shows_nothing_of_what_a_check_returns():
+    assert InteractiveShell().display_formatter.format(Answer(right=False)) == ({}, {})
 
 
 def test_a_notebook_shows_the_reason_and_no_traceback(capsys: pytest.CaptureFixture[str]):

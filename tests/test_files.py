@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
@@ -16,25 +17,30 @@ from torch import nn
 
 from ebm_course import files
 from ebm_course.files import DataFile, fetch, load_checkpoint, read_tensors, save_checkpoint, shipped_checkpoint
+from ebm_course.storage import write_tensors
 
 CONTENT = b"3 + 4 = 7\n" * 50
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Server(BaseHTTPRequestHandler):
-    """Serves CONTENT, at /short with half of it missing, at /other something else, elsewhere nothing."""
+    """Serves CONTENT, at /short with half of it missing, at /other something else, elsewhere nothing.
+
+    At /busy it answers 503 twice, at /cut it leaves twice before the end.
+    """
 
     asked: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
-        known = self.path in ("/whole", "/short", "/other")
-        self.send_response(200 if known else 404)
+        known = self.path in ("/whole", "/short", "/other", "/busy", "/cut")
+        failing = self.path in ("/busy", "/cut") and len(self.asked) < 3
+        self.send_response(503 if failing and self.path == "/busy" else 200 if known else 404)
         self.send_header("Content-Length", str(len(CONTENT) if known else 0))
         self.end_headers()
         if known:
-            body = {"/whole": CONTENT, "/short": CONTENT[:200], "/other": CONTENT[::-1]}[self.path]
-            self.wfile.write(body)
+            body = {"/short": CONTENT[:200], "/other": CONTENT[::-1]}.get(self.path, CONTENT)
+            self.wfile.write(body[:200] if failing else body)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -53,6 +59,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("EBM_COURSE_DATA", raising=False)
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)  # between attempts
     Server.asked.clear()
 
 
@@ -122,6 +129,27 @@ def test_a_fault_of_the_disk_is_not_told_as_one_of_the_network(tmp_path: Path) -
     assert not isinstance(caught.value, ConnectionError)
 
 
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EACCES])
+def test_a_disk_that_is_full_while_a_file_comes_in_is_told_as_one(
+    code: int, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("shutil.move", full)
+    with pytest.raises(OSError, match=rf"sums/lines\.txt of .* cannot be stored \({os.strerror(code)}\)") as caught:
+        fetch(DataFile("sums/lines.txt", f"{address}/whole", DIGEST), cache=tmp_path)
+    assert not isinstance(caught.value, ConnectionError) and caught.value.errno == code
+    assert everything_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("place", ["busy", "cut"])
+def test_a_server_that_fails_twice_is_asked_a_third_time(place: str, address: str, tmp_path: Path) -> None:
+    file = DataFile("sums/lines.txt", f"{address}/{place}", DIGEST)
+    assert fetch(file, cache=tmp_path).read_bytes() == CONTENT
+    assert Server.asked == [f"/{place}"] * 3
+
+
 def test_a_missing_page_is_one_clear_error(address: str, tmp_path: Path) -> None:
     with pytest.raises(ConnectionError, match=r"could not be downloaded from .*gone \(HTTPError\)"):
         fetch(DataFile("lines.txt", f"{address}/gone", DIGEST), cache=tmp_path)
@@ -171,6 +199,33 @@ def test_a_checkpoint_of_another_shape_changes_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"0\.weight has shape \(3, 2\), expected \(4, 2\).*\(and \d+ more\)"):
         load_checkpoint(path, target)
     assert all(torch.equal(value, before[name]) for name, value in target.state_dict().items())
+
+
+def test_weights_of_a_compiled_module_are_those_of_the_module(tmp_path: Path) -> None:
+    path, plain = tmp_path / "net.safetensors", net()
+    wrapped, inside = torch.compile(plain, backend="eager"), nn.Sequential(torch.compile(net(), backend="eager"))
+    save_checkpoint(path, wrapped, meta={})
+    state, _ = load_checkpoint(path, target := net(4 - 1))
+    assert state.keys() == plain.state_dict().keys()
+    assert all(torch.equal(value, target.state_dict()[name]) for name, value in plain.state_dict().items())
+    with torch.no_grad():
+        plain[0].weight.zero_()
+    load_checkpoint(path, wrapped)
+    assert torch.equal(plain[0].weight, target[0].weight)
+    for source in (inside, inside.state_dict()):  # a part of it is compiled
+        save_checkpoint(path, source, meta={})
+        load_checkpoint(path, nn.Sequential(net()))
+        load_checkpoint(path, nn.Sequential(torch.compile(net(), backend="eager")))
+    write_tensors(path, wrapped.state_dict(), {})  # as others, or earlier versions, wrote it
+    load_checkpoint(path, net())
+
+
+def test_a_module_without_memory_is_refused(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "net.safetensors", net(), meta={})
+    with torch.device("meta"):
+        empty = net()
+    with pytest.raises(ValueError, match=r"lies on the meta device.*to_empty"):
+        load_checkpoint(tmp_path / "net.safetensors", empty)
 
 
 def test_missing_and_unexpected_names_are_refused(tmp_path: Path) -> None:
@@ -241,7 +296,32 @@ def test_a_checkpoint_written_among_the_courses_own_is_listed(tmp_path: Path, mo
     assert shipped_checkpoint("a") == tmp_path / "a.safetensors"
 
 
+def test_writers_at_once_lose_no_line(tmp_path: Path) -> None:
+    (tmp_path / "SHA256SUMS").write_text("")
+
+    def write(k: int) -> None:
+        for i in range(4):
+            save_checkpoint(tmp_path / f"{k}-{i}.safetensors", {"x": torch.ones(1)}, meta={})
+
+    threads = [threading.Thread(target=write, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(files.read_sums(tmp_path / "SHA256SUMS")) == 16
+
+
+@pytest.mark.parametrize("text", [b"oneword", b"12ab  a.txt", b"\xff\xfe\x00", b"0" * 64, b"0" * 64 + b"  "])
+def test_a_line_of_sums_that_is_none_is_refused_with_its_number(text: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "SHA256SUMS"
+    path.write_bytes(f"{DIGEST}  a.txt\n{DIGEST.upper()} *b c.txt\n\n".encode())
+    assert files.read_sums(path) == {"a.txt": DIGEST, "b c.txt": DIGEST}
+    path.write_bytes(path.read_bytes() + text)
+    with pytest.raises(ValueError, match=r"line 4 of .*SHA256SUMS is .*expected a SHA-256 of 64 digits"):
+        files.read_sums(path)
+
+
 def test_every_checkpoint_of_the_course_is_listed_and_is_the_one_listed() -> None:
     sums, found = files.read_sums(files.CHECKPOINTS / "SHA256SUMS"), {p.name for p in everything_in(files.CHECKPOINTS)}
-    assert found - {"SHA256SUMS", ".gitkeep"} == sums.keys()
+    assert found - {"SHA256SUMS", ".SHA256SUMS.lock", ".gitkeep"} == sums.keys()
     assert sum(shipped_checkpoint(Path(name).stem).stat().st_size for name in sums) < 10e6

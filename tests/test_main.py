@@ -48,6 +48,11 @@ def fit(config: Config, run: Any, *, folder: Path | None = None, progress: bool 
     return Fitted(nn.Linear(2, 1), [{"step": 1.0, "score": 0.5}])
 
 
+def bug(*_: Any, **__: Any) -> Fitted:
+    """What no reader can mend is not hidden."""
+    raise RuntimeError("a fault of the program")
+
+
 PRESETS = {
     "paper": Config(100),
     "notebook": Config(10),
@@ -168,7 +173,15 @@ def test_a_checkpoint_of_another_format_is_refused_before_training(capsys: pytes
 def test_a_fault_while_training_is_one_line_and_no_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for error, code in ((FloatingPointError("loss is nan"), 1), (OSError("disk full"), 1), (KeyboardInterrupt(), 130)):
+    faults = (
+        (FloatingPointError("loss is nan"), "loss is nan", 1),
+        (OSError("disk full"), "disk full", 1),
+        (MemoryError(), "there is not enough memory", 1),
+        (torch.OutOfMemoryError("CUDA out of memory."), "there is not enough memory", 1),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "there is not enough memory", 1),
+        (KeyboardInterrupt(), "Stopped", 130),
+    )
+    for error, words, code in faults:
 
         def failing(*_: Any, error: BaseException = error, **__: Any) -> Fitted:
             raise error
@@ -177,7 +190,10 @@ def test_a_fault_while_training_is_one_line_and_no_traceback(
         monkeypatch.setattr(choices, "recipe", lambda name, recipe=recipe: recipe)
         assert program.main(["train", "stub.recipe", "--out", str(tmp_path / "a.safetensors")]) == code
         told = capsys.readouterr().err
-        assert (str(error) or "Stopped") in told and "Traceback" not in told
+        assert words in told and "Traceback" not in told
+    monkeypatch.setattr(choices, "recipe", lambda name: SimpleNamespace(PRESETS=PRESETS, fit=bug))
+    with pytest.raises(RuntimeError, match="a fault of the program"):
+        program.main(["train", "stub.recipe", "--out", str(tmp_path / "a.safetensors")])
 
 
 def test_every_recipe_of_the_course_has_presets_and_can_be_trained(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+import shutil
+import subprocess
 import sys
 import tomllib
 from importlib import metadata
@@ -44,6 +47,15 @@ def test_a_direct_dependency_is_a_range_that_holds_its_pin(requirement: Requirem
     assert not any(part.operator in ("==", "===") for part in requirement.specifier), "ranges here, pins in constraints"
 
 
+@pytest.fixture
+def tested_set() -> None:
+    """Skip where other versions are installed, as `make minimums` does: they bring other packages along."""
+    for name in (canonicalize_name(requirement.name) for requirement in DIRECT):
+        if Version(metadata.version(name)).public != PINS[name].public:
+            pytest.skip(f"{name} is not the version of the tested set")
+
+
+@pytest.mark.usefixtures("tested_set")
 def test_everything_that_comes_along_is_pinned():
     """Walks what is installed, from the package and its extras; conditions are those of this Python and system."""
     seen, waiting = set(), [("ebm-course", extra) for extra in ("", "book", "test", "dev", "scale")]
@@ -64,14 +76,39 @@ def test_everything_that_comes_along_is_pinned():
     assert not {name for name in names - set(PINS) if not name.startswith(("nvidia-", "cuda-"))}
 
 
+@pytest.mark.usefixtures("tested_set")
 def test_every_pin_installs_on_the_oldest_python_promised():
-    """As far as it is installed here: a pin that asks for a newer Python stops the newcomer at the first command."""
+    """As far as they are installed here: one that asks for a newer Python stops the newcomer at the first command."""
     oldest = Requirement(f"x{PROJECT['requires-python']}").specifier
     floor = next(str(part.version) for part in oldest) + ".0"
-    asked = {d.metadata["Name"]: d.metadata["Requires-Python"] for d in metadata.distributions()}
-    named = {name: asks for name, asks in asked.items() if asks and canonicalize_name(name) in PINS}
-    assert len(named) > 80
-    assert {name: asks for name, asks in named.items() if not Requirement(f"x{asks}").specifier.contains(floor)} == {}
+    asked = {}
+    for distribution in metadata.distributions():
+        name = canonicalize_name(distribution.metadata["Name"])
+        if asks := distribution.metadata.get("Requires-Python"):
+            asked[name, Version(distribution.version).public] = asks
+    pinned = {name: asked[name, pin.public] for name, pin in PINS.items() if (name, pin.public) in asked}
+    assert len(pinned) > 80
+    assert {name: asks for name, asks in pinned.items() if not Requirement(f"x{asks}").specifier.contains(floor)} == {}
+
+
+WARNINGS = {
+    "error": "warnings.warn_explicit('x', UserWarning, 'f.py', 1, module='ebm_course.core')",
+    "error too": "warnings.warn('x', RuntimeWarning)",
+    "nothing": "warnings.warn_explicit('x', DeprecationWarning, 'f.py', 1, module='matplotlib.axes')",
+    "nothing too": "warnings.warn_explicit('x', FutureWarning, 'f.py', 1, module='ebm_course.core')",
+}
+
+
+def test_warnings_of_the_course_stop_its_tests_and_deprecations_of_newer_dependencies_do_not(tmp_path: Path):
+    cells = [f"def test_{k}():\n    {line}\n" for k, line in enumerate(WARNINGS.values())]
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_warnings.py").write_text("import warnings\n\n" + "\n".join(cells))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
+    environment = {**os.environ, "PYTEST_ADDOPTS": ""}
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert re.findall(r"^FAILED .*::test_(\d)", run.stdout, flags=re.MULTILINE) == ["0", "1"]
+    assert "2 failed, 2 passed" in run.stdout
 
 
 def test_the_conda_environment_installs_the_same():
@@ -117,7 +154,7 @@ def test_package_and_chapters_import_what_is_declared_and_what_is_declared_is_im
 
 def test_the_version_is_the_same_wherever_it_is_written():
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == PROJECT["version"]
-    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+    newest = re.search(r"^## (?!Unreleased$)(\S+)", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
     assert newest is not None
     assert newest[1] == PROJECT["version"]
 

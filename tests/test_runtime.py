@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from ebm_course import runtime
 from ebm_course.core import Batch
-from ebm_course.runtime import PUBLIC_ADDRESS, SINGLE_PROCESS, Run, data_folder, describe, setup
+from ebm_course.runtime import PUBLIC_ADDRESS, SINGLE_PROCESS, SIZES, Run, data_folder, describe, setup
 
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("EBM_COURSE_DATA", "EBM_COURSE_DEVICE", "WORLD_SIZE", "MASTER_ADDR", "ACCELERATE_USE_CPU"):
+    for name in ("EBM_COURSE_DATA", "EBM_COURSE_DEVICE", "MASTER_ADDR", "ACCELERATE_USE_CPU", *SIZES):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -76,6 +79,9 @@ def test_the_data_folder_is_the_one_named_or_none(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("EBM_COURSE_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(FileNotFoundError, match=r"nowhere.*no folder: set it to one, or unset it"):
         data_folder()
+    monkeypatch.setenv("EBM_COURSE_DATA", "~no-such-user/data")
+    with pytest.raises(FileNotFoundError, match=r"'~no-such-user/data', which is no folder"):
+        data_folder()
 
 
 def test_the_public_address_is_not_invented() -> None:
@@ -124,6 +130,51 @@ def test_several_processes_without_accelerate_are_told_to_install_it(monkeypatch
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(RuntimeError, match=r"accelerate.*not installed: pip install 'ebm-course\[scale\]'"):
         setup(device="cpu", quiet=True)
+
+
+@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("value", ["abc", "1.5", "-3", "0", "2 processes"])
+def test_a_number_of_processes_that_is_none_is_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(RuntimeError, match=rf"{name}={value} is no number of processes: .*Unset {name}"):
+        setup(device="cpu", quiet=True)
+
+
+@pytest.mark.parametrize("value", ["", " ", "1"])
+def test_one_process_or_an_empty_variable_waits_for_nobody(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", value)
+    assert setup(device="cpu", quiet=True).n_processes == 1
+
+
+def test_a_size_left_over_without_an_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("accelerate")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RuntimeError, match=r"could not meet .*if nobody started any, WORLD_SIZE=2 is left over: unset"):
+        setup(device="cpu", quiet=True)
+
+
+def test_who_waits_long_for_other_processes_is_told_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Slow:
+        """Takes the place of accelerate's meeting point."""
+
+        process_index, num_processes = 0, 2
+
+        def __init__(self, cpu: bool):
+            time.sleep(0.5)
+
+        def destroy_process_group(self) -> None:
+            """Nothing is there."""
+
+    monkeypatch.setitem(sys.modules, "accelerate", SimpleNamespace(PartialState=Slow))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(runtime, "PATIENCE", 0.01)
+    setup(device="cpu", quiet=True)
+    assert "waiting for the other processes; if nobody started any, WORLD_SIZE=2" in capsys.readouterr().err
+    monkeypatch.setattr(runtime, "PATIENCE", 30.0)
+    setup(device="cpu", quiet=True)
+    assert not capsys.readouterr().err
 
 
 def test_a_launch_that_started_one_process_in_place_of_several_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

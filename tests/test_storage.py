@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -10,7 +14,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from ebm_course.storage import locked, read_json, read_tensors, write_json, write_tensors
+from ebm_course import storage
+from ebm_course.storage import locked, one_at_a_time, read_json, read_tensors, write_json, write_tensors
 
 TENSORS = {"a": torch.arange(12.0).view(3, 4), "b": torch.tensor([True, False]), "c": torch.ones((), dtype=torch.int64)}
 NOTE = {"rate": 0.1, "names": ["x", "y"]}
@@ -47,6 +52,16 @@ def test_tensors_that_were_read_do_not_change_with_their_file(tmp_path: Path) ->
     with path.open("r+b") as file:
         file.write(bytes(path.stat().st_size))
     assert torch.equal(tensors["a"], TENSORS["a"])
+    os.truncate(path, 0)
+    assert torch.equal(tensors["a"].add_(1), TENSORS["a"] + 1)
+
+
+def test_a_file_is_never_mapped_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tensors(tmp_path / "x.safetensors", TENSORS, NOTE)
+    opened: list[Path] = []
+    monkeypatch.setattr(Path, "read_bytes", lambda path, read=Path.read_bytes: opened.append(path) or read(path))
+    monkeypatch.setattr("safetensors.safe_open", None)
+    assert read_tensors(tmp_path / "x.safetensors")[1] == NOTE and opened == [tmp_path / "x.safetensors"]
 
 
 @pytest.mark.parametrize("value", [{"a": [1, 2.5, None], "b": {"c": "ä"}}, [], 0.1, {"1": True}])
@@ -81,6 +96,63 @@ def test_a_locked_folder_is_refused_to_other_threads_until_it_is_free(tmp_path: 
         else:
             work()
     assert len(refused) == 1 and "is in use by another run" in str(refused[0])
+
+
+WRITER = """
+import os, signal, sys
+from pathlib import Path
+from ebm_course import storage
+os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)
+{}
+"""
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "storage.write_json(Path(sys.argv[1]) / 'x.json', [1])",
+        "tempfile = storage.tempfile.NamedTemporaryFile\n"
+        "storage.tempfile.NamedTemporaryFile = lambda **o: (tempfile(**o).__enter__(), os.fsync(0))\n"
+        "storage.check_writable(Path(sys.argv[1]) / 'x.json')",
+    ],
+    ids=["write", "probe"],
+)
+@pytest.mark.skipif(os.name != "posix", reason="a process is asked for by signal 0")
+def test_what_a_killed_process_left_half_written_is_gone_after_the_next_save(work: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", WRITER.format(work), str(tmp_path)]
+    killed = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])})
+    assert killed.returncode == -signal.SIGKILL
+    assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
+    write_json(tmp_path / "other.json", 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["other.json"]
+
+
+def test_what_another_writer_is_at_work_on_and_files_of_others_stay(tmp_path: Path) -> None:
+    mine = [f".a.json.{storage.MACHINE}-{os.getpid()}.x.part", ".a.json.elsewhere-1.x.part", ".song.mp3.part", "a.part"]
+    for name in mine:
+        (tmp_path / name).touch()
+    old = tmp_path / ".a.json.elsewhere-2.x.part"
+    old.touch()
+    os.utime(old, (0, 0))
+    write_json(tmp_path / "x.json", 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*mine, "x.json"])
+
+
+def test_only_one_is_inside_for_a_path_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "count"
+    path.write_text("0")
+
+    def work() -> None:
+        for _ in range(20):
+            with one_at_a_time(path):
+                path.write_text(str(int(path.read_text()) + 1))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert path.read_text() == "80"
 
 
 def test_a_file_without_its_hash_is_refused_where_one_is_asked_for(tmp_path: Path) -> None:

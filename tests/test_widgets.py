@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import io
 import json
 
@@ -9,13 +10,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from IPython.core.formatters import DisplayFormatter
 from ipywidgets.embed import embed_data
 from PIL import Image
 from torch import Tensor, nn
 
 from ebm_course.figures.animation import animate_chains
 from ebm_course.figures.style import use_style
-from ebm_course.widgets import langevin_slider, live_figure, show_animation
+from ebm_course.widgets import LiveFigure, langevin_slider, live_figure, show_animation
 
 
 @pytest.fixture(autouse=True)
@@ -36,8 +38,8 @@ class Bowl(nn.Module):
         return self.stiffness * x.square().sum(1) / 2
 
 
-def parts(box: ipywidgets.VBox) -> tuple[dict[str, ipywidgets.Widget], ipywidgets.Image, ipywidgets.Label]:
-    *controls, picture, message = box.children
+def parts(box: LiveFigure) -> tuple[dict[str, ipywidgets.Widget], ipywidgets.Image, ipywidgets.HTML]:
+    *controls, message, picture = box.children
     return {c.description: c for c in controls}, picture, message
 
 
@@ -58,16 +60,50 @@ def test_an_error_of_numbers_is_told_and_the_last_picture_stays():
     def draw(step: int) -> plt.Axes:
         if step > 1:
             plt.subplots()
-            raise FloatingPointError("the energy is not finite: take a smaller step")
+            raise FloatingPointError("E < inf is asked for: take a smaller step")
         return plt.subplots()[1]
 
     box = live_figure(draw, step=ipywidgets.IntSlider(value=0, min=0, max=3))
     _, picture, message = parts(box)
     before = picture.value
     box.children[0].value = 2
-    assert picture.value == before and "smaller step" in message.value
+    assert picture.value == before and "E &lt; inf is asked for: take a smaller step" in message.value
+    assert box.children.index(message) < box.children.index(picture), "below the picture nobody would see it"
     box.children[0].value = 1
     assert message.value == ""
+
+
+def shown(box: LiveFigure) -> dict[str, object]:
+    """The bundle that a notebook stores when ``box`` is the last line of a cell."""
+    formatter = DisplayFormatter()
+    formatter.ipython_display_formatter.enabled = True  # a kernel lets objects display themselves, as version 7 does
+    data, _ = formatter.format(box)
+    return data
+
+
+def test_a_notebook_stores_the_picture_beside_the_widget(monkeypatch):
+    # version 7 has a method here, which displays the widget alone
+    monkeypatch.setattr(ipywidgets.Widget, "_ipython_display_", lambda self, **_: None, raising=False)
+    box = live_figure(lambda x: plt.subplots(figsize=(1, x))[1], x=ipywidgets.IntSlider(value=1, min=1, max=3))
+    data = shown(box)
+    assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == box.model_id
+    assert base64.b64decode(data["image/png"]) == box.picture.value
+    box.children[0].value = 2
+    assert Image.open(io.BytesIO(base64.b64decode(shown(box)["image/png"]))).size == (110, 220)
+
+
+def test_a_figure_that_cannot_be_drawn_at_all_shows_its_controls_and_the_reason():
+    def draw(x: int) -> plt.Axes:
+        raise ValueError("no row is left")
+
+    box = live_figure(draw, x=ipywidgets.IntSlider(description="rows"))
+    assert "image/png" not in shown(box) and shown(box)["text/plain"] == "LiveFigure(rows)"
+    assert box.message.value == "<strong>no row is left</strong>"
+
+
+def test_the_picture_is_not_stretched_to_the_width_of_its_box():
+    layout = live_figure(lambda x: plt.subplots()[1], x=ipywidgets.IntSlider()).picture.layout
+    assert (layout.align_self, layout.width, layout.max_width) == ("flex-start", "auto", "100%")
 
 
 def test_the_stored_state_holds_the_picture_so_that_it_shows_without_a_kernel():

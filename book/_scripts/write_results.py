@@ -22,7 +22,8 @@ from ebm_course.commands import choices
 from ebm_course.experiments.claims import judged
 from ebm_course.experiments.experiment import Experiment
 from ebm_course.figures.curves import curves
-from ebm_course.figures.style import use_style
+from ebm_course.figures.legend import legend_below
+from ebm_course.figures.style import STYLE, use_style
 from ebm_course.results import ledger
 from ebm_course.results.findings import Curve, Judged
 from ebm_course.results.record import Record
@@ -162,8 +163,10 @@ def alt(group: list[Curve]) -> str:
 
 
 def fingerprint(group: list[Curve]) -> str:
-    """Stands in a figure's file and changes with its numbers, unlike the drawing with matplotlib's version."""
-    return "numbers " + hashlib.sha256(json.dumps([asdict(curve) for curve in group]).encode()).hexdigest()[:16]
+    """Stands in a figure's file and changes with its numbers and the style, unlike the drawing, which changes with
+    matplotlib's version too."""
+    drawn_from = json.dumps([asdict(curve) for curve in group]) + STYLE.read_text(encoding="utf-8")
+    return "numbers " + hashlib.sha256(drawn_from.encode()).hexdigest()[:16]
 
 
 def draw(group: list[Curve]) -> bytes:
@@ -186,7 +189,7 @@ def draw(group: list[Curve]) -> bytes:
     mean = "mean" if log else "mean ± SD"
     seeds = f"{mean}, {' or '.join(map(str, counts))} runs" if counts else None
     if ax.get_legend() or len(group) > 1:
-        ax.legend(title=seeds)
+        legend_below(figure, title=seeds)
     ax.set_title(title)
     buffer = io.BytesIO()
     with plt.rc_context({"svg.hashsalt": "ebm-course"}):  # the same numbers are the same file

@@ -28,7 +28,7 @@ RECIPES = (
 )
 """Modules in ``recipes``, each with ``PRESETS`` and ``fit``."""
 
-EXPERIMENTS = ("sequences", "ablation", "likelihood", "speed")
+EXPERIMENTS = ("sequences", "ablation", "likelihood", "carry", "speed")
 """Folders in ``experiments``, each with an ``EXPERIMENT`` in its module ``experiment``."""
 
 

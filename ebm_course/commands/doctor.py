@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ebm_course import files
-from ebm_course.runtime import data_folder, describe, setup
+from ebm_course.runtime import data_folder, describe, device_of, launched_size
 
 NEEDED = (
     "torch",
@@ -26,6 +26,7 @@ NEEDED = (
     "filelock",
 )
 FOR_THE_BOOK = ("jupyter-book", "nbval")
+CLONE = Path(__file__).parents[2]
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -35,15 +36,26 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def doctor() -> int:
-    """Print versions, device, data folders and checkpoints, and what is missing; 0 if all needed is there, else 1."""
+    """Print versions, device, data, checkpoints and, in a clone, the book's files; 0 if all needed is there, else 1."""
     faults = []
-    for title, lines in (("versions", _versions()), ("device", _device()), ("data", _data()), ("weights", _weights())):
-        print(title)
+    looks = {"versions": _versions, "device": _device, "data": _data, "weights": _weights, "book": _book}
+    for title, look in looks.items():
+        lines = list(_until_a_fault(look()))
+        if lines or title != "book":  # outside a clone there is none
+            print(title)
         for line, fault in lines:
             print(f"  {line}{'  <- ' + fault if fault else ''}")
             faults += [fault] if fault else []
     print("all that is needed is there" if not faults else "to do: " + "; ".join(dict.fromkeys(faults)))
     return 1 if faults else 0
+
+
+def _until_a_fault(lines: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """The lines; a file or setting that cannot be read is one more, and the other parts are looked at all the same."""
+    try:
+        yield from lines
+    except (ValueError, OSError, RuntimeError) as error:
+        yield "cannot be read", str(error)
 
 
 def _versions() -> Iterator[tuple[str, str]]:
@@ -62,19 +74,15 @@ def _versions() -> Iterator[tuple[str, str]]:
 
 
 def _device() -> Iterator[tuple[str, str]]:
-    try:
-        yield describe(setup(quiet=True).device), ""
-    except RuntimeError as error:
-        yield "not there", str(error)
+    yield describe(device_of()), ""
+    launched = launched_size()
+    if launched:  # nobody is waited for here
+        yield launched, f"{launched} says that a launcher started several processes: if none did, unset it"
 
 
 def _data() -> Iterator[tuple[str, str]]:
     yield f"downloads are kept in {files.cache_folder()}", ""
-    try:
-        folder = data_folder()
-    except FileNotFoundError as error:
-        yield "EBM_COURSE_DATA", str(error)
-        return
+    folder = data_folder()
     if folder is None:
         yield "EBM_COURSE_DATA is not set: what a chapter needs is downloaded when first used", ""
         return
@@ -98,3 +106,11 @@ def _weights() -> Iterator[tuple[str, str]]:
             yield f"{name} has the right SHA-256", ""
         except (ValueError, FileNotFoundError) as error:
             yield name, str(error)
+
+
+def _book() -> Iterator[tuple[str, str]]:
+    """In a clone, whether the builder finds what it looks for in ``book``; elsewhere nothing."""
+    for path in (CLONE / name for name in ("_config.yml", "_toc.yml") if (CLONE / "book").is_dir()):
+        linked = path.parent / "book" / path.name
+        same = linked.is_file() and path.is_file() and linked.read_bytes() == path.read_bytes()
+        yield f"book/{path.name}", "" if same else f"copy {path.name} into book: there are no symbolic links here"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import shlex
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,8 @@ def reproduce(options: argparse.Namespace) -> int:
     if run.is_main:  # of several processes one writes
         record = record_of(found, config, run, options, chosen)
         ledger.write_file(record, out)
-        print(f"{ledger.table(record, ledger.headlines(record))}\n\nrecorded in {out}")
+        columns = shutil.get_terminal_size().columns
+        print(f"{ledger.table(record, ledger.headlines(record), columns=columns)}\n\nrecorded in {out}")
         if options.checkpoints:
             _write_checkpoints(experiment, config, run, folder, options)
     return 0

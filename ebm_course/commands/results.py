@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,22 +32,24 @@ def results(options: argparse.Namespace) -> int:
         raise RefusedError(str(error)) from error
     if not found:
         print(f"Nothing is recorded yet. To make a record: {TO_RECORD}")
+    columns = shutil.get_terminal_size().columns
     for record in found:
-        shown = ledger.table(record, _chosen(record, options.only), claims=options.only is None)
+        shown = ledger.table(record, _chosen(record, options.only), claims=options.only is None, columns=columns)
         print(f"{record.key}\n{'=' * len(record.key)}\n{shown}\n")
         for curve in record.curves if options.curves else ():
             if curve.name.startswith(options.only or ""):
-                print(curve_text(curve) + "\n")
-        print(_more(record) if options.only is None else "")
+                print(curve_text(curve, columns=columns) + "\n")
+        print(textwrap.fill(_more(record), columns) + "\n" if options.only is None else "")
     return 0
 
 
-def curve_text(curve: Curve) -> str:
-    """A curve as lines of x, mean over runs and standard deviation."""
+def curve_text(curve: Curve, *, columns: int = 180) -> str:
+    """A curve as lines of x, mean over runs and standard deviation; its title is wrapped after so many columns."""
     spread: Sequence[float | None] = curve.spread() or [None] * len(curve.x)
     lines = [f"{curve.name}: {curve.y_name} against {curve.x_name}, {len(curve.runs)} runs"]
     lines += [f"paper: {curve.paper}"] if curve.paper else []
     rows = zip(curve.x, curve.mean(), spread, strict=True)
+    lines = [part for line in lines for part in textwrap.wrap(line, max(20, columns))]
     return "\n".join(lines + [f"{x:>10g}  {ledger.number(mean, sd)}" for x, mean, sd in rows])
 
 
@@ -63,7 +67,7 @@ def _more(record: Record) -> str:
     shown = {entry.name for entry in ledger.headlines(record)}
     more = {k: len(v) for k, v in ledger.families(record).items() if v[0].name not in shown}
     counts = ", ".join(f"{name} ({n})" for name, n in more.items())
-    return f"Further numbers, printed by --only NAME: {counts}.\n" if more else ""
+    return f"Further numbers, printed by --only NAME: {counts}." if more else ""
 
 
 def _record(name: str) -> Record:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import shutil
+import textwrap
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,7 +23,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "train",
         help="train a recipe and write its checkpoint",
-        epilog="\n".join(["recipes and their presets:", *(f"  {k}: {v}" for k, v in presets.items())]),
+        epilog="\n".join(["recipes and their presets:", *(_wrapped(f"{k}: {v}") for k, v in presets.items())]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("recipe", help="one of those below")
@@ -32,6 +34,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--folder", type=Path, help="save the run's state there and resume from it")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=train)
+
+
+def _wrapped(line: str) -> str:
+    columns = shutil.get_terminal_size().columns - 2  # as argparse
+    return textwrap.fill(line, max(20, columns), initial_indent="  ", subsequent_indent="      ")
 
 
 def train(options: argparse.Namespace) -> int:

@@ -16,6 +16,8 @@ T = TypeVar("T")
 FREE = ("n_runs", "variants", "data", "words")
 """Fields that may differ between calls in one folder: what is asked for may grow. Claims are declared and stay."""
 
+MOST_RUNS = 10_000
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -36,8 +38,8 @@ class Settings:
     words: str = ""
 
     def __post_init__(self) -> None:
-        if self.n_runs < 1:
-            raise ValueError(f"n_runs counts independent runs: expected 1 or more, got {self.n_runs}.")
+        if not 1 <= self.n_runs <= MOST_RUNS:
+            raise ValueError(f"n_runs counts independent runs: expected 1 to {MOST_RUNS:,}, got {self.n_runs}.")
         for part, rows in (("variants", self.variants), ("claims", self.claims)):
             names = [row.name for row in rows]
             if len(set(names)) < len(names):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch
 from ebm_course.experiments.claims import judged
 from ebm_course.experiments.configs import shared
@@ -54,6 +55,7 @@ class Experiment:
     shared: str = ""
 
 
+@usual_settings()
 def reproduce(experiment: Experiment, config: Any, run: Run, *, folder: Path, progress: bool = True) -> Findings:
     """Do all of an experiment in ``folder`` and return what was found; what is done already is not done again.
 

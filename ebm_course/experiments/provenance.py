@@ -5,11 +5,11 @@ from __future__ import annotations
 import platform
 import re
 import subprocess
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
+from ebm_course import __version__
 from ebm_course.runtime import Run, describe
 
 PACKAGE = Path(__file__).parents[1]
@@ -17,7 +17,7 @@ PROCESSORS = Path("/proc/cpuinfo")  # Linux
 
 
 def commit(package: Path = PACKAGE) -> str:
-    """The commit of the checkout the package lies in, else the installed version.
+    """The commit of the checkout the package lies in, else the package's version.
 
     ``+changes`` follows where files that git knows differ from that commit.
     """
@@ -27,7 +27,7 @@ def commit(package: Path = PACKAGE) -> str:
         found = _git(package, "rev-parse", "HEAD")
         changes = _git(package, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.CalledProcessError):
-        return f"version {version('ebm-course')}"
+        return f"version {__version__}"  # the package need not be installed
     return found + ("+changes" if changes else "")
 
 

@@ -7,6 +7,8 @@ import hashlib
 import io
 import re
 import tempfile
+from collections.abc import Iterable
+from html import escape
 from pathlib import Path
 from typing import Any, cast
 
@@ -79,13 +81,16 @@ class _ClearWriter(HTMLWriter):
         super().grab_frame(**{**savefig_kwargs, "facecolor": "none"})
 
 
-def animation_html(animation: FuncAnimation, *, limit_mb: float = 1.5, fps: int = 8, dpi: float = 75) -> str:
+def animation_html(
+    animation: FuncAnimation, *, alt: str = "", limit_mb: float = 1.5, fps: int = 8, dpi: float = 75
+) -> str:
     """The animation as HTML that stands alone and plays by itself, unless the reader asked for less motion.
 
     Frames are inside, and symbols instead of an icon font from the network.
 
     Args:
         animation: finished, for instance from :func:`animate_chains`.
+        alt: what moves and where it ends, for readers who do not see it; by default the names of the axes.
         limit_mb: size of the page at most, megabytes.
         fps: frames a second.
         dpi: pixels an inch of the figure.
@@ -106,12 +111,23 @@ def animation_html(animation: FuncAnimation, *, limit_mb: float = 1.5, fps: int 
             f"it. Ask for fewer frames or a smaller figure."
         )
     html = re.sub(r"<link[^>]*>", "", html)
+    figure = animation._fig  # type: ignore[attr-defined]  # no public name leads to it
+    words = alt or _in_words(animation.new_frame_seq(), figure)
+    html = html.replace("<img ", f'<img alt="{escape(words)}" ', 1).replace("<input ", '<input aria-label="Frame" ', 1)
     html = re.sub(r'<i class="fa fa-([a-z-]+?)( fa-flip-horizontal)?"></i>', _glyph, html)
     html = re.sub(
         r"(anim[0-9a-f]{32}) = new Animation\([^;]*;", rf"\g<0> if ({MAY_MOVE}) {{ \1.play_animation(); }}", html
     )
     (name,) = set(re.findall(r"_anim_img([0-9a-f]{32})", html))
     return html.replace(name, hashlib.sha256(html.replace(name, "").encode()).hexdigest()[:32])
+
+
+def _in_words(frames: Iterable[object], figure: Figure) -> str:
+    """What an animation shows, as far as its axes say."""
+    names = [(ax.get_xlabel(), ax.get_ylabel()) for ax in figure.axes]
+    shown = dict.fromkeys(f"{y} against {x}" for x, y in names if x and y)  # a colour bar has one name
+    words = f": {'; '.join(shown)}" if shown else ""
+    return f"Animation of {sum(1 for _ in frames)} frames{words}.".replace("$", "")
 
 
 def _smaller(match: re.Match[str]) -> str:

@@ -51,6 +51,7 @@ def energy_contour(
     negatives: ArrayLike | None = None,
     n_levels: int = 15,
     ceiling: float | None = None,
+    unit: str = "energy (nats)",
     ax: Axes | None = None,
 ) -> Axes:
     """Draw E(x, y) as filled contours, dark where the energy is low, with data (dots) and negatives (crosses).
@@ -58,11 +59,12 @@ def energy_contour(
     Args:
         x: positions along the first coordinate (W,).
         y: positions along the second coordinate (H,).
-        energies: E on the grid (H, W), row by row of y, nats.
+        energies: E on the grid (H, W), row by row of y, in ``unit``.
         data: points (N, 2).
         negatives: points (M, 2).
         n_levels: number of bands.
-        ceiling: energies further than this above the lowest share one colour, nats; by default none does.
+        ceiling: energies further than this above the lowest share one colour, in ``unit``; by default none does.
+        unit: the label of the colour bar.
         ax: axes to draw on; by default a new figure.
 
     Raises:
@@ -75,7 +77,7 @@ def energy_contour(
     low, high = float(energies.min()), float(energies.max())
     levels = MaxNLocator(n_levels).tick_values(low, high if ceiling is None else low + ceiling)
     bands = ax.contourf(x, y, energies, levels=levels, extend="neither" if ceiling is None else "max")
-    ax.figure.colorbar(bands, ax=ax, label="energy (nats)").outline.set_visible(False)
+    ax.figure.colorbar(bands, ax=ax, label=unit).outline.set_visible(False)
     for points, colour, marker, label in ((data, DATA, "o", "data"), (negatives, NEGATIVE, "X", "negatives")):
         if points is not None:
             points = np.asarray(points, dtype=float)

@@ -21,6 +21,8 @@ def seed_dots(
 ) -> Axes:
     """Draw each method as a row of dots, one a seed, with its mean and the standard error of that mean.
 
+    Equal numbers stand above one another, so that every dot is seen.
+
     Args:
         values: method -> (S,), one number a seed; the first method is on top.
         xlabel: the quantity with its unit.
@@ -39,7 +41,7 @@ def seed_dots(
         if len(seeds) == 0:
             raise ValueError(f"{name!r} has no numbers: expected one a seed.")
         error = sem(seeds) if len(seeds) > 1 else 0.0
-        ax.plot(seeds, np.full(len(seeds), row), "o", color=f"C{row % 6}", alpha=0.7, markeredgewidth=0)
+        ax.plot(seeds, row + _stacked(seeds), "o", color=f"C{row % 6}", alpha=0.7, markeredgewidth=0)
         ax.errorbar(seeds.mean(), row, xerr=error, fmt="|", color=f"C{row % 6}", markersize=18, capsize=4)
     for name, number in (references or {}).items():
         ax.axvline(number, color=GREY, linestyle=":")
@@ -47,3 +49,14 @@ def seed_dots(
     ax.set(xlabel=xlabel, yticks=range(len(values)), yticklabels=list(values), ylim=(len(values) - 0.5, -0.5))
     ax.grid(visible=False, axis="y")
     return ax
+
+
+def _stacked(numbers: np.ndarray) -> np.ndarray:
+    """Offsets from the middle of a row, at most 0.35, that part equal numbers."""
+    offsets = np.zeros(len(numbers))
+    for number in np.unique(numbers):
+        (equal,) = np.nonzero(numbers == number)
+        if len(equal) > 1:
+            reach = min(0.35, 0.06 * (len(equal) - 1))
+            offsets[equal] = np.linspace(-reach, reach, len(equal))
+    return offsets

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from ebm_course.checks import in_double
+
+PAIRS = 4_000_000  # in a block, of 8 bytes, twice
+OF_MEDIAN = 2_000
 
 
 def maximum_mean_discrepancy(x: Tensor, y: Tensor, *, bandwidth: float | None = None) -> dict[str, float]:
@@ -14,7 +19,8 @@ def maximum_mean_discrepancy(x: Tensor, y: Tensor, *, bandwidth: float | None = 
     The unbiased estimate: pairs of a point with itself are left out, so equal laws give 0 on average, and values below
     0 more often than above: few large ones stand against many small ones.
 
-    It holds one table of all pairs in double precision, 8 (N + M)^2 bytes: 0.8 GB for 5,000 and 5,000 samples.
+    Pairs are taken in blocks of rows, so the memory is that of the samples and about 64 MB. The median is taken of all
+    pairs up to 2,000 samples, of the pairs among 2,000 equally spaced ones otherwise. The time grows as (N + M)^2.
 
     Args:
         x: samples of one law (N, *S), N > 1; flattened to vectors.
@@ -39,14 +45,17 @@ def maximum_mean_discrepancy(x: Tensor, y: Tensor, *, bandwidth: float | None = 
         )
     n, pooled = len(x), in_double(torch.cat([x, y]).flatten(1))  # (N + M, D)
     if bandwidth is None:
-        bandwidth = float(torch.pdist(pooled).median())
+        spaced = torch.arange(min(len(pooled), OF_MEDIAN), device=pooled.device) * len(pooled) // OF_MEDIAN
+        bandwidth = float(torch.pdist(pooled if len(pooled) <= OF_MEDIAN else pooled[spaced]).median())
     if not 0 < bandwidth < torch.inf:
         raise ValueError(f"the bandwidth is a length: expected a number larger than 0, got {bandwidth}. Pass one.")
-    kernel = torch.cdist(pooled, pooled).square_().div_(-2 * bandwidth**2).exp_()  # in place: one table is enough
-    within = _mean_off_diagonal(kernel[:n, :n]) + _mean_off_diagonal(kernel[n:, n:])
-    return {"mmd2": float(within - 2 * kernel[:n, n:].mean()), "bandwidth": bandwidth}
+    a, b = pooled.split([n, len(pooled) - n])
+    within = sum((_kernel_sum(s, s, bandwidth) - len(s)) / (len(s) * (len(s) - 1)) for s in (a, b))  # k(x, x) = 1
+    return {"mmd2": float(within - 2 * _kernel_sum(a, b, bandwidth) / (n * len(b))), "bandwidth": bandwidth}
 
 
-def _mean_off_diagonal(kernel: Tensor) -> Tensor:
-    n = len(kernel)
-    return (kernel.sum() - kernel.diagonal().sum()) / (n * (n - 1))
+def _kernel_sum(a: Tensor, b: Tensor, bandwidth: float) -> Tensor:
+    """The sum of the kernel over all pairs, a block of rows at a time."""
+    blocks = a.split(max(1, PAIRS // len(b)))
+    distances = partial(torch.cdist, compute_mode="donot_use_mm_for_euclid_dist")  # of a point to itself exactly 0
+    return torch.stack([distances(rows, b).square_().div_(-2 * bandwidth**2).exp_().sum() for rows in blocks]).sum()

@@ -17,9 +17,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch, Energy
 from ebm_course.files import load_checkpoint, shipped_checkpoint
 from ebm_course.origin import Origin, digest, name_of, plain
+from ebm_course.processors import usable_memory
 from ebm_course.runtime import Run
 
 Rows = list[dict[str, float]]
@@ -49,9 +51,12 @@ def _whole(value: Any) -> int:
         return -1
 
 
+MOST = 100_000_000
+"""The largest count of a configuration: what is meant to be larger is a mistake, or no setting for one machine."""
+
 RANGES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {  # a NaN fails every comparison
-    "counts": ("a whole number, 1 or more", lambda x: _whole(x) >= 1),
-    "counts_or_none": ("a whole number, 1 or more, or None", lambda x: x is None or _whole(x) >= 1),
+    "counts": (f"a whole number, 1 to {MOST:,}", lambda x: 1 <= _whole(x) <= MOST),
+    "counts_or_none": (f"a whole number, 1 to {MOST:,}, or None", lambda x: x is None or 1 <= _whole(x) <= MOST),
     "whole": ("a whole number, 0 or more", lambda x: _whole(x) >= 0),
     "positive": ("a number above 0", lambda x: x > 0),
     "not_negative": ("a finite number, 0 or more", lambda x: 0 <= x < math.inf),
@@ -92,6 +97,34 @@ def check_ranges(config: Any, **fields: str) -> None:
                 raise ValueError(f"{name}: expected {expected}, got {value!r}.{hint}")
 
 
+def check_memory(config: Any, run: Run, **needed: int) -> None:
+    """Refuse a configuration that asks for more memory than there is, before any work is done.
+
+    Args:
+        config: of the recipe.
+        run: of a CPU the process's own limit counts, of a GPU its memory.
+        needed: field of the configuration -> bytes that it asks for; a lower bound will do.
+
+    Raises:
+        ValueError: naming the field that asks for most.
+
+    >>> from types import SimpleNamespace
+    >>> check_memory(SimpleNamespace(width=10**7), Run(torch.device("cpu"), 0), width=4 * 10**14)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: width: 10000000 asks for 400,000 GB of memory or more, expected ... A smaller width fits.
+    """
+    if run.device.type == "cuda":
+        there = float(torch.cuda.get_device_properties(run.device).total_memory)
+    else:
+        there = usable_memory()
+    most = max(needed, key=lambda name: needed[name])
+    if sum(needed.values()) > there:
+        raise ValueError(
+            f"{most}: {getattr(config, most)} asks for {needed[most] / 1e9:,.0f} GB of memory or more, expected what "
+            f"fits into {there / 1e9:,.0f} GB. A smaller {most} fits."
+        )
+
+
 def origin_of(recipe: Callable[..., Any], config: Any, run: Run, *, data: Mapping[str, Batch], **given: Any) -> Origin:
     """What makes the numbers of a recipe's run.
 
@@ -116,6 +149,7 @@ def energies_of_both(energy: Energy, x_data: Tensor, x_negative: Tensor) -> tupl
     return e[: len(x_data)], e[len(x_data) :]
 
 
+@usual_settings()
 def load_shipped(name: str, build: Callable[[dict[str, Any]], nn.Module]) -> nn.Module:
     """A model of a recorded run: built from the note beside its weights, in eval mode.
 

@@ -159,19 +159,19 @@ def head(record: Record) -> list[tuple[str, str]]:
     return [*lines, ("notes", record.notes)] if record.notes else lines
 
 
-def table(record: Record, entries: Sequence[Entry] | None = None, *, claims: bool = True, width: int = 40) -> str:
+def table(record: Record, entries: Sequence[Entry] | None = None, *, claims: bool = True, columns: int = 180) -> str:
     """The record as aligned plain text for a terminal.
 
     Args:
         record: what to show.
         entries: those to show, by default all.
         claims: show the claims and their verdicts first.
-        width: texts are wrapped after so many characters.
+        columns: the longest line; where it leaves too little to a table, each of its rows is a block of lines.
     """
-    parts = [tabulate(head(record), tablefmt="plain", disable_numparse=True)]
+    parts = [_block(head(record), columns)]
     if claims and record.claims:
-        parts.append(_text(claim_rows(record), CLAIM_TITLES, width))
-    return "\n\n".join([*parts, _text(rows(_or_all(record, entries)), TITLES, width)])
+        parts.append(_text(claim_rows(record), CLAIM_TITLES, columns))
+    return "\n\n".join([*parts, _text(rows(_or_all(record, entries)), TITLES, columns)])
 
 
 def markdown(table: Sequence[Sequence[str]], titles: Sequence[str]) -> str:
@@ -180,8 +180,19 @@ def markdown(table: Sequence[Sequence[str]], titles: Sequence[str]) -> str:
     return tabulate(cells, titles, tablefmt="github", disable_numparse=True)
 
 
-def _text(table: Sequence[Sequence[str]], titles: Sequence[str], width: int) -> str:
-    return tabulate(table, titles, tablefmt="simple", maxcolwidths=width, disable_numparse=True)
+def _text(table: Sequence[Sequence[str]], titles: Sequence[str], columns: int) -> str:
+    """A table whose texts are wrapped where they have to be, or a block for each row."""
+    for width in range(40, 19, -2):
+        text = tabulate(table, titles, tablefmt="simple", maxcolwidths=width, disable_numparse=True)
+        if max(map(len, text.splitlines())) <= columns:
+            return text
+    return "\n\n".join(_block(list(zip(titles, row, strict=True)), columns) for row in table)
+
+
+def _block(pairs: Sequence[tuple[str, str]], columns: int) -> str:
+    """A title and its text a line, wrapped."""
+    room = max(20, columns - max(len(title) for title, _ in pairs) - 2)
+    return tabulate(pairs, tablefmt="plain", maxcolwidths=[None, room], disable_numparse=True)
 
 
 def _or_all(record: Record, entries: Sequence[Entry] | None) -> Sequence[Entry]:

@@ -85,10 +85,10 @@ def ancestral(
     e = log_q
     with frozen(energy):
         for token, following in itertools.pairwise(tokens):
-            logits, state = energy.advance(token, state)
+            logits, state = energy.advance(token.clone(), state)
             e = e - _of(following, at_least_single(logits).log_softmax(dim=-1))
         for _ in range(n_steps):
-            logits, state = energy.advance(tokens[-1], state)
+            logits, state = energy.advance(tokens[-1].clone(), state)
             log_p = (at_least_single(logits) / temperature).log_softmax(dim=-1)  # (N, V)
             tokens.append(draw_categorical(-log_p, generator=generator))
             log_q = log_q + _of(tokens[-1], log_p)

@@ -37,7 +37,7 @@ def gibbs_with_gradients(
     Args:
         energy: energies of tokens (N, L) and of relaxed tokens (N, L, V), equal at one-hot rows.
         x0: tokens (N, L), int64; not changed.
-        n_values: number V of values.
+        n_values: number V of values, 2 or more: a proposal is another value.
         temperature: tau, above 0; 2 is the balanced choice, near which acceptance stays high.
         keep_path: return every state visited.
 
@@ -58,7 +58,7 @@ def gibbs_with_gradients(
     """
     check_generator(generator, x0)
     check_count("n_steps", n_steps)
-    check_count("n_values", n_values, least=1)
+    check_count("n_values", n_values, least=2)
     check_tokens(x0, n_values)
     if not 0 < temperature < torch.inf:
         raise ValueError(

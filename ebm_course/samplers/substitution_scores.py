@@ -58,7 +58,8 @@ def prefill_fixed_prefix(energy: Energy, x: Tensor, may_change: Tensor, max_rows
     if before == 0 or not isinstance(energy, CachesPrefix):
         return None
     with torch.no_grad():
-        first, *others = (energy.prefill(energy.embed(rows), rows)[1] for rows in x[:, :before].split(max_rows))
+        parts = x[:, :before].clone().split(max_rows)  # a copy, for an energy may work in place
+        first, *others = (energy.prefill(_embedded(energy, rows), rows)[1] for rows in parts)
     return None if first is None else first.joined(others)
 
 
@@ -93,7 +94,7 @@ class StepEnergy:
         if not isinstance(energy, Embeds):
             return energy_grad(energy, F.one_hot(x, n_values).to(torch.get_default_dtype()))
         if not self.reuse_prefix or not isinstance(energy, CachesPrefix):
-            return energy_grad(lambda h: energy.from_embeddings(h, x), _embedded(energy, x))
+            return energy_grad(lambda h: energy.from_embeddings(h, x.clone()), _embedded(energy, x))
         parts = [slice(i, i + self.max_rows) for i in range(0, len(x), self.max_rows)]
         passes = [_prefilled(energy, x[rows], None if self.fixed is None else self.fixed[rows]) for rows in parts]
         energies, grads, (cache, *others) = zip(*passes, strict=True)
@@ -136,7 +137,7 @@ def _prefilled(
     caches = []
 
     def of_embeddings(h: Tensor) -> Tensor:
-        e, cache = energy.prefill(h, x, fixed)
+        e, cache = energy.prefill(h, x.clone(), fixed)
         caches.append(cache)
         return e
 
@@ -146,7 +147,7 @@ def _prefilled(
 
 @torch.no_grad()
 def _embedded(energy: Embeds, x: Tensor) -> Tensor:
-    return energy.embed(x)
+    return energy.embed(x.clone())
 
 
 def _score(energy: Energy, x: Tensor, where: Tensor, what: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from ebm_course.ambient import recording_gradients
 from ebm_course.core import Batch, Step
 from ebm_course.origin import Origin
 from ebm_course.runtime import SINGLE_PROCESS, Run
@@ -40,6 +41,7 @@ class Indexed(Protocol):
 Validate = Callable[[], Mapping[str, float]]
 
 
+@recording_gradients()
 def fit(
     step: Step,
     batches: Indexed | Callable[[int], Batch],
@@ -95,8 +97,8 @@ def fit(
     Raises:
         FloatingPointError: a logged value or a kept tensor is not finite; names it, the step and a remedy. Nothing
             is repaired and nothing of it is saved.
-        ValueError: the arguments contradict one another, ``folder`` holds another run, or processes found it at
-            different updates.
+        ValueError: the arguments contradict one another, ``folder`` holds another run, processes found it at
+            different updates, or a net or batch was made inside ``torch.inference_mode()``.
         BlockingIOError: another run works in ``folder``.
     """
     kept, home = dict(keep or {}), None if folder is None else Path(folder)

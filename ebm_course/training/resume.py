@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ebm_course.origin import Origin
+from ebm_course.origin import Origin, differences, load_weights, weights_of
 from ebm_course.storage import read_tensors, write_tensors
 from ebm_course.training.log import REMEDY
-from ebm_course.training.state import pack, unpack
+from ebm_course.training.state import outline, pack, unpack
 
 FILE_NAME = "fit.safetensors"
 
@@ -34,23 +34,27 @@ class Progress:
     best: float | None = None
     best_state: dict[str, Any] | None = None
     waited: int = 0  # validations since the best one
+    start: dict[str, Any] = field(default_factory=dict)  # outlines of the kept objects as the run began
 
 
 def states_of(keep: Mapping[str, Any]) -> dict[str, Any]:
-    """The state of each object by its name."""
-    return {name: x.get_state() if isinstance(x, torch.Generator) else x.state_dict() for name, x in keep.items()}
+    """The state of each object by its name; of modules without the names that ``torch.compile`` adds."""
+    return {name: _state(x) for name, x in keep.items()}
 
 
 def module_states(keep: Mapping[str, Any]) -> dict[str, Any]:
     """Copies of the states of the modules among the objects."""
-    return {name: copy.deepcopy(x.state_dict()) for name, x in keep.items() if isinstance(x, nn.Module)}
+    return {name: copy.deepcopy(_state(x)) for name, x in keep.items() if isinstance(x, nn.Module)}
 
 
 def load_states(keep: Mapping[str, Any], states: Mapping[str, Any]) -> None:
     """Put states back into the objects that carry their names; changes the objects."""
     for name, state in states.items():
         x = keep[name]
-        x.set_state(state) if isinstance(x, torch.Generator) else x.load_state_dict(state)
+        if isinstance(x, nn.Module):
+            load_weights(x, state)
+        else:
+            x.set_state(state) if isinstance(x, torch.Generator) else x.load_state_dict(state)
 
 
 def check_states(keep: Mapping[str, Any], step: int) -> None:
@@ -84,14 +88,16 @@ def load_run(folder: Path, keep: Mapping[str, Any], generator: torch.Generator, 
     """Read the run's state from ``folder`` into the objects and random streams; a new folder is a run at step 0.
 
     Raises:
-        ValueError: the file is damaged, has another origin, or is of a run with other objects or on another device.
+        ValueError: the file is damaged, has another origin, or is of a run with other objects, such as a net of another
+            width or an optimiser with another rate, or on another device. Nothing is loaded then.
     """
     path = folder / FILE_NAME
     if not path.exists():
-        return Progress()
+        return Progress(start=_outlines(keep, generator))
     tensors, note = read_tensors(path, sealed=True)
+    foreign = ValueError(f"{path} is no state of this version of the course. Give this run a folder of its own.")
     if not isinstance(note, dict) or note.keys() != {"origin", "state"}:
-        raise ValueError(f"{path} is no state of this version of the course. Give this run a folder of its own.")
+        raise foreign
     if origin is not None:
         origin.check(note["origin"], path)
     elif note["origin"] is not None:
@@ -99,16 +105,41 @@ def load_run(folder: Path, keep: Mapping[str, Any], generator: torch.Generator, 
             f"{path} is the state of {note['origin']['recipe']}, expected one of a run without an origin. "
             f"Pass fit(origin=...), or give this run a folder of its own."
         )
-    state = unpack(tensors, note["state"])
+    try:
+        state = unpack(tensors, note["state"])
+        progress = Progress(**state["progress"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise foreign from error
     found, expected = (sorted(state["keep"]), state["random"]["device"]), (sorted(keep), generator.device.type)
     if found != expected:
         raise ValueError(
             f"{path} holds another run: it keeps {found[0]} on {found[1]}, expected {expected[0]} on {expected[1]}. "
             f"Give this run a folder of its own, or delete the file."
         )
+    _check_outlines(path, _outlines(keep, generator), keep, state["keep"], progress.start)
     load_states(keep, state["keep"])
     _set_random_state(generator, state["random"])
-    return Progress(**state["progress"])
+    return progress
+
+
+def _outlines(keep: Mapping[str, Any], generator: torch.Generator) -> dict[str, Any]:
+    outlines = {name: outline(keep[name], state) for name, state in states_of(keep).items()}
+    return outlines | {"fit's generator": outline(generator, None)}
+
+
+def _check_outlines(
+    path: Path, own: Mapping[str, Any], keep: Mapping[str, Any], saved: Mapping[str, Any], start: Mapping[str, Any]
+) -> None:
+    """Refuse states of other objects: these are as the run began or, in the process of that run, as it left them."""
+    for name, found in own.items():
+        differing = list(differences(start.get(name, {}), found, name))
+        left = outline(keep[name], saved[name]) if name in keep else None
+        if differing and (found != left or found["class"] != start[name]["class"]):
+            more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+            raise ValueError(
+                f"{path} was made with another {'; '.join(differing[:3])}{more}. "
+                f"Give this run a folder of its own, or ask for what the folder holds."
+            )
 
 
 @contextmanager
@@ -122,6 +153,12 @@ def undisturbed(keep: Mapping[str, Any], generator: torch.Generator) -> Iterator
         _set_random_state(generator, streams)
         for module, mode in modes:
             module.training = mode
+
+
+def _state(x: Any) -> Any:
+    if isinstance(x, nn.Module):
+        return weights_of(x)
+    return x.get_state() if isinstance(x, torch.Generator) else x.state_dict()
 
 
 def _tensors(keep: Mapping[str, Any]) -> Iterator[tuple[str, Tensor, bool]]:

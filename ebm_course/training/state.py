@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 
 def pack(state: Any, name: str = "state") -> tuple[dict[str, Tensor], Any]:
@@ -41,6 +42,34 @@ def unpack(tensors: Mapping[str, Tensor], skeleton: Any) -> Any:
         return {key: unpack(tensors, value) for key, value in content}
     values = [unpack(tensors, value) for value in content]
     return tuple(values) if kind == "tuple" else values
+
+
+def outline(x: Any, state: Any) -> dict[str, Any]:
+    """What an object is, with which settings: its class and its state as JSON, of tensors type and shape alone.
+
+    Args:
+        x: what is kept; of a module the classes of all its parts count, but not whether it is compiled; of a random
+            stream its seed alone.
+        state: its state, now or saved.
+
+    >>> net = nn.Linear(2, 1)
+    >>> outline(net, net.state_dict())["state"]
+    {'weight': 'torch.float32 (1, 2)', 'bias': 'torch.float32 (1,)'}
+    """
+    if isinstance(x, torch.Generator):
+        return {"class": "Generator", "state": {"seed": x.initial_seed()}}
+    names = [type(part).__qualname__ for part in (x.modules() if isinstance(x, nn.Module) else [x])]
+    return {"class": " ".join(name for name in names if name != "OptimizedModule"), "state": _settings(state)}
+
+
+def _settings(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return f"{value.dtype} {tuple(value.shape)}"
+    if isinstance(value, Mapping):
+        return {str(key): _settings(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return {str(i): _settings(part) for i, part in enumerate(value)}
+    return repr(value) if isinstance(value, float) else value  # as text a NaN is equal to itself
 
 
 def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -101,15 +105,47 @@ def test_links_and_pictures_exist_and_pictures_have_a_text(page: tuple[Path, str
     local = [target.split("#")[0].split("?")[0] for target in targets if "://" not in target and ":" not in target[:12]]
     missing = [target for target in local if target and not (path.parent / unquote(target)).exists()]
     assert not missing
-    silent = [image.get("src", "")[:80] for image in parsed.all("img") if not image.get("alt") and "id" not in image]
+    silent = [image.get("src", "")[:80] for image in parsed.all("img") if not image.get("alt")]
     assert not silent, "a picture without alternative text"
 
 
-def test_the_stored_widgets_are_in_the_page(page: tuple[Path, str]):
+def test_a_page_shows_the_picture_of_a_widget_and_loads_nothing_to_draw_the_widget(page: tuple[Path, str]):
     path, text = page
+    assert "jupyter-widgets" not in text and "widget-view" not in text
     notebook = ROOT / "book" / f"{path.stem}.ipynb"
-    if notebook.exists() and "widget-view+json" in notebook.read_text():
-        assert "application/vnd.jupyter.widget-state+json" in text
+    stored = json.loads(notebook.read_text())["cells"] if notebook.exists() else []
+    widgets = [
+        output["data"]
+        for cell in stored
+        for output in cell.get("outputs", [])
+        if "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+    ]
+    for data in widgets:
+        name = hashlib.sha256(base64.b64decode(data["image/png"])).hexdigest()
+        assert f"_images/{name}.png" in text
+
+
+def test_a_page_asks_no_network_for_anything(page: tuple[Path, str]):
+    path, parsed = page[0], Page(page[1])
+    wanted = [a.get("src", "") for tag in ("script", "img", "iframe", "source") for a in parsed.all(tag)]
+    wanted += [a.get("href", "") for a in parsed.all("link") if a.get("rel") != "canonical"]
+    assert not [address for address in wanted if address.startswith("//") or "://" in address]
+    assert not re.search(r"unpkg\.com|jsdelivr|cdnjs|googleapis", page[1])
+    if 'class="math ' in page[1]:
+        assert any(a.get("src", "").startswith("_static/mathjax/tex-chtml.js") for a in parsed.all("script")), path
+
+
+def test_mathjax_its_fonts_and_its_licence_lie_beside_the_pages(built: tuple[Path, str]):
+    folder = built[0] / "_static" / "mathjax"
+    assert len(list((folder / "output" / "chtml" / "fonts" / "woff-v2").glob("*.woff"))) > 20
+    assert "Apache License" in (folder / "LICENSE").read_text()
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 4e6
+
+
+def test_no_script_stands_twice_in_a_page(page: tuple[Path, str]):
+    bodies = re.findall(r"<script[^>]*>(.*?)</script>", page[1], flags=re.DOTALL)
+    named = [body for body in bodies if re.match(r"(const|let|var) ", body)]
+    assert named and len(named) == len(set(named))
 
 
 def test_the_page_parser_tells_text_from_code_and_formulas() -> None:

@@ -1,8 +1,10 @@
-"""Chapter 1: the bare learning of a table equals the package's Potts model under the package's losses."""
+"""Chapter 1: the definition comes early, the chapter is short, and its bare code equals the package's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -12,7 +14,61 @@ from torch import Tensor
 from ebm_course.energies.potts import Potts
 from ebm_course.objectives.margin import hinge, perceptron
 
+NAME = "01_what_is_an_energy"
 N_ROWS, N_ANSWERS, RATE, N_STEPS = 5, 7, 0.3, 30
+
+
+def n_words(cells: Iterable[Any]) -> int:
+    """Words of the text, formulas among them, without what is folded and without the generated badges."""
+    texts = [cell.source for cell in cells if cell.cell_type == "markdown" and cell.id != "badges"]
+    return sum(len(re.sub(r"<details>.*?</details>", "", text, flags=re.DOTALL).split()) for text in texts)
+
+
+def n_lines(cells: Iterable[Any]) -> int:
+    """Lines of code that a page shows."""
+    code = [cell for cell in cells if cell.cell_type == "code" and "hide-input" not in cell.metadata.get("tags", [])]
+    return sum(bool(line.strip()) for cell in code for line in cell.source.splitlines())
+
+
+def first(cells: list[Any], pattern: str) -> int:
+    """Where a cell's text first matches."""
+    return next(k for k, cell in enumerate(cells) if re.search(pattern, cell.source))
+
+
+def test_an_energy_is_defined_within_ten_minutes(chapter: Callable[[str], Any], script: Callable[[str], ModuleType]):
+    notebook = chapter(NAME).notebook
+    definition = first(notebook.cells, r"an \*\*energy\*\*: a function .* every pair of an input")
+    assert r"\tag{1.1}" in notebook.cells[definition].source  # no formula with a number stands before it
+    notebook.cells = notebook.cells[: definition + 1]
+    assert n_words(notebook.cells) <= 1500 and n_lines(notebook.cells) <= 40
+    assert script("refresh_notebooks").reading_minutes(notebook) <= 10
+
+
+def test_the_chapter_is_short(chapter: Callable[[str], Any]):
+    cells = chapter(NAME).notebook.cells
+    headings = re.findall(r"^## (.+)$", "\n".join(c.source for c in cells if c.cell_type == "markdown"), re.MULTILINE)
+    assert len(cells) <= 80
+    assert n_words(cells) <= 4300
+    assert headings[-3:] == ["Takeaways", "Exercises", "Further reading"] and len(headings[:-3]) <= 7
+
+
+def test_nats_come_with_probabilities(chapter: Callable[[str], Any]):
+    cells = [cell for cell in chapter(NAME).notebook.cells if "costs" not in cell.id]
+    assert first(cells, r"\bnats?\b") == first(cells, r"\*\*Gibbs distribution\*\*")
+
+
+def test_works_that_are_named_are_listed(chapter: Callable[[str], Any]):
+    texts = [cell.source for cell in chapter(NAME).text]
+    listed = re.findall(r"([A-Z][a-zé]+)\s+\((\d{4})\)\*\*", texts[-1])
+    assert len(listed) >= 10
+    named = re.findall(r"([A-Z][a-zé]+)(?:'s algorithm)?,? \(?(\d{4})\)", " ".join("\n".join(texts[:-1]).split()))
+    assert named and set(named) <= set(listed), set(named) - set(listed)
+
+
+def test_no_label_of_a_figure_is_small(chapter: Callable[[str], Any]):
+    code = "\n".join(cell.source for cell in chapter(NAME).code)
+    sizes = [float(size) for size in re.findall(r"(?:fontsize|labelsize)=(\d[\d.]*)", code)]
+    assert all(size >= 8 for size in sizes)
 
 
 def learn_with_package(table: Tensor, x: Tensor, gold: Tensor, *, margin: float | None) -> Tensor:
@@ -41,7 +97,7 @@ def learn_with_package(table: Tensor, x: Tensor, gold: Tensor, *, margin: float 
 def test_the_bare_table_equals_the_package_at_every_step(
     chapter: Callable[[str], Any], seed: int, margin: float | None
 ):
-    learn_table = chapter("01_what_is_an_energy").run("bare", torch=torch)["learn_table"]
+    learn_table = chapter(NAME).run("bare", torch=torch)["learn_table"]
     generator = torch.Generator().manual_seed(seed)
     table = torch.randn(N_ROWS, N_ANSWERS, generator=generator)
     x = torch.randperm(N_ROWS, generator=generator)[:3]  # the other rows are not seen

@@ -1,20 +1,27 @@
-"""The bare noise contrast and resampling of chapter 4 are the package's, and its solutions pass their checks."""
+"""The bare noise contrast and resampling of chapter 4 are the package's; its head says what the ledger holds."""
 
 from __future__ import annotations
 
+import ast
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from ebm_course.exercises import WrongAnswer
+from ebm_course.experiments.claims import judged
+from ebm_course.experiments.sequences.config import CLAIMS
 from ebm_course.objectives.nce import residual_nce
+from ebm_course.results import ledger
+from ebm_course.results.findings import Entry
+from ebm_course.results.record import Record
+from ebm_course.runtime import Run
 from ebm_course.samplers.resampling import resampling
-from ebm_course.tasks.arithmetic import Format, arithmetic
-from ebm_course.tasks.arithmetic_score import well_formed
 
 NAME = "04_residual_energies_by_noise_contrast"
 
@@ -72,41 +79,81 @@ def test_the_bare_resampling_has_the_packages_law_and_sample_sizes(bare: dict[st
     assert difference.mean().abs() < 5 * difference.std() / n_groups**0.5
 
 
-CHECKS = {1: 1, 2: 1, 3: 3, 4: 2, 5: 1}
-"""Exercise -> how many lines its check prints."""
+ROWS = {"three digits": "sequences-notebook", "ten digits": "sequences-cpu"}
+"""What a row of the table in the chapter's head names -> the record that it is of."""
 
 
-@pytest.mark.parametrize("number", CHECKS)
-def test_the_solution_passes_its_check_and_the_placeholder_does_not(
-    chapter: Callable[[str], Any], capsys: pytest.CaptureFixture[str], number: int
-):
+def recorded_row(record: Record) -> tuple[str, str, str]:
+    """What that row has to say of Fig. 1b: ours, what the best of 80 gains, the verdict."""
+    entry, oracle = record.entry("claims/figure-1b/residual-long"), record.curve("resampling/residual/oracle").mean()
+    (found,) = (one for one in record.claims or judged(CLAIMS, record.entries) if one.claim.name == "figure-1b")
+    ours = f"{entry.value:+.3f}, SD {entry.spread:.3f}, {len(entry.values)} runs".replace("-", "−")
+    return ours, f"{oracle[-1] - oracle[0]:+.3f}", found.verdict
+
+
+def rows_of_the_head(source: str) -> dict[str, str]:
+    return {digits: line for line in source.splitlines() if line.startswith("|") for digits in ROWS if digits in line}
+
+
+def test_the_table_of_the_head_says_what_the_ledger_holds(chapter: Callable[[str], Any]):
+    head = next(cell.source for cell in chapter(NAME).notebook.cells if cell["id"] == "04-head")
+    rows = rows_of_the_head(head)
+    assert rows.keys() == ROWS.keys()
+    for digits, name in ROWS.items():
+        record = ledger.read(name)
+        assert all(part in rows[digits] for part in recorded_row(record)), (digits, recorded_row(record))
+        other = replace(record, entries=tuple(doubled(entry) for entry in record.entries))
+        assert not all(part in rows[digits] for part in recorded_row(other))  # another outcome would be noticed
+
+
+def doubled(entry: Entry) -> Entry:
+    return replace(entry, value=2 * entry.value + 1, values=tuple(2 * value + 1 for value in entry.values))
+
+
+def test_the_table_of_the_head_says_what_the_stored_run_found(chapter: Callable[[str], Any]):
+    cells = {cell["id"]: cell for cell in chapter(NAME).notebook.cells}
+    printed = "".join(output.text for output in cells["04-few"].outputs)
+    found = re.findall(r": (\S+ \[.*?\]), (holds|reverses|no effect|undecided)$", printed, flags=re.MULTILINE)
+    assert len(found) == 2
+    for numbers, verdict in found:
+        assert f"| {numbers}, 3 runs | {verdict} |".replace("-", "−") in cells["04-head"].source
+
+
+def test_the_chapter_is_as_short_as_its_message(chapter: Callable[[str], Any]):
     opened = chapter(NAME)
-    names = opened.run("checks", torch=torch, log=math.log, **world_names())
-    cells = {cell["id"]: cell.source for cell in opened.notebook.cells}
-    text, task = cells[f"04-ex{number}"], cells[f"04-ex{number}-try"]
-    capsys.readouterr()
-    exec(task, names)
-    assert all(line.startswith("not yet") for line in capsys.readouterr().out.splitlines())
-    exec(solved(task, solution(text)), names)
-    assert capsys.readouterr().out.splitlines() == ["right"] * CHECKS[number]
+    text = "\n".join(cell.source for cell in opened.text)
+    numbered = [int(number) for number in re.findall(r"^## (\d+)\. ", text, flags=re.MULTILINE)]
+    assert numbered == list(range(1, 7))
+    assert len(opened.notebook.cells) <= 75
+    own = re.sub(r"\w+ of chapter \d+|\bYin \(\d+\)\. [^:]*|Sections \d[^:]*:", "", text)
+    assert {int(number) for number in re.findall(r"[Ss]ections? (\d+)", own)} <= set(numbered)
 
 
-def world_names() -> dict[str, Any]:
-    """What the exercises read from the chapter."""
-    p, q = small_world()
-    run = type("Run", (), {"generator": lambda self, name: torch.Generator().manual_seed(0)})()
-    task = arithmetic(3, n_train=20, n_valid=2, n_test=2)
-    world = {"p": p, "q": q, "log_ratio": (q / p).log()}
-    return world | {"run": run, "task": task, "layout": Format(3), "well_formed": well_formed}
+WRONG = {
+    1: ("best_accuracy = 0.74375", "a coin decides ties"),
+    2: ("def forgotten(p, q, nu):\n    return (q / p).log()", "nu does not enter"),
+    3: (
+        "def ess_at(energies, beta):\n    w = torch.softmax(beta * energies, dim=0)\n    return 1 / w.square().sum()",
+        "look at the sign",
+    ),
+    4: (
+        "def law_of_two(q, energy):\n    w = q * (-energy).exp()\n    return w / w.sum()",
+        "the limit of many proposals",
+    ),
+    5: ("def uniform_digits(n, generator):\n    return task.train.x[:n]", "not uniform"),
+}
+"""Exercise -> an answer that is wrong, and words of the reason that it gets."""
 
 
-def solution(text: str) -> str:
-    """The first block of code in the fold called Solution; a second one trains and is run by hand."""
-    fold = text.split("<summary>Solution</summary>")[1]
-    return re.findall(r"```python\n(.*?)```", fold, flags=re.DOTALL)[0]
-
-
-def solved(task: str, answer: str) -> str:
-    """The cell of an exercise with its placeholder, all above the first blank lines, replaced by the answer."""
-    _, rest = re.split(r"\n\n+(?=check|rows_of_rung)", task, maxsplit=1)
-    return f"{answer}\n{rest}"
+@pytest.mark.parametrize("number", WRONG)
+def test_a_wrong_answer_is_told_why(chapter: Callable[[str], Any], number: int):
+    opened = chapter(NAME)
+    names = opened.run("given", torch=torch, run=Run(torch.device("cpu"), 0))
+    cell = next(cell.source for cell in opened.notebook.cells if cell["id"] == f"04-ex{number}-try")
+    exec("from ebm_course.exercises import check", names)
+    exec(cell, names)
+    answer, reason = WRONG[number]
+    exec(answer, names)
+    checks = [ast.unparse(node) for node in ast.parse(cell).body if ast.unparse(node).startswith("_ = check(")]
+    with pytest.raises(WrongAnswer, match=reason):
+        exec("\n".join(checks), names)

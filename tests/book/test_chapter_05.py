@@ -1,7 +1,9 @@
-"""Chapter 5: the bare attack equals the package's batched one, token for token and at every step."""
+"""Chapter 5: the bare attack equals the package's batched one at every step; what the text and solutions tell holds."""
 
 from __future__ import annotations
 
+import copy
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +13,10 @@ from torch import Tensor
 
 from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy, SequenceEnergy
 from ebm_course.energies.transformer import Transformer
+from ebm_course.runtime import Run
 from ebm_course.samplers.substitution import substitution
 from ebm_course.tasks.arithmetic import VOCABULARY, ZERO, Format, digit_synonyms
+from ebm_course.tasks.arithmetic_score import correctness
 
 N_DIGITS, N_ROWS, N_STEPS = 2, 5, 6
 LAYOUT = Format(N_DIGITS)
@@ -51,3 +55,54 @@ def test_the_bare_attack_equals_the_package_at_every_step(
     assert torch.equal(bare, batched.path)
     assert not torch.equal(bare[-1], x0)
     assert torch.equal(bare[:, -1, 1], x0[-1:, 1].expand(N_STEPS + 1))  # what is no digit has no synonym
+
+
+@pytest.fixture(scope="module")
+def names(chapter: Callable[[str], Any]) -> dict[str, Any]:
+    """The chapter's nets, starts and proposals, and the answers of its exercises."""
+    notebook = chapter("05_the_discrete_attack")
+    found = notebook.run("given", torch=torch, run=Run(torch.device("cpu"), 0))
+    for cell in notebook.text:
+        for fold in re.findall(r"<summary>Solution</summary>(.*?)</details>", cell.source, flags=re.DOTALL):
+            exec("\n".join(re.findall(r"```python\n(.*?)```", fold, flags=re.DOTALL)), found)
+    return found
+
+
+def test_the_certificate_is_that_of_exhaustive_search(names: dict[str, Any]):
+    """A right answer with more than half of the probability has the lowest energy of all 10,000 answers."""
+    layout, energy = names["layout"], copy.deepcopy(names["energy"]).float()
+    first, question = layout.first_answer, layout.encode(["626+286=0912"])
+    every = question.repeat(10_000, 1)
+    number = torch.arange(10_000)
+    every[:, first:-1] = torch.stack([number // 10**k % 10 for k in (3, 2, 1, 0)], dim=1) + ZERO
+    with torch.no_grad():
+        e = torch.cat([energy(part) for part in every.split(1_000)])
+    assert int(e.argmin()) == 912
+    assert torch.softmax(-e, dim=0)[912] > 0.98
+
+
+def test_the_sweep_is_ahead_of_the_saliency_at_sixty_evaluations(names: dict[str, Any]):
+    """Six steps of 10 evaluations against five of 11; exercise 4 tells the numbers of all 200 starts."""
+    x, options = names["x_lm"][:80], {"synonyms": names["synonyms"], "free": names["free"], "position_memory": True}
+    swept = substitution(names["energy"], x, n_steps=6, propose=names["sweep"], **options)
+    salient = substitution(names["energy"], x, n_steps=5, **options)
+    ahead = correctness(swept.x, 3) - correctness(salient.x, 3)
+    assert ahead.mean() > ahead.std() / len(ahead) ** 0.5
+
+
+def test_to_accept_only_improvements_is_to_have_the_current_token_among_the_candidates(names: dict[str, Any]):
+    x, options = names["x_lm"][:20], {"n_steps": 6, "synonyms": names["synonyms"], "free": names["free"]}
+    careful = substitution(names["energy"], x, only_improve=True, **options)
+    assert torch.equal(careful.x, substitution(names["energy"], x, include_current=True, **options).x)
+
+
+def test_spurious_modes_survive_in_the_joint_energy(names: dict[str, Any]):
+    """Exercise 6: the answers get better, and most ends are still wrong below the median energy of data."""
+    x, residual = names["x_lm"][:24], names["residuals"][1]
+    options = {"synonyms": names["synonyms"], "free": names["free"], "position_memory": True}
+    ends = substitution(names["joint"], x, n_steps=12, **options).x
+    right = correctness(ends, 3)
+    with torch.no_grad():
+        below = residual(ends) < residual(names["real"]).median()
+    assert right.mean() > correctness(x, 3).mean() + 0.05
+    assert (below & (right < 1)).double().mean() > 0.5

@@ -123,6 +123,25 @@ def test_a_changed_number_is_seen_and_a_figure_of_no_record_goes(results: Module
     assert sorted(path.name for path in (book / "_static").iterdir()) == ["results-sums-cpu-1.svg"]
 
 
+def test_a_changed_style_is_seen(results: ModuleType, book: Path, monkeypatch: pytest.MonkeyPatch):
+    results.write(book, [RECORD])
+    (book / "other.mplstyle").write_text("font.size: 12\n")
+    monkeypatch.setattr(results, "STYLE", book / "other.mplstyle")
+    assert results.faults(book, [RECORD]) == ["results-sums-cpu-1.svg", "results-sums-cpu-2.svg"]
+
+
+def test_no_legend_covers_a_curve(results: ModuleType, monkeypatch: pytest.MonkeyPatch):
+    drawn = []
+    monkeypatch.setattr(results.plt, "close", drawn.append)
+    results.draw([a_curve(f"curve {k}") for k in range(6)])
+    monkeypatch.undo()
+    (figure,) = drawn
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    assert legend.get_window_extent().y1 <= figure.axes[0].get_tightbbox().y0
+    results.plt.close(figure)
+
+
 def test_a_figure_is_drawn_twice_to_the_same_file(results: ModuleType):
     assert results.draw(list(RECORD.curves[:2])) == results.draw(list(RECORD.curves[:2]))
 

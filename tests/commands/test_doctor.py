@@ -79,6 +79,50 @@ def test_the_doctor_finds_wrong_settings(
     assert ("no folder: set it to one" if value == "nowhere" else "use device='cpu'") in out
 
 
+def test_the_doctor_finds_a_clone_without_symbolic_links(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(command, "CLONE", tmp_path)
+    code, out = doctor(capsys)
+    assert code == 0, out
+    assert "book/" not in out, "a package outside a clone has no book"
+    (tmp_path / "book").mkdir()
+    for name in ("_config.yml", "_toc.yml"):
+        (tmp_path / name).write_text("title: it")
+    (tmp_path / "book" / "_config.yml").symlink_to("../_config.yml")
+    (tmp_path / "book" / "_toc.yml").write_text("../_toc.yml")
+    code, out = doctor(capsys)
+    assert code == 1
+    assert "book/_config.yml\n" in out
+    assert "book/_toc.yml  <- copy _toc.yml into book: there are no symbolic links here\n" in out
+
+
+def test_the_doctor_waits_for_no_process_that_a_launcher_left_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29577"}
+    for name, value in left.items():
+        monkeypatch.setenv(name, value)
+    code, out = doctor(capsys)
+    assert code == 1 and "WORLD_SIZE=2  <- WORLD_SIZE=2 says that a launcher started several" in out
+    monkeypatch.setenv("WORLD_SIZE", "abc")
+    code, out = doctor(capsys)
+    assert code == 1 and "cannot be read  <- WORLD_SIZE=abc is no number of processes" in out and "\ndata\n" in out
+
+
+@pytest.mark.parametrize("text", ["oneword\n", "\xff", "0" * 63 + "  a\n"])
+def test_a_part_that_cannot_be_read_is_a_fault_and_the_next_is_looked_at(
+    text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "SHA256SUMS").write_text(text, encoding="latin-1")
+    monkeypatch.setenv("EBM_COURSE_DATA", str(tmp_path))
+    code, out = doctor(capsys)
+    assert code == 1 and "cannot be read  <- line 1 of " in out and "\nweights\n" in out
+    monkeypatch.setenv("EBM_COURSE_DATA", "~no-such-user")
+    code, out = doctor(capsys)
+    assert code == 1 and "EBM_COURSE_DATA names '~no-such-user', which is no folder" in out and "\nweights\n" in out
+
+
 def test_the_doctor_checks_the_shipped_checkpoints(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

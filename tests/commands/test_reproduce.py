@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import subprocess
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 import torch
 
+import ebm_course
 from ebm_course import __main__ as program
 from ebm_course.commands import choices
 from ebm_course.experiments import provenance
@@ -277,6 +280,15 @@ def test_the_commit_is_that_of_the_checkout_and_says_if_files_differ(tmp_path: P
 
 def test_a_package_outside_a_checkout_has_its_version_for_a_commit(tmp_path: Path) -> None:
     assert provenance.commit(tmp_path).startswith("version 0.")
+
+
+def test_a_package_that_is_not_installed_has_a_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    again = importlib.reload(provenance)
+    assert again.commit(tmp_path) == f"version {ebm_course.__version__}"
 
 
 def test_the_hardware_line_names_processor_and_threads(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_nets_that_ship_are_small_and_say_what_made_them(tmp_path: Path) -> None
 
 
 def test_settings_refuse_no_runs_and_two_rows_of_one_name() -> None:
-    with pytest.raises(ValueError, match="n_runs counts independent runs: expected 1 or more, got 0"):
+    with pytest.raises(ValueError, match="n_runs counts independent runs: expected 1 to 10,000, got 0"):
         Config(n_runs=0)
     with pytest.raises(ValueError, match="variants are told apart by name"):
         Config(variants=VARIANTS[:1] * 2)

@@ -7,6 +7,7 @@ import re
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.animation import FuncAnimation
 from PIL import Image
 
 from ebm_course.figures.animation import GLYPHS, animate_chains, animation_html
@@ -38,6 +39,21 @@ def test_frames_are_inside_small_and_transparent(html):
 def test_nothing_is_asked_of_the_network(html):
     assert "http" not in html and "<link" not in html and 'class="fa' not in html
     assert all(glyph in html for glyph in GLYPHS.values())
+
+
+def test_frames_and_slider_have_names_for_those_who_do_not_see_them(html):
+    assert '<img alt="Animation of 5 frames: x_2 against x_1." id="_anim_img' in html
+    assert re.search(r'<input aria-label="Frame" id="_anim_slider\w+" type="range"', html)
+    told = animation_html(animate_chains(PATH, n_frames=2), alt='Chains roll down, "x" marks their ends.')
+    assert '<img alt="Chains roll down, &quot;x&quot; marks their ends." id=' in told
+
+
+def test_without_names_of_axes_the_words_are_the_number_of_frames():
+    figure, ax = plt.subplots()
+    ax.set(ylabel="a colour bar")
+    plt.close(figure)
+    words = animation_html(FuncAnimation(figure, lambda k: [], frames=2))
+    assert 'alt="Animation of 2 frames."' in words
 
 
 def test_it_plays_by_itself_unless_less_motion_is_wanted(html):

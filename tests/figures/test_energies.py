@@ -51,6 +51,11 @@ def test_a_ceiling_spends_the_colours_on_the_valley():
     assert 2.0 <= capped.levels.max() < 2.5 and len(capped.levels) > 8
 
 
+def test_the_colour_bar_names_another_unit():
+    ax = energy_contour(X, X, GRID, unit="squared distance")
+    assert ax.figure.axes[1].get_ylabel() == "squared distance"
+
+
 def test_a_flat_energy_can_be_drawn():
     energy_contour(X, X, np.zeros((41, 41)))
 

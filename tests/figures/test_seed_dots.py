@@ -27,3 +27,11 @@ def test_names_are_in_reading_order_and_references_are_named():
 def test_a_method_without_numbers_is_refused():
     with pytest.raises(ValueError, match="'a' has no numbers"):
         seed_dots({"a": []}, xlabel="nats")
+
+
+def test_equal_numbers_stand_above_one_another_in_their_row():
+    ax = seed_dots({"ties": [0.0, 0.0, 1.0, 0.0], "many": [2.0] * 40}, xlabel="share")
+    ties, many = (line.get_xydata() for line in ax.lines if line.get_marker() == "o")
+    np.testing.assert_array_equal(ties[:, 0], [0.0, 0.0, 1.0, 0.0])
+    np.testing.assert_allclose(ties[:, 1], [-0.12, 0.0, 0.0, 0.12])
+    assert len(np.unique(many[:, 1])) == 40 and np.abs(many[:, 1] - 1).max() < 0.4

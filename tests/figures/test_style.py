@@ -10,7 +10,8 @@ from PIL import Image
 
 from ebm_course.figures.style import DATA, ENERGY, GREY, NEGATIVE, axes_or_new
 
-GROUNDS = ("#ffffff", "#121212", "#14181e")  # paper, a dark notebook, the dark book
+PAPERS = ("#ffffff", "#000000")  # what the book puts behind figures, by day and by night
+GROUNDS = (*PAPERS, "#121212", "#14181e")  # and where there is no paper: a dark notebook, the dark theme's own
 
 
 def luminance(colour: str) -> float:
@@ -25,19 +26,24 @@ def contrast(a: str, b: str) -> float:
     return (bright + 0.05) / (dark + 0.05)
 
 
-def worst_contrast(colour: str) -> float:
-    return min(contrast(colour, ground) for ground in GROUNDS)
+def worst_contrast(colour: str, grounds: tuple[str, ...] = GROUNDS) -> float:
+    return min(contrast(colour, ground) for ground in grounds)
 
 
 def test_contrast_is_that_of_wcag():
     assert contrast("#000000", "#ffffff") == 21.0
 
 
-def test_text_is_the_grey_that_reads_best_on_white_and_on_near_black():
-    best = max(worst_contrast(f"#{g:02x}{g:02x}{g:02x}") for g in range(256))
-    assert worst_contrast(GREY) == best > 4.2
+def test_text_is_the_grey_that_reads_best_on_white_and_on_black():
+    best = max(worst_contrast(f"#{g:02x}{g:02x}{g:02x}", PAPERS) for g in range(256))
+    assert worst_contrast(GREY, PAPERS) == best > 4.5
     for name in ("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor", "xtick.color", "ytick.color"):
         assert to_hex(mpl.rcParams[name]) == GREY, name
+
+
+def test_colours_that_mean_something_may_colour_text():
+    for colour in (DATA, NEGATIVE, ENERGY):
+        assert worst_contrast(colour, PAPERS) >= 4.5, colour
 
 
 def test_every_line_colour_has_three_to_one_on_every_ground():

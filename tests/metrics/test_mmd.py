@@ -47,6 +47,34 @@ def test_the_estimate_is_unbiased_for_two_gaussians_whose_mmd_is_known(shift):
     assert estimates.mean().item() == pytest.approx(exact, abs=5 * estimates.std().item() / math.sqrt(40))
 
 
+def test_blocks_of_pairs_give_what_one_table_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(40, 3, generator=generator) + 1e6, torch.randn(30, 3, generator=generator) + 1e6
+    whole = mmd(x, y)
+    for pairs in (1, 100, 10_000):
+        monkeypatch.setattr("ebm_course.metrics.mmd.PAIRS", pairs)
+        assert mmd(x, y) == pytest.approx(whole, rel=1e-12)
+
+
+def test_the_median_of_many_is_that_of_some_and_no_table_of_all_pairs_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(2, 3_000, 2, generator=generator)
+    sizes: list[int] = []
+
+    def watched(a: torch.Tensor, b: torch.Tensor, **options: str) -> torch.Tensor:
+        sizes.append(len(a) * len(b))
+        return cdist(a, b, **options)
+
+    cdist = torch.cdist
+    monkeypatch.setattr(torch, "cdist", watched)
+    monkeypatch.setattr("ebm_course.metrics.mmd.PAIRS", 1_000_000)
+    found = mmd(x, y)
+    assert max(sizes) <= 1_000_000 and sum(sizes) == 3 * 9_000_000
+    # Half of the squared distance of two such points is exponential: the median is sqrt(4 log 2).
+    assert found["bandwidth"] == pytest.approx(math.sqrt(4 * math.log(2)), rel=0.05)
+    assert abs(found["mmd2"]) < 0.005
+
+
 def test_bad_samples_and_bandwidths_are_refused():
     with pytest.raises(ValueError, match="two rows or more"):
         mmd(torch.zeros(1, 2), torch.zeros(3, 2))

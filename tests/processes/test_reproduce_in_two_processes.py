@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from ebm_course.results.record import Record
 COMMAND = ["-m", "ebm_course", "reproduce", "sequences", "--preset", "smoke", "--quiet"]
 PLAIN = ["--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
 LAUNCHERS = {
-    "a process for each device": ["--multi_gpu", "--main_process_port", "0"],  # a free port
+    "a process for each device": ["--multi_gpu", "--main_process_port", "PORT"],
     "MPI": ["--cpu", "--mpirun_hostfile", "hosts"],
 }
 
@@ -39,10 +40,13 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Record:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_two_processes_record_what_one_records(one: Record, tmp_path: Path, launcher: str) -> None:
+def test_two_processes_record_what_one_records(
+    one: Record, tmp_path: Path, launcher: str, free_port: Callable[[], str]
+) -> None:
     if launcher == "MPI" and not shutil.which("mpirun"):
         pytest.skip("no MPI is installed")
-    two = recorded(tmp_path / "two", "-m", "accelerate.commands.launch", *PLAIN, *LAUNCHERS[launcher])
+    options = [free_port() if option == "PORT" else option for option in LAUNCHERS[launcher]]
+    two = recorded(tmp_path / "two", "-m", "accelerate.commands.launch", *PLAIN, *options)
     assert "2 processes" in two.hardware and "2 processes" not in one.hardware
     assert len(one.entries) == len(two.entries) > 100
     for entry, other in zip(one.entries, two.entries, strict=True):

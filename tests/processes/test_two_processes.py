@@ -7,6 +7,7 @@ import os
 import runpy
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from torch import Tensor
 TRAININGS = Path(__file__).with_name("trainings.py")
 LAUNCH = [
     *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"),
-    *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"),  # a free port
+    *("--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port"),
 ]
 ENVIRONMENT = {**os.environ, "EBM_COURSE_DEVICE": "cpu", "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 # In exact arithmetic the bare difference has no gradient in a constant added to all energies: Adam divides rounding by
@@ -29,7 +30,7 @@ Result = tuple[dict[str, Tensor], dict]
 
 
 def start(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*map(str, command)], env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    return subprocess.run([*map(str, command)], env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
 
 
 def trained(folder: Path, *command: str) -> Result:
@@ -45,8 +46,8 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Result:
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Result:
-    return trained(tmp_path_factory.mktemp("two"), *LAUNCH)
+def two(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], str]) -> Result:
+    return trained(tmp_path_factory.mktemp("two"), *LAUNCH, free_port())
 
 
 @pytest.mark.slow
@@ -83,13 +84,15 @@ def test_shares_means_and_saved_states_are_what_they_should_be(one: Result, two:
 
 
 @pytest.mark.slow
-def test_two_processes_of_which_one_was_killed_go_on_and_end_with_the_weights_of_one(tmp_path: Path) -> None:
+def test_two_processes_of_which_one_was_killed_go_on_and_end_with_the_weights_of_one(
+    tmp_path: Path, free_port: Callable[[], str]
+) -> None:
     script, two, one = TRAININGS.with_name("killed.py"), tmp_path / "two", tmp_path / "one"
     one.mkdir()
     two.mkdir()
-    assert start(*LAUNCH, script, two, "kill").returncode != 0
+    assert start(*LAUNCH, free_port(), script, two, "kill").returncode != 0
     assert (two / "state" / "fit.safetensors").is_file() and not (two / "weights.safetensors").exists()
-    for command, folder in ((LAUNCH, two), ([sys.executable], one)):
+    for command, folder in (([*LAUNCH, free_port()], two), ([sys.executable], one)):
         assert start(*command, script, folder).returncode == 0
     expected = load_file(one / "weights.safetensors")
     for key, value in load_file(two / "weights.safetensors").items():
@@ -97,10 +100,10 @@ def test_two_processes_of_which_one_was_killed_go_on_and_end_with_the_weights_of
 
 
 @pytest.mark.slow
-def test_the_command_line_in_two_processes_writes_one_checkpoint(tmp_path: Path) -> None:
+def test_the_command_line_in_two_processes_writes_one_checkpoint(tmp_path: Path, free_port: Callable[[], str]) -> None:
     out = tmp_path / "lm.safetensors"
     command = ["-m", "ebm_course", "train", "sequences.language_model", "--preset", "smoke", "--out", out]
-    done = start(*LAUNCH, *command)
+    done = start(*LAUNCH, free_port(), *command)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("2 processes") == 1 and done.stdout.count(str(out)) == 1
     assert done.stderr.count("  0%|") == 1, "one bar, that of the main process"

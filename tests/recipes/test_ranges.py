@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from ebm_course.recipes import shared
 from ebm_course.recipes.likelihood import plane, potts
-from ebm_course.recipes.sequences import adversarial, language_model, residual_nce
+from ebm_course.recipes.sequences import adversarial, language_model, parts, residual_nce
+from ebm_course.runtime import setup
 
 RECIPES = (adversarial, residual_nce, language_model, potts, plane)
 NAN = float("nan")
@@ -53,3 +55,49 @@ def test_dropout_of_an_lstm_is_refused_because_it_has_none() -> None:
     assert language_model.Config(n_heads=4, dropout=0.1).dropout == 0.1
     with pytest.raises(ValueError, match=r"expected 0 in an LSTM, which has none, got 0\.1\. Set n_heads"):
         language_model.Config(dropout=0.1)
+
+
+ABSURD: list[tuple[ModuleType, dict[str, Any]]] = [
+    *((plane, {name: 10**9}) for name in ("n_train", "buffer_size", "batch_size", "width", "n_points")),
+    (plane, {"width": 10**7}),
+    (plane, {"n_points": 10**6}),
+    (plane, {"n_layers": 10**8}),
+    *((potts, {name: 10**9}) for name in ("n_train", "n_valid", "n_values")),
+    (potts, {"n_values": 10**7}),
+    *((language_model, {name: 10**9}) for name in ("n_rows", "width", "n_digits", "n_layers")),
+    (language_model, {"width": 10**7}),
+    (language_model, {"n_digits": 10**7, "n_rows": 100}),
+    (language_model, {"n_rows": 60_000, "n_digits": 3}),  # 50,000 are there
+    *((recipe, {name: 10**9}) for recipe in RECIPES[:2] for name in ("n_rows", "n_noise")),
+    *((recipe, {"n_rows": 60_000}) for recipe in RECIPES[:2]),
+]
+
+
+@pytest.mark.parametrize(("recipe", "changes"), ABSURD)
+def test_what_no_machine_has_is_refused_by_name_before_the_work(
+    recipe: ModuleType, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared, "usable_memory", lambda: 64e9)
+    run = setup(0, device="cpu", quiet=True)
+    with pytest.raises(ValueError, match=rf"^{next(iter(changes))}: .*, expected|^{next(iter(changes))}: expected"):
+        recipe.fit(dataclasses.replace(recipe.PRESETS["smoke"], **changes), run, progress=False)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_preset_fits_into_a_machine(recipe: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reached(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shared, "usable_memory", lambda: 4e9)
+    for name in ("toy2d", "task_for", "origin_of"):
+        if name in vars(recipe):
+            monkeypatch.setattr(recipe, name, reached)
+    monkeypatch.setattr(parts, "task_for", reached)
+    for preset in recipe.PRESETS.values():
+        with pytest.raises(KeyboardInterrupt):
+            recipe.fit(preset, setup(0, device="cpu", quiet=True), progress=False, **GIVEN.get(recipe, {}))
+
+
+GIVEN: dict[ModuleType, dict[str, Any]] = {
+    recipe: {"noise": language_model.build(language_model.SMOKE), "pretrained": object()} for recipe in RECIPES[:2]
+}

@@ -199,13 +199,23 @@ def test_a_claim_is_a_row_with_interval_verdict_and_control() -> None:
 
 
 def test_the_table_for_the_terminal_is_aligned_and_says_where_it_ran() -> None:
-    lines = ledger.table(RECORD, width=20).splitlines()
+    lines = ledger.table(RECORD, columns=72).splitlines()
     assert "command   python -m ebm_course reproduce sums --preset cpu --seed 3" in lines
     assert "minutes   1.5" in lines
     start = next(k for k, line in enumerate(lines) if line.startswith("what"))
     assert lines[start].index("here") == lines[start + 2].index("0.950")
-    assert lines[start + 3].startswith("are right.")  # a sentence goes on in the next line
     assert next(k for k, line in enumerate(lines) if line.startswith("claim")) < start
+
+
+@pytest.mark.parametrize("columns", [50, 60, 80, 100, 132, 180, 250])
+@pytest.mark.parametrize("name", ["made-up", *ledger.names()])
+def test_no_line_of_the_table_is_longer_than_the_terminal_and_no_word_is_lost(name: str, columns: int) -> None:
+    record = RECORD if name == "made-up" else ledger.read(name)
+    text = ledger.table(record, ledger.headlines(record), columns=columns)
+    assert max(map(len, text.splitlines())) <= columns
+    said = [row[1] for row in ledger.claim_rows(record)] + [row[0] for row in ledger.rows(ledger.headlines(record))]
+    words = {word for sentence in said for word in sentence.split() if len(word) < 20}
+    assert words <= set(text.split())
 
 
 def test_headlines_are_the_families_of_which_the_paper_speaks() -> None:

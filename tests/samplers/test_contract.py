@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -317,6 +318,162 @@ def test_energies_of_another_shape_are_refused(name):
     energy = case.energy()
     with pytest.raises(ValueError, match=r"an energy maps \(N, ...\) to \(N,\)"):
         call(name, lambda x: energy(x)[:, None])
+
+
+class Altered(nn.Module):
+    """An energy, or a language model, that does something to what it is given, or to what it returns."""
+
+    def __init__(self, energy: nn.Module, *, given: Callable[[Tensor], Tensor] | None = None, returned: Any = None):
+        super().__init__()
+        self.energy, self.given, self.returned = energy, given, returned
+
+    def forward(self, x: Tensor) -> Any:
+        e = self.energy(x.clone())
+        if self.given is not None:
+            self.given(x)
+        return e if self.returned is None else self.returned(x, e)
+
+    def advance(self, tokens: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        found = self.energy.advance(tokens.clone(), state)  # type: ignore[operator]
+        if self.given is not None:
+            self.given(tokens)
+        return found
+
+
+def cleared_behind_autograd(x: Tensor) -> Tensor:
+    return x.data.zero_()
+
+
+@every_sampler
+@pytest.mark.parametrize("given", [Tensor.zero_, cleared_behind_autograd])
+def test_an_energy_that_works_in_place_changes_no_state_but_its_own_copy(name, given):
+    case = case_of(name)
+    x0, path = case.start(case.discrete), {"keep_path": True} if takes_path(name) else {}
+    torch.manual_seed(0)
+    energy, before = case.energy(), x0.clone()
+    expected = call(name, energy, x0=x0, **path)
+    found = call(name, Altered(energy, given=given), x0=x0, **path)
+    assert torch.equal(x0, before)
+    assert torch.equal(found.x, expected.x) and torch.equal(found.info["energy"], expected.info["energy"])
+    assert not path or torch.equal(found.path, expected.path)
+
+
+@every_sampler
+def test_an_energy_that_returns_a_part_of_its_input_leaves_state_and_energy_apart(name):
+    case = case_of(name)
+    if case.model is not None:
+        pytest.skip("takes its own kind of energy")
+    x0 = case.start(case.discrete)
+    before = x0.clone()
+    found = call(name, lambda x: x[:, 0] if x.ndim == 2 else x[:, 0] @ torch.arange(V).to(x), x0=x0)
+    assert torch.equal(found.info["energy"], found.x[:, 0].to(found.info["energy"]))
+    energies = found.info["energy"].clone()
+    found.x.add_(1)
+    assert torch.equal(found.info["energy"], energies), "energies share their memory with x"
+    assert torch.equal(x0, before)
+
+
+@every_sampler
+def test_energies_that_are_whole_numbers_work_or_are_refused_where_a_gradient_is_needed(name):
+    case = case_of(name)
+    if case.model is not None:
+        pytest.skip("takes its own kind of energy")
+    energy, level = case.energy(), 2**40  # where float32 has no digits left for a difference of 60
+    whole = Altered(energy, returned=lambda x, e: e.round().long() + level)
+    found = refused_or_found(name, whole)
+    if isinstance(found, str):
+        assert "got energies without a graph" in found and "whole numbers" in found
+    else:
+        assert torch.equal(found.x, call(name, energy).x)
+        assert torch.equal(found.info["energy"] - level, call(name, energy).info["energy"].double())
+
+
+@every_sampler
+@pytest.mark.parametrize("kind", ["NoneType", "list", "ndarray", "a tensor of torch.complex64"])
+def test_what_is_no_tensor_of_real_energies_is_refused(name, kind):
+    case = case_of(name)
+    if case.model is not None:
+        pytest.skip("takes its own kind of energy")
+    made = {
+        "NoneType": lambda x, e: print(end=""),
+        "list": lambda x, e: e.tolist(),
+        "ndarray": lambda x, e: e.detach().numpy(),
+        "a tensor of torch.complex64": lambda x, e: e.to(torch.complex64),
+    }
+    with pytest.raises(TypeError, match=rf"a tensor \(N,\) of real numbers: got {kind}\. Compute it with torch"):
+        call(name, Altered(case.energy(), returned=made[kind]))
+
+
+@every_sampler
+@pytest.mark.parametrize("n", [0, N])
+def test_states_of_no_positions_are_refused_or_stay(name, n):
+    case, x0 = case_of(name), random_states(case_of(name).discrete)[:n, :0]
+    energy = case.energy() if case.model is not None else lambda x: x.flatten(1).sum(dim=1) * 1.0
+    found = refused_or_found(name, energy, x0=x0)
+    if isinstance(found, str):
+        assert f"got ({n}, 0)" in found
+    else:
+        assert found.x.shape[1:] == (0,) and found.info["energy"].eq(0).all()
+
+
+@every_sampler
+@pytest.mark.parametrize(
+    "setting",
+    [
+        torch.inference_mode,
+        torch.no_grad,
+        lambda: torch.set_grad_enabled(False),
+        lambda: torch.device("meta"),
+        lambda: warnings.catch_warnings(action="error"),
+    ],
+    ids=["inference_mode", "no_grad", "set_grad_enabled", "default_device", "warnings"],
+)
+def test_torchs_settings_round_the_call_change_nothing(name, setting):
+    case = case_of(name)
+    torch.manual_seed(0)
+    energy, x0, generator = case.energy(), case.start(case.discrete), torch.Generator().manual_seed(0)
+    expected = call(name, energy, x0=x0)
+    with setting():
+        found = FOUND[name](energy, x0, **case.arguments, generator=generator)
+    assert torch.equal(found.x, expected.x) and torch.equal(found.info["energy"], expected.info["energy"])
+
+
+@every_sampler
+def test_deterministic_algorithms_and_anomaly_detection_change_nothing(name):
+    case = case_of(name)
+    torch.manual_seed(0)
+    energy = case.energy()
+    expected = call(name, energy)
+    torch.use_deterministic_algorithms(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Anomaly Detection has been enabled")
+            with torch.autograd.set_detect_anomaly(True):
+                found = call(name, energy)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert torch.equal(found.x, expected.x) and torch.equal(found.info["energy"], expected.info["energy"])
+
+
+@every_sampler
+def test_an_energy_made_in_inference_mode_works_or_is_refused_in_words(name):
+    case = case_of(name)
+    with torch.inference_mode():
+        energy, x0 = case.energy(), case.start(case.discrete)
+    torch.manual_seed(0)
+    found = refused_or_found(name, energy, x0=x0)
+    if isinstance(found, str):
+        assert "was made inside torch.inference_mode()" in found
+    else:
+        assert found.x.shape[0] == len(found.info["energy"])
+
+
+def refused_or_found(name: str, energy: Any, **changes: Any) -> Any:
+    """What a sampler returns, or the words in which it refuses."""
+    try:
+        return call(name, energy, **changes)
+    except ValueError as refusal:
+        return str(refusal)
 
 
 def takes_path(name: str) -> bool:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ebm_course.core import Batch
+from ebm_course.storage import read_tensors, write_tensors
 from ebm_course.training.batches import Batches
 from ebm_course.training.fit import fit
 
@@ -200,6 +201,121 @@ def test_a_folder_of_another_run_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(ValueError, match="truncated"):
         trained(n_steps=2, folder=tmp_path)
+
+
+def small(
+    optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.AdamW,
+    *,
+    width: int = 3,
+    dtype: torch.dtype = torch.float32,
+    activation: type[nn.Module] = nn.Tanh,
+    t_max: int = 5,
+    seed: int = 0,
+    **settings: float,
+) -> Callable[..., list[dict[str, float]]]:
+    """Built as a new process would: ``fit`` of a small net, which is its attribute ``net``."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(2, width), activation(), nn.Linear(width, 1)).to(dtype)
+    descent = optimizer(net.parameters(), **{"lr": 0.1} | settings)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(descent, t_max)
+
+    def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        descent.zero_grad()
+        loss = net(batch.x.to(dtype)).square().mean()
+        loss.backward()
+        descent.step()
+        schedule.step()
+        return {"loss": loss.detach()}
+
+    keep = {"net": net, "optimizer": descent, "schedule": schedule}
+    options: dict[str, Any] = {"generator": torch.Generator().manual_seed(seed), "keep": keep, "progress": False}
+    train = functools.partial(fit, step, [Batch(torch.ones(3, 2))], **options)
+    train.net = net  # type: ignore[attr-defined]
+    return train
+
+
+@pytest.mark.parametrize(
+    "other, named",
+    [
+        ({"lr": 0.01}, r"optimizer\.state\.param_groups\.0\.\w*lr: '0\.1', expected '0\.01'"),
+        ({"optimizer": torch.optim.Adam}, r"optimizer\.class: 'AdamW', expected 'Adam'"),
+        ({"optimizer": torch.optim.SGD}, r"optimizer\.class: 'AdamW', expected 'SGD'"),
+        ({"betas": (0.5, 0.999)}, r"optimizer\.state\.param_groups\.0\.betas\.0: '0\.9', expected '0\.5'"),
+        ({"amsgrad": True}, r"optimizer\.state\.param_groups\.0\.amsgrad: False, expected True"),
+        ({"t_max": 9}, r"schedule\.state\.T_max: 5, expected 9"),
+        ({"width": 4}, r"net\.state\.0\.weight: 'torch\.float32 \(3, 2\)', expected 'torch\.float32 \(4, 2\)'"),
+        ({"dtype": torch.float64}, r"net\.state\.0\.weight: 'torch\.float32 \(3, 2\)', expected 'torch\.float64"),
+        ({"activation": nn.ReLU}, r"net\.class: 'Sequential Linear Tanh Linear', expected 'Sequential Linear ReLU"),
+        ({"seed": 1}, r"fit's generator\.state\.seed: 0, expected 1"),
+    ],
+)
+def test_a_state_of_another_net_optimiser_schedule_or_seed_is_refused_and_nothing_is_loaded(
+    other: dict[str, Any], named: str, tmp_path: Path
+) -> None:
+    small()(n_steps=2, folder=tmp_path)
+    train = small(**other)
+    before = {name: t.clone() for name, t in train.net.state_dict().items()}  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match=rf"fit\.safetensors was made with another .*{named}.*a folder of its own"):
+        train(n_steps=4, folder=tmp_path)
+    assert same(train.net.state_dict(), before)  # type: ignore[attr-defined]
+
+
+def test_a_run_goes_on_in_the_process_that_began_it_and_in_another(tmp_path: Path) -> None:
+    train = small()
+    train(n_steps=2, folder=tmp_path)
+    train(n_steps=3, folder=tmp_path)  # by now the optimiser's rate is another
+    (again, whole) = small(), small()
+    assert again(n_steps=4, folder=tmp_path) == whole(n_steps=4)
+    assert same(again.net.state_dict(), whole.net.state_dict())  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("change", [lambda note: note["state"]["dict"].pop(0), lambda note: note.update(more=1)])
+def test_a_state_of_a_later_version_is_refused_in_words(change: Callable[[dict], Any], tmp_path: Path) -> None:
+    small()(n_steps=2, folder=tmp_path)
+    tensors, note = read_tensors(tmp_path / "fit.safetensors")
+    change(note)
+    write_tensors(tmp_path / "fit.safetensors", tensors, note)
+    with pytest.raises(ValueError, match=r"fit\.safetensors is no state of this version of the course"):
+        small()(n_steps=2, folder=tmp_path)
+
+
+def test_a_compiled_net_and_the_net_itself_go_on_from_each_others_state(tmp_path: Path) -> None:
+    def trained_at(n_steps: int, compiled: bool) -> dict[str, Tensor]:
+        torch.manual_seed(0)
+        net = nn.Linear(2, 1)
+        wrapped = torch.compile(net, backend="eager") if compiled else net
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+        def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+            optimizer.zero_grad()
+            loss = net(batch.x).square().mean()
+            loss.backward()
+            optimizer.step()
+            return {"loss": loss.detach()}
+
+        keep = {"net": wrapped, "optimizer": optimizer}
+        options: dict[str, Any] = {"generator": torch.Generator(), "validate": lambda: {"a": 1.0}, "keep_best": True}
+        fit(step, [Batch(torch.ones(3, 2))], n_steps=n_steps, keep=keep, folder=tmp_path, progress=False, **options)
+        return net.state_dict()
+
+    first = trained_at(3, compiled=True)
+    assert same(trained_at(3, compiled=False), first)
+    assert same(trained_at(6, compiled=True), trained_at(6, compiled=False))
+
+
+@pytest.mark.parametrize("setting", [torch.no_grad, torch.inference_mode, lambda: torch.set_grad_enabled(False)])
+def test_training_learns_where_gradients_are_switched_off_around_it(setting: Callable[[], Any]) -> None:
+    train, whole = small(), small()
+    with setting():
+        rows = train(n_steps=3)
+    assert rows == whole(n_steps=3)
+
+
+def test_a_net_made_in_inference_mode_is_refused_in_words() -> None:
+    with torch.inference_mode():
+        train = small()
+    with pytest.raises(ValueError, match=r"was made inside torch\.inference_mode\(\).*Make nets and data outside"):
+        train(n_steps=1)
 
 
 def test_rows_hold_averages_and_the_number_of_updates_done() -> None:

@@ -136,7 +136,7 @@ SMOKE = Config(
     n_runs=2,
     data=("next-token", "masked", "masked-2"),
     variants=all_arms(**_TINY, n_attack_steps=2),
-    lm=replace(language_model.SMOKE, n_rows=200, n_epochs=10, rate=2e-2, width=32),  # learns the form
+    lm=replace(language_model.SMOKE, n_rows=40, n_epochs=50, rate=2e-2, width=32),  # learns the form
     next_token=replace(language_model.SMOKE, width=8, n_heads=2),
     masked=replace(masked_language_model.SMOKE, width=8, n_heads=2),
     n_chosen_on=4,

@@ -137,7 +137,7 @@ NOTEBOOK = Config(
 )
 _TINY: dict[str, Any] = {"n_rows": 20, "n_noise": 20, "n_epochs": 1, "batch_size": 10, "n_attack_steps": 2}
 SMOKE = Config(
-    lm=replace(language_model.SMOKE, n_rows=200, n_epochs=10, rate=2e-2, width=32),  # learns the form
+    lm=replace(language_model.SMOKE, n_rows=40, n_epochs=10, rate=2e-2, width=32),  # learns the form
     energy=replace(language_model.SMOKE, width=8, n_heads=2),
     short=replace(language_model.SMOKE, width=8, n_heads=2, n_epochs=1),
     variants=methods(1, **_TINY) + ideas(20, 1, **_TINY),

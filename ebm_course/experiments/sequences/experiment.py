@@ -21,7 +21,8 @@ from ebm_course.experiments.sequences.together import trained_together
 from ebm_course.experiments.stages import Results, Stage
 from ebm_course.experiments.variants import Variant, trained, variant_stages
 from ebm_course.recipes.sequences import adversarial
-from ebm_course.recipes.sequences.parts import task_for
+from ebm_course.recipes.sequences.parts import sequence_bytes, task_for
+from ebm_course.recipes.shared import check_memory
 from ebm_course.runtime import Run
 
 COMPARED = ("residual-long", "adversarial", "grown")
@@ -30,6 +31,8 @@ COMPARED = ("residual-long", "adversarial", "grown")
 
 def stages(config: Config, run: Run) -> list[Stage]:
     """Every stage; costs are minutes of the ``cpu`` preset on two cores."""
+    sizes = ("n_samples", "n_proposals", "n_chains")
+    check_memory(config, run, **{name: sequence_bytes(config, getattr(config, name)) for name in sizes})
     nets = Nets(config, run)
     measured = partial(measurements.measured, nets)
     found = [

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from ebm_course.experiments.configs import Settings
 from ebm_course.recipes.sequences import adversarial, language_model
+from ebm_course.recipes.shared import check_ranges
 from ebm_course.tasks.arithmetic import Format
 
 TRAINING = replace(adversarial.PAPER, n_rows=100, n_noise=100, n_epochs=2, n_attack_steps=5)
@@ -42,6 +43,20 @@ class Config(Settings):
     pretraining_updates: int = 2
     processes: tuple[int, ...] = (1, 2)
     training: adversarial.Config = TRAINING
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges(
+            self,
+            counts="n_repeats width n_layers n_heads n_digits matrix_side length_chains vocabulary_length "
+            "vocabulary_chains vocabulary_rows n_candidates max_rows_chains attack_chains pretraining_updates",
+            whole="attack_steps",
+            not_negative="long",
+        )
+        for name in ("digits", "chains", "vocabularies", "max_rows", "processes"):
+            values = getattr(self, name)
+            if not values or list(values) != sorted(set(values)) or values[0] < 1:
+                raise ValueError(f"{name} rises from 1 or more, one value at least: got {values}.")
 
 
 CPU = Config(words="two CPU cores")

@@ -19,6 +19,7 @@ from ebm_course.experiments.speed import attack, processes, training
 from ebm_course.experiments.speed.config import PRESETS, SWEEPS, Config
 from ebm_course.experiments.speed.findings import findings
 from ebm_course.experiments.stages import Results, Stage
+from ebm_course.recipes.shared import check_memory
 from ebm_course.runtime import Run
 
 SECONDS = dict(zip(SWEEPS, (10.0, 10.0, 30.0, 3.0, 10.0), strict=True))
@@ -36,6 +37,13 @@ def stages(config: Config, run: Run) -> list[Stage]:
             f"speed is measured from one process, which launches others itself: got {run.n_processes}. "
             f"Start it without accelerate or torchrun."
         )
+    check_memory(
+        config,
+        run,
+        matrix_side=3 * 4 * config.matrix_side**2,
+        width=4 * 12 * config.n_layers * config.width**2,
+        vocabularies=4 * 2 * config.width * max(config.vocabularies),
+    )
     device = str(run.device)
     found = [Stage(f"bytes/{name}", _bytes(name, config, run), cost / 3, device) for name, cost in SECONDS.items()]
     for k in range(config.n_runs):

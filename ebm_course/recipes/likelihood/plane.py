@@ -16,11 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ebm_course.ambient import usual_settings
 from ebm_course.energies.mlp import MLP
 from ebm_course.energies.plane import log_z_plane, midpoints
 from ebm_course.recipes.likelihood.noise_contrast import Noise
 from ebm_course.recipes.likelihood.ways import Space, Way, persistent_chains
-from ebm_course.recipes.shared import Fitted, check_ranges, origin_of
+from ebm_course.recipes.shared import Fitted, check_memory, check_ranges, origin_of
 from ebm_course.runtime import Run
 from ebm_course.samplers.langevin import langevin
 from ebm_course.tasks.toy2d import toy2d
@@ -75,6 +76,7 @@ SMOKE = Config(n_train=300, width=8, batch_size=32, buffer_size=64, n_sampler_st
 PRESETS = {"paper": PAPER, "notebook": NOTEBOOK, "smoke": SMOKE}
 
 
+@usual_settings()
 def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
     """Train an MLP on draws of a density.
 
@@ -82,6 +84,16 @@ def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool 
         The energy; rows with ``valid_nll`` of held-out points (nats), ``valid_kl`` from the density, integrated, and
         ``valid_evaluations``, energies of states computed so far.
     """
+    check_memory(
+        config,
+        run,
+        n_train=8 * config.n_train,  # two coordinates in float32, as the next
+        buffer_size=8 * config.buffer_size,
+        n_points=8 * config.n_points**2,
+        width=16 * (config.n_layers - 1) * config.width**2,  # weights, gradients and Adam's two means
+        n_layers=4_000 * config.n_layers,  # modules, apart from their weights
+        batch_size=4 * config.batch_size * config.width * config.n_layers,
+    )
     density, task = config.density(), toy2d(config.density(), n_train=config.n_train, seed=run.seed)
     train, valid = task.train.to(run.device), task.valid.to(run.device)
     model = MLP(2, width=config.width, n_layers=config.n_layers, confinement=config.confinement).to(run.device)

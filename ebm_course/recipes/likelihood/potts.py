@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch
 from ebm_course.energies.potts import Potts
 from ebm_course.metrics.density import density_distance
 from ebm_course.recipes.likelihood.noise_contrast import Noise
 from ebm_course.recipes.likelihood.ways import Space, Way, persistent_chains
-from ebm_course.recipes.shared import Fitted, check_ranges, origin_of
+from ebm_course.recipes.shared import Fitted, check_memory, check_ranges, origin_of
 from ebm_course.runtime import Run
 from ebm_course.samplers.gibbs import gibbs
 from ebm_course.training import fit as loop
@@ -86,6 +87,7 @@ SMOKE = Config(length=3, n_train=200, n_valid=50, batch_size=50, n_steps=10, val
 PRESETS = {"paper": PAPER, "notebook": NOTEBOOK, "smoke": SMOKE}
 
 
+@usual_settings()
 def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
     """Draw data from the law and train a Potts model that starts at zero, the uniform distribution.
 
@@ -93,6 +95,9 @@ def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool 
         The model; rows with ``valid_nll`` of held-out data (nats), the exact distances of :func:`density_distance`
         from the law, and ``valid_evaluations``, energies of states computed so far.
     """
+    row = 8 * (config.length + 1)  # tokens and the number of the state
+    couplings = 16 * (config.length * config.n_values) ** 2
+    check_memory(config, run, n_train=row * config.n_train, n_valid=row * config.n_valid, n_values=couplings)
     law, n = config.law(config, run), config.n_train + config.n_valid
     model = Potts(config.length, config.n_values).to(run.device)
     codes = torch.multinomial(law, n, replacement=True, generator=run.generator("data"))

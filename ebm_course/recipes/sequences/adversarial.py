@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from ebm_course.ambient import usual_settings
 from ebm_course.core import Energy, Loss, Negatives
 from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy
 from ebm_course.metrics.separation import auroc
@@ -164,6 +165,7 @@ class OneEnergy:
         return {**log, "attack_steps": torch.tensor(float(n_steps[0]))}
 
 
+@usual_settings()
 def fit(
     config: Config,
     run: Run,

@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch, Loss, Step
 from ebm_course.energies.language_model import LSTMLanguageModel
 from ebm_course.energies.sequence_energies import LikelihoodEnergy
 from ebm_course.energies.transformer import Transformer
-from ebm_course.recipes.sequences.parts import task_for
-from ebm_course.recipes.sequences.pretraining import pretrain
+from ebm_course.recipes.sequences.pretraining import pretrain, rows_for
 from ebm_course.recipes.shared import Fitted, check_ranges, load_shipped
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.tasks.arithmetic import VOCABULARY, Format
@@ -131,15 +131,29 @@ def make_step(
     return step
 
 
-def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
-    """Train as ``config`` says; one row of the log an epoch, with ``valid_nll``, nats a predicted token."""
-    model, valid = build(config).to(run.device), task_for(config.n_digits).valid.to(run.device)
+@usual_settings()
+def fit(
+    config: Config,
+    run: Run,
+    *,
+    folder: Path | None = None,
+    progress: bool = True,
+    data: tuple[Batch, Batch] | None = None,
+) -> Fitted:
+    """Train as ``config`` says; one row of the log an epoch, with ``valid_nll``, nats a predicted token.
+
+    Args:
+        data: rows to train on and rows to validate on; by default the task's first ``config.n_rows`` and its own.
+    """
+    train, valid = rows_for(config, run, data)
+    model = build(config).to(run.device)
     options: dict[str, Any] = {"clip": config.clip, "precision": config.precision, "compiled": config.compile}
     return pretrain(
         config,
         run,
         fit=fit,
         model=model,
+        rows=(train, valid),
         step=lambda optimizer, schedule: make_step(model, optimizer, schedule, **options, run=run),
         validate=lambda: {"nll": nll_per_token(model, valid.x)},
         folder=folder,

@@ -15,12 +15,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch, Loss, Step
 from ebm_course.energies.pseudo_likelihood import PseudoLikelihoodEnergy
 from ebm_course.energies.transformer import Transformer
 from ebm_course.recipes.sequences import language_model
-from ebm_course.recipes.sequences.parts import task_for
-from ebm_course.recipes.sequences.pretraining import Schedule, pretrain
+from ebm_course.recipes.sequences.pretraining import Schedule, pretrain, rows_for
 from ebm_course.recipes.shared import Fitted, check_ranges
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.tasks.arithmetic import UNKNOWN, VOCABULARY, Format
@@ -103,14 +103,17 @@ def nll_per_digit(model: PseudoLikelihoodEnergy, x: Tensor) -> float:
     return float(model(x).mean() / len(model.positions))
 
 
+@usual_settings()
 def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
     """Train as ``config`` says; one row of the log an epoch, with ``valid_nll``, nats a digit of the answer."""
-    model, valid = build(config).to(run.device), task_for(config.n_digits).valid.to(run.device)
+    train, valid = rows_for(config, run)
+    model = build(config).to(run.device)
     return pretrain(
         config,
         run,
         fit=fit,
         model=model,
+        rows=(train, valid),
         step=lambda optimizer, schedule: make_step(model, optimizer, schedule, config=config, run=run),
         validate=lambda: {"nll": nll_per_digit(model, valid.x)},
         folder=folder,

@@ -12,6 +12,7 @@ from torch import Tensor
 from ebm_course.core import Batch, Task
 from ebm_course.energies.pseudo_likelihood import PseudoLikelihoodEnergy
 from ebm_course.energies.sequence_energies import LikelihoodEnergy, PooledEnergy
+from ebm_course.recipes.shared import check_memory
 from ebm_course.runtime import Run
 from ebm_course.samplers.ancestral import LanguageModel, ancestral
 from ebm_course.tasks.arithmetic import BEGIN, VOCABULARY, Format, arithmetic, paper_arithmetic
@@ -26,6 +27,26 @@ def task_for(n_digits: int) -> Task:
     pairs = (9 * 10 ** (n_digits - 1)) ** 2
     held_out = min(350, pairs // 8)
     return arithmetic(n_digits, n_train=min(50_000, pairs // 2), n_valid=held_out, n_test=held_out)
+
+
+def sequence_bytes(config: Any, n: int) -> int:
+    """What n sequences of a recipe's configuration take at least, tokens of 8 bytes."""
+    return 8 * n * (3 * int(config.n_digits) + 5)
+
+
+def rows_of(task: Task, n: int, *, first: int = 0) -> Batch:
+    """n rows of the part to train on, from the first; all there are, where one in a hundred is missing at most.
+
+    Raises:
+        ValueError: fewer are there. (The paper's 100,000 are 99,299 in its own data.)
+    """
+    there = len(task.train)
+    if n > there * 1.01:
+        raise ValueError(
+            f"n_rows: {n} rows were asked for, expected {there:,} at most, which {task.name} has. "
+            f"Ask for fewer rows or more digits."
+        )
+    return task.train[first : first + n]
 
 
 def sample_sequences(model: LanguageModel, n: int, *, n_digits: int, generator: torch.Generator) -> Tensor:
@@ -49,8 +70,10 @@ def data_and_noise(config: Any, run: Run, noise: LanguageModel) -> tuple[Batch, 
     Args:
         config: of a recipe: its ``n_digits``, ``n_rows`` and ``n_noise`` are read.
     """
-    rows = task_for(config.n_digits).train
-    first = (run.seed * config.n_rows) % max(1, len(rows) - config.n_rows)
-    data = rows[first : first + config.n_rows].to(run.device)
+    sizes = {name: sequence_bytes(config, getattr(config, name)) for name in ("n_rows", "n_noise")}
+    check_memory(config, run, **sizes)
+    task = task_for(config.n_digits)
+    first = (run.seed * config.n_rows) % max(1, len(task.train) - config.n_rows)
+    data = rows_of(task, config.n_rows, first=first).to(run.device)
     samples = sample_sequences(noise, config.n_noise, n_digits=config.n_digits, generator=run.generator("noise"))
     return data, with_replacement(samples)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch, Step
 from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy, SurpriseEnergy
 from ebm_course.objectives.nce import residual_nce
@@ -94,6 +95,7 @@ def make_step(
     return step
 
 
+@usual_settings()
 def fit(
     config: Config,
     run: Run,

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.func import vmap
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch
 from ebm_course.energies.ensemble import Ensemble
 from ebm_course.energies.sequence_energies import LikelihoodEnergy
@@ -121,6 +122,7 @@ def clip_each(ensemble: Ensemble, most: float) -> Tensor:
     return norms
 
 
+@usual_settings()
 def fit_side_by_side(
     config: Config,
     runs: Sequence[Run],

@@ -1,0 +1,62 @@
+"""What the extension of Sphinx does to pages, a step at a time; the built book shows all of it together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+from sphinx.errors import ExtensionError
+
+BUILT = SimpleNamespace(outdir="")
+
+
+@pytest.fixture
+def pages(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("pages")
+
+
+def test_the_state_of_widgets_is_left_out_and_everything_else_stays(pages: ModuleType):
+    notebook = {"cells": [{"source": "1"}], "metadata": {"kernelspec": {"name": "python3"}}}
+    stored = {**notebook, "metadata": {**notebook["metadata"], "widgets": {"state": {}}}}
+    for given, left in ((stored, notebook), (notebook, notebook)):
+        source = [json.dumps(given)]
+        pages.without_widget_state(BUILT, "chapter", source)
+        assert json.loads(source[0]) == left
+    markdown = ["# A page\n"]
+    pages.without_widget_state(BUILT, "page", markdown)
+    assert markdown == ["# A page\n"]
+
+
+class Script:
+    """As much of Sphinx's script as the extension reads."""
+
+    def __init__(self, filename: str = "", **attributes: str):
+        self.filename, self.attributes = filename, attributes
+
+    def __str__(self) -> str:
+        return self.filename
+
+
+def test_scripts_are_kept_once_in_their_order_and_those_of_a_kernel_go(pages: ModuleType):
+    first, second = Script("_static/a.js"), Script(body="let hint = 1;")
+    kernel = [Script("_static/sphinx-thebe.js"), Script(body='const THEBE_JS_URL = "https://unpkg.com/thebe"')]
+    context = {"script_files": [first, second, *kernel, Script(body="let hint = 1;"), Script("_static/a.js")]}
+    pages.only_used_scripts(BUILT, "page", "page.html", context, None)
+    assert [(str(s), s.attributes) for s in context["script_files"]] == [
+        (str(s), s.attributes) for s in (first, second)
+    ]
+
+
+def test_without_the_package_of_mathjax_the_build_says_what_to_do(pages: ModuleType, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(pages, "find_spec", lambda name: None)
+    with pytest.raises(ExtensionError, match="need the package sphinx-mathjax-offline: run `make install`"):
+        pages.own_mathjax(BUILT)
+
+
+def test_a_second_build_into_the_same_folder_copies_again(pages: ModuleType, tmp_path: Path):
+    for _ in range(2):
+        pages.own_mathjax(SimpleNamespace(outdir=tmp_path))
+    assert (tmp_path / "_static" / "mathjax" / "tex-chtml.js").stat().st_size > 10**6

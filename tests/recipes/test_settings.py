@@ -1,0 +1,49 @@
+"""A recipe's numbers depend on its configuration and its run, whatever the reader has set in torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+import pytest
+import torch
+
+from ebm_course.origin import digest
+from ebm_course.recipes.likelihood import plane, potts
+from ebm_course.recipes.sequences import adversarial, language_model, residual_nce
+from ebm_course.recipes.shared import Fitted
+from ebm_course.runtime import setup
+
+RECIPES = (adversarial, residual_nce, language_model, potts, plane)
+
+
+@contextmanager
+def everything_else() -> Iterator[None]:
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with torch.device("meta"), torch.autocast("cpu", torch.bfloat16), torch.inference_mode():
+            yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def fitted(recipe: ModuleType) -> Fitted:
+    found: Fitted = recipe.fit(recipe.PRESETS["smoke"], setup(0, device="cpu", quiet=True), progress=False)
+    return found
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_trains_the_same_net_under_any_setting(recipe: ModuleType) -> None:
+    expected = fitted(recipe)
+    with everything_else():
+        found = fitted(recipe)
+    assert digest(found.module) == digest(expected.module) and found.rows == expected.rows
+    assert not any(p.is_inference() for p in found.module.parameters())
+
+
+def test_a_shipped_net_is_loaded_under_any_setting() -> None:
+    expected = language_model.load("arithmetic-3-energy")
+    with everything_else():
+        found = language_model.load("arithmetic-3-energy")
+    assert digest(found) == digest(expected)
