@@ -1,10 +1,11 @@
 r"""Langevin steps: roll downhill and be shaken, so that the states follow p = exp(-E) / Z up to a known bias.
 
-.. math:: x \leftarrow x - a \nabla E(x) + s \, \xi, \qquad \xi \sim \mathcal N(0, 1), \qquad s = \sqrt{2 a}
+.. math:: x \leftarrow x - \varepsilon \nabla E(x) + \sigma \, \xi, \quad \xi \sim \mathcal N(0, I), \;
+    \sigma^2 = 2 \varepsilon
 
 There is no acceptance step, so the stationary law is not quite p. For a Gaussian of variance v one step is the
-autoregression x' = (1 - a / v) x + s xi, whose stationary variance is s^2 / (1 - (1 - a / v)^2): with s^2 = 2 a that
-is v / (1 - a / (2 v)), too wide by a factor that tends to 1 as a tends to 0; at a >= 2 v the chain diverges.
+autoregression x' = (1 - ε / v) x + σ ξ, whose stationary variance is σ^2 / (1 - (1 - ε / v)^2): with σ^2 = 2 ε that
+is v / (1 - ε / (2 v)), too wide by a factor that tends to 1 as ε tends to 0; at ε >= 2 v the chain diverges.
 It knows no model and no data.
 """
 
@@ -36,9 +37,9 @@ def langevin(
     Args:
         energy: energies of real-valued states.
         x0: (N, *S), real-valued; not changed.
-        step_size: a, above 0, squared unit of x per nat.
+        step_size: ε, above 0, squared unit of x per nat.
         noise_std: s, unit of x; by default sqrt(2 a), the only choice that samples p. Less noise samples a colder
-            density, about exp(-(2 a / s^2) E): the usual shortcut for images, where a = 1 and s = 0.01.
+            density, about exp(-(2 ε / σ^2) E): the usual shortcut for images, where ε = 1 and σ = 0.01.
         max_grad_norm: gradients of a chain with a larger norm are scaled down to it. Changes the law.
         max_rows: chains whose gradient is taken at once, where the energy ``can_select`` them; by default 2,500 on a
             CPU, where the activations of a small net then stay in its cache, and all elsewhere. Same law.

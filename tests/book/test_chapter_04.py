@@ -154,6 +154,6 @@ def test_a_wrong_answer_is_told_why(chapter: Callable[[str], Any], number: int):
     exec(cell, names)
     answer, reason = WRONG[number]
     exec(answer, names)
-    checks = [ast.unparse(node) for node in ast.parse(cell).body if ast.unparse(node).startswith("_ = check(")]
+    checks = [ast.unparse(node) for node in ast.parse(cell).body if ast.unparse(node).startswith("check(")]
     with pytest.raises(WrongAnswer, match=reason):
         exec("\n".join(checks), names)

@@ -36,7 +36,7 @@ PLANTED = [
     (5, "options/likelihood/gain-improve/answer", 0.5),
     (5, "equal/likelihood/Gibbs with gradients", 0.5),
     (5, "equal/likelihood/attack", 0.95),
-    (5, "residual/fooled", 0.3),
+    (5, "residual/auroc_attacked", 0.5),
     (6, "claims/figure-1a", 0.1),
     (6, "claims/figure-2", 0.1),
     (6, "claims/figure-2/plain", 0.1),
