@@ -18,6 +18,7 @@ from ebm_course.results.findings import Claim
 
 SHARES = (1, 2, 4, 8, 16)
 """One part in so many of the updates of pretraining."""
+NEXT_TOKEN = replace(language_model.NOTEBOOK_ENERGY, batch_size=128, n_epochs=16, rate=2e-3)  # as masked.NOTEBOOK
 PRETRAINED = {"next-token": language_model, "masked": masked_language_model}
 KINDS = tuple(name if share == 1 else f"{name}-{share}" for name in PRETRAINED for share in SHARES)
 FEW = ("contrast", "printed", "grown", "grown-memory")
@@ -87,7 +88,7 @@ class Config(Settings):
     data: tuple[str, ...] = KINDS
     claims: tuple[Claim, ...] = _claims()
     lm: language_model.Config = language_model.NOTEBOOK
-    next_token: language_model.Config = language_model.NOTEBOOK_ENERGY
+    next_token: language_model.Config = NEXT_TOKEN
     masked: masked_language_model.Config = masked_language_model.NOTEBOOK
     n_chosen_on: int = 48  # samples that a search is chosen on
     n_samples: int = 150  # samples that are scored

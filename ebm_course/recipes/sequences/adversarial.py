@@ -176,7 +176,7 @@ def fit(
     folder: Path | None = None,
     progress: bool = True,
 ) -> Fitted:
-    """Run Algorithm 1; one row of the log an epoch, with ``valid_misranked``: 1 - AUROC of held-out rows.
+    """Run Algorithm 1; one row of the log an epoch, with ``keep_best`` also 1 - AUROC of held-out rows.
 
     Args:
         noise: the language model whose samples are attacked; by default the one that ships.
@@ -219,8 +219,8 @@ def fit(
         batches,
         n_steps=config.n_epochs * batches.steps_per_epoch,
         generator=chains.generator,
-        validate=validate,
-        validate_every=batches.steps_per_epoch,
+        validate=validate if config.keep_best else None,
+        validate_every=batches.steps_per_epoch if config.keep_best else 0,
         keep_best=config.keep_best,
         last=last,
         keep={name: part for name, part in kept.items() if part is not None},

@@ -50,8 +50,8 @@ class Config(language_model.Config):
 
 
 PAPER = Config()
-NOTEBOOK = Config(
-    n_digits=3, n_rows=50_000, width=64, dropout=0.0, rate=3e-3, n_epochs=20, warm_up=0.1, decay=True
+NOTEBOOK = Config(  # small batches: 512 rows an update leave one column at chance after as many rows
+    n_digits=3, n_rows=50_000, width=64, dropout=0.0, rate=2e-3, batch_size=128, n_epochs=16, warm_up=0.1, decay=True
 )  # fmt: skip
 SMOKE = Config(n_digits=1, n_rows=20, width=16, batch_size=10, n_epochs=2)
 PRESETS = {"paper": PAPER, "notebook": NOTEBOOK, "smoke": SMOKE}

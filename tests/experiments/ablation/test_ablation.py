@@ -123,7 +123,7 @@ def test_every_arm_of_every_kind_is_trained_and_measured_on_nets_of_its_own_run(
 
 
 def test_parts_of_pretraining_have_parts_of_its_updates() -> None:
-    assert [CPU.pretraining(kind).config.n_epochs for kind in KINDS] == [20, 10, 5, 2, 1] * 2
+    assert [CPU.pretraining(kind).config.n_epochs for kind in KINDS] == [16, 8, 4, 2, 1] * 2
     assert [CPU.runs_of(kind) for kind in KINDS] == [8, 5, 5, 5, 5] * 2
 
 
