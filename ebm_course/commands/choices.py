@@ -22,12 +22,13 @@ RECIPES = (
     "likelihood.potts",
     "likelihood.plane",
     "sequences.language_model",
+    "sequences.masked_language_model",
     "sequences.residual_nce",
     "sequences.adversarial",
 )
 """Modules in ``recipes``, each with ``PRESETS`` and ``fit``."""
 
-EXPERIMENTS = ("sequences", "likelihood", "carry", "speed")
+EXPERIMENTS = ("sequences", "ablation", "likelihood", "carry", "speed")
 """Folders in ``experiments``, each with an ``EXPERIMENT`` in its module ``experiment``."""
 
 

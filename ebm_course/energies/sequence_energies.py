@@ -88,11 +88,15 @@ class SequenceEnergy(nn.Module):
 
     def from_embeddings(self, embeddings: Tensor, x: Tensor) -> Tensor:
         """E (N,) with the net's inputs given as embeddings (N, L, D); x (N, L) are the tokens to be predicted."""
-        return self.from_features(self.net.features(embeddings), x)
+        return self.from_both(self.net.features(embeddings), x, embeddings)
 
     def from_features(self, h: Tensor, x: Tensor) -> Tensor:
         """E (N,) from the net's features (N, L, D) and the tokens (N, L) to be predicted."""
         raise NotImplementedError
+
+    def from_both(self, h: Tensor, x: Tensor, embeddings: Tensor) -> Tensor:
+        """The same for a head that reads the embeddings (N, T, D) of the last T tokens too; by default none does."""
+        return self.from_features(h, x)
 
     def after(self, h: Tensor, x: Tensor, before_h: Tensor, before_x: Tensor) -> Tensor:
         """E (M, K) of M prefixes with K continuations each, the prefixes' share computed once.
@@ -121,7 +125,7 @@ class SequenceEnergy(nn.Module):
         """
         h, pairs = self.net.features_and_cache(embeddings, None if cache is None else cache.keys_values)
         h = h if cache is None else torch.cat([cache.features, h], dim=1)
-        e = self.from_features(h, x)
+        e = self.from_both(h, x, embeddings)
         if not self.net.causal or x.ndim != 2:
             return e, None
         return e, PrefixCache(self, x, h.detach(), [(k.detach(), v.detach()) for k, v in pairs])

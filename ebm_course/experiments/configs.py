@@ -13,8 +13,8 @@ from ebm_course.results.findings import Claim
 
 T = TypeVar("T")
 
-FREE = ("n_runs", "variants", "words")
-"""Fields that may differ between calls in one folder: runs and variants may be added. Claims are declared and stay."""
+FREE = ("n_runs", "variants", "data", "words")
+"""Fields that may differ between calls in one folder: what is asked for may grow. Claims are declared and stay."""
 
 MOST_RUNS = 10_000
 

@@ -19,8 +19,10 @@ from ebm_course import energies
 from ebm_course.core import Conditioned, Discrete, Embeds, energies_of, energy_grad, frozen
 from ebm_course.energies.gaussian_mixture import GaussianMixture
 from ebm_course.energies.language_model import LSTMLanguageModel
+from ebm_course.energies.local_energy import LocalEnergy
 from ebm_course.energies.mlp import MLP
 from ebm_course.energies.potts import Potts
+from ebm_course.energies.pseudo_likelihood import PseudoLikelihoodEnergy
 from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy, SurpriseEnergy
 from ebm_course.energies.transformer import Transformer
 
@@ -28,8 +30,8 @@ N, L, V, D = 5, 4, 6, 3  # rows, positions, values, dimensions of points
 PARTS = {"Block", "Transformer", "SequenceEnergy"}
 
 
-def transformer() -> Transformer:
-    return Transformer(V, L, width=8, n_layers=1, n_heads=2, dropout=0.3)
+def transformer(*, causal: bool = True) -> Transformer:
+    return Transformer(V, L, width=8, n_layers=1, n_heads=2, dropout=0.3, causal=causal)
 
 
 def filled(model: nn.Module) -> nn.Module:
@@ -50,6 +52,10 @@ ENERGIES: dict[str, Callable[[], nn.Module]] = {
     "PooledEnergy": lambda: filled(PooledEnergy(transformer())),
     "CorrectedEnergy": lambda: filled(CorrectedEnergy(transformer())),
     "SurpriseEnergy": lambda: filled(SurpriseEnergy(transformer())),
+    "LocalEnergy": lambda: filled(LocalEnergy(transformer())),
+    "PseudoLikelihoodEnergy": lambda: filled(
+        PseudoLikelihoodEnergy(transformer(causal=False), torch.tensor([False, True, False, True]), mask_value=0)
+    ),
 }
 
 
@@ -116,7 +122,7 @@ def test_every_parameter_that_matters_has_a_gradient(name):
     energy = ENERGIES[name]()
     energy(states(energy)).square().sum().backward()
     touched = {key for key, p in energy.named_parameters() if p.grad is not None and bool((p.grad != 0).any())}
-    unused = {"net.to_logits.weight"} if name == "PooledEnergy" else set()
+    unused = {"net.to_logits.weight"} if name in ("PooledEnergy", "LocalEnergy") else set()
     assert touched == {key for key, _ in energy.named_parameters()} - unused
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ebm_course.core import CachesPrefix, Embeds
+from ebm_course.energies.local_energy import LocalEnergy
 from ebm_course.energies.prefix_cache import PrefixCache
 from ebm_course.energies.sequence_energies import (
     CorrectedEnergy,
@@ -19,7 +20,7 @@ from ebm_course.energies.transformer import Transformer
 from ebm_course.samplers.substitution import substitution
 
 V, L, N, K = 7, 6, 12, 5
-HEADS = [LikelihoodEnergy, PooledEnergy, CorrectedEnergy, SurpriseEnergy]
+HEADS = [LikelihoodEnergy, PooledEnergy, CorrectedEnergy, SurpriseEnergy, LocalEnergy]
 
 
 def wide(head: type[SequenceEnergy]) -> SequenceEnergy:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from ebm_course.core import Conditioned
+from ebm_course.energies.local_energy import LocalEnergy
 from ebm_course.energies.potts import Potts
 from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy, SurpriseEnergy
 from ebm_course.energies.transformer import Transformer
@@ -20,7 +21,7 @@ from ebm_course.samplers.substitution_proposals import by_gain, by_saliency, by_
 
 V, L, N = 7, 6, 24
 OTHERS = (torch.arange(V)[:, None] + torch.arange(1, V)) % V  # (V, V - 1)
-HEADS = [LikelihoodEnergy, PooledEnergy, CorrectedEnergy, SurpriseEnergy]
+HEADS = [LikelihoodEnergy, PooledEnergy, CorrectedEnergy, SurpriseEnergy, LocalEnergy]
 
 
 def wide(head: type, *, causal: bool = True) -> Any:

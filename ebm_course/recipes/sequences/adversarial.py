@@ -5,9 +5,10 @@ r"""Algorithm 1: push the energy down on data and up on attacked samples of the 
 
 With ``n_attack_steps = 0`` this is noise contrast with another loss (the paper's ablation, Section 3.3.1).
 Source: Yin (2023), Algorithm 1. Departure: means where line 18 has sums (a factor in the learning rate), AdamW where
-it has plain descent, the last weights where the paper stops early by a rule it does not give; every choice that the
-paper leaves open is a field below. The notebook's presets also take the logistic loss, keep the current token among the
-candidates, and let the attack grow: with all of it from the start nothing is learned.
+it has plain descent, the last weights where the paper stops early by a rule it does not give (``keep_best`` keeps those
+that tell held-out data best from held-out samples of P_LM); every choice that the paper leaves open is a field below.
+The notebook's presets also take the logistic loss, keep the current token among the candidates, and let the attack
+grow: with all of it from the start nothing is learned.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,12 +26,13 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from ebm_course.ambient import usual_settings
 from ebm_course.core import Energy, Loss, Negatives
 from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy
+from ebm_course.metrics.separation import auroc
 from ebm_course.objectives.contrastive import contrastive
 from ebm_course.objectives.logistic import logistic
 from ebm_course.recipes.sequences.algorithm_1 import Chains, make_step
 from ebm_course.recipes.sequences.attack_budget import AttackBudget
 from ebm_course.recipes.sequences.language_model import shipped_nets
-from ebm_course.recipes.sequences.parts import data_and_noise, start_energy
+from ebm_course.recipes.sequences.parts import data_and_noise, sample_sequences, start_energy, task_for
 from ebm_course.recipes.shared import Fitted, check_ranges, energies_of_both, origin_of
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.samplers.ancestral import LanguageModel
@@ -67,6 +70,7 @@ class Config:
     betas: tuple[float, float] = (0.9, 0.95)
     clip: float = 1.0
     head: type[PooledEnergy] = PooledEnergy  # unsaid
+    keep_best: bool = False  # "early stopping", unsaid: the weights that rank held-out rows best, or the last ones
 
     def __post_init__(self) -> None:
         check_ranges(
@@ -172,7 +176,7 @@ def fit(
     folder: Path | None = None,
     progress: bool = True,
 ) -> Fitted:
-    """Run Algorithm 1; one row of the log an epoch.
+    """Run Algorithm 1; one row of the log an epoch, with ``keep_best`` also 1 - AUROC of held-out rows.
 
     Args:
         noise: the language model whose samples are attacked; by default the one that ships.
@@ -201,11 +205,24 @@ def fit(
     budget = AttackBudget(config.n_attack_steps, config.grow_every, config.grow_above)
     kept = {"energy": energy, "optimizer": optimizer, "budget": budget, "buffer": chains.buffer, "average": average}
     origin = origin_of(fit, config, run, data={"train": train}, pretrained=pretrained, start=start, noise=noise)
+    valid = task_for(config.n_digits).valid.to(run.device)
+    held_out = sample_sequences(noise, len(valid), n_digits=config.n_digits, generator=run.generator("valid noise"))
+
+    @torch.no_grad()
+    def validate() -> dict[str, float]:
+        energy.eval()
+        return {"misranked": 1 - float(auroc(*energies_of_both(energy, valid.x, held_out)))}
+
+    last: dict[str, Any] = {}
     rows = loop.fit(
         make_step(OneEnergy(energy, optimizer, config, run=run, average=average), [chains], [budget]),
         batches,
         n_steps=config.n_epochs * batches.steps_per_epoch,
         generator=chains.generator,
+        validate=validate if config.keep_best else None,
+        validate_every=batches.steps_per_epoch if config.keep_best else 0,
+        keep_best=config.keep_best,
+        last=last,
         keep={name: part for name, part in kept.items() if part is not None},
         log_every=batches.steps_per_epoch,
         folder=folder,
@@ -216,4 +233,4 @@ def fit(
     )
     if average is not None:
         energy.load_state_dict(average.module.state_dict())
-    return Fitted(energy.eval(), rows, origin=origin)
+    return Fitted(energy.eval(), rows, last["energy"] if config.keep_best else None, origin)

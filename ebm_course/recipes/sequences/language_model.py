@@ -8,7 +8,6 @@ fields here, because the second decides the headline: a net that saw 1,000 rows 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,13 +21,11 @@ from ebm_course.core import Batch, Loss, Step
 from ebm_course.energies.language_model import LSTMLanguageModel
 from ebm_course.energies.sequence_energies import LikelihoodEnergy
 from ebm_course.energies.transformer import Transformer
-from ebm_course.recipes.sequences.parts import rows_of, sequence_bytes, task_for
-from ebm_course.recipes.shared import Fitted, check_memory, check_ranges, load_shipped, origin_of
+from ebm_course.recipes.sequences.pretraining import pretrain, rows_for
+from ebm_course.recipes.shared import Fitted, check_ranges, load_shipped
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.tasks.arithmetic import VOCABULARY, Format
-from ebm_course.training import fit as loop
-from ebm_course.training.batches import Batches
-from ebm_course.training.update import adamw, update
+from ebm_course.training.update import update
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -148,42 +145,20 @@ def fit(
     Args:
         data: rows to train on and rows to validate on; by default the task's first ``config.n_rows`` and its own.
     """
-    check_memory(
+    train, valid = rows_for(config, run, data)
+    model = build(config).to(run.device)
+    options: dict[str, Any] = {"clip": config.clip, "precision": config.precision, "compiled": config.compile}
+    return pretrain(
         config,
         run,
-        n_digits=sequence_bytes(config, 1_000),
-        n_rows=sequence_bytes(config, config.n_rows),
-        width=16 * 8 * config.n_layers * config.width**2,  # weights, gradients and two means of 8 squares a layer
-        n_layers=8_000 * config.n_layers,  # modules, apart from their weights
-    )
-    task = task_for(config.n_digits)
-    train, valid = (rows.to(run.device) for rows in data or (rows_of(task, config.n_rows), task.valid))
-    model = build(config).to(run.device)
-    optimizer = adamw(model, rate=config.rate, weight_decay=config.weight_decay, betas=config.betas)
-    batches = Batches(train, config.batch_size, seed=run.seed)
-    n_steps = config.n_epochs * batches.steps_per_epoch
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: _rate(i, n_steps, config))
-    options: dict[str, Any] = {"clip": config.clip, "precision": config.precision, "compiled": config.compile}
-    last: dict[str, Any] = {}
-    origin = origin_of(fit, config, run, data={"train": train, "valid": valid})
-    rows = loop.fit(
-        make_step(model, optimizer, schedule, **options, run=run),
-        batches,
-        n_steps=n_steps,
-        generator=run.generator("language_model"),
+        fit=fit,
+        model=model,
+        rows=(train, valid),
+        step=lambda optimizer, schedule: make_step(model, optimizer, schedule, **options, run=run),
         validate=lambda: {"nll": nll_per_token(model, valid.x)},
-        validate_every=batches.steps_per_epoch,
-        log_every=batches.steps_per_epoch,
-        keep={"model": model, "optimizer": optimizer, "schedule": schedule},
-        keep_best=config.keep_best,
-        last=last,
         folder=folder,
-        save_every=batches.steps_per_epoch if folder else 0,
-        origin=origin,
         progress=progress,
-        run=run,
     )
-    return Fitted(model.eval(), rows, last["model"] if config.keep_best else None, origin)
 
 
 def load(name: str) -> LSTMLanguageModel | LikelihoodEnergy:
@@ -212,16 +187,3 @@ def nll_per_token(model: nn.Module, x: Tensor) -> float:
     """Mean -log p(x) a predicted token (nats) in eval mode; exp of it is the perplexity."""
     model.eval()
     return float(model(x).mean() / (x.shape[1] - 1))
-
-
-def _rate(i: int, n_steps: int, config: Config) -> float:
-    """Factor on the learning rate at update i: linear warm-up, then constant or a half cosine down to 0, in cycles.
-
-    Source: Loshchilov and Hutter (2017), warm restarts. Departure: each cycle begins with a warm-up.
-    """
-    n_steps = -(-n_steps // config.n_cycles)
-    i -= n_steps * min(i // n_steps, config.n_cycles - 1) if n_steps else 0
-    rise = config.warm_up * n_steps
-    if i < rise:
-        return (i + 1) / rise
-    return 0.5 * (1 + math.cos(math.pi * (i - rise) / max(1, n_steps - rise))) if config.decay else 1.0

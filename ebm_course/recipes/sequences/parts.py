@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ebm_course.core import Batch, Task
+from ebm_course.energies.pseudo_likelihood import PseudoLikelihoodEnergy
 from ebm_course.energies.sequence_energies import LikelihoodEnergy, PooledEnergy
 from ebm_course.recipes.shared import check_memory
 from ebm_course.runtime import Run
@@ -54,7 +55,9 @@ def sample_sequences(model: LanguageModel, n: int, *, n_digits: int, generator: 
     return ancestral(model, begin, n_steps=Format(n_digits).length - 1, generator=generator).x
 
 
-def start_energy(net: LikelihoodEnergy, head: type[PooledEnergy], *, bidirectional: bool = False) -> PooledEnergy:
+def start_energy(
+    net: LikelihoodEnergy | PseudoLikelihoodEnergy, head: type[PooledEnergy], *, bidirectional: bool = False
+) -> PooledEnergy:
     """A new energy on a copy of a pretrained transformer; the pretrained net itself is left as it is."""
     energy = head(copy.deepcopy(net.net))
     energy.net.causal = energy.net.causal and not bidirectional

@@ -14,7 +14,7 @@ from ebm_course.energies.sequence_energies import LikelihoodEnergy, PooledEnergy
 from ebm_course.energies.transformer import Transformer
 from ebm_course.objectives.logistic import logistic
 from ebm_course.recipes.sequences import adversarial as recipe
-from ebm_course.recipes.sequences import language_model
+from ebm_course.recipes.sequences import language_model, pretraining
 from ebm_course.recipes.sequences.algorithm_1 import Chains, make_step
 from ebm_course.recipes.sequences.attack_budget import AttackBudget
 from ebm_course.recipes.sequences.curves import attack_curve
@@ -130,8 +130,8 @@ def test_the_proposal_of_a_configuration_reaches_the_attack() -> None:
 
 def test_the_rate_rises_and_falls_once_a_cycle_and_ends_at_zero() -> None:
     config = replace(language_model.SMOKE, warm_up=0.2, decay=True, n_cycles=2)
-    rates = [language_model._rate(i, 100, config) for i in (0, 9, 10, 30, 49, 50, 59, 80, 100)]
-    once = [language_model._rate(i, 50, replace(config, n_cycles=1)) for i in (0, 9, 10, 30, 49, 0, 9, 30, 50)]
+    rates = [pretraining._rate(i, 100, config) for i in (0, 9, 10, 30, 49, 50, 59, 80, 100)]
+    once = [pretraining._rate(i, 50, replace(config, n_cycles=1)) for i in (0, 9, 10, 30, 49, 0, 9, 30, 50)]
     assert rates == pytest.approx(once)
     assert rates[-1] == 0.0
 

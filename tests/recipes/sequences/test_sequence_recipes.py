@@ -13,7 +13,7 @@ from ebm_course.core import Batch
 from ebm_course.energies.language_model import LSTMLanguageModel
 from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy, SurpriseEnergy
 from ebm_course.objectives.logistic import logistic
-from ebm_course.recipes.sequences import adversarial, language_model, residual_nce
+from ebm_course.recipes.sequences import adversarial, language_model, pretraining, residual_nce
 from ebm_course.recipes.sequences.algorithm_1 import Chains, make_step
 from ebm_course.recipes.sequences.attack_budget import AttackBudget
 from ebm_course.recipes.sequences.curves import attack_curve, resampling_curve
@@ -50,9 +50,9 @@ def test_a_language_model_learns_and_keeps_its_best_weights(config: language_mod
 
 def test_the_learning_rate_warms_up_and_falls_along_a_half_cosine() -> None:
     config = replace(language_model.SMOKE, warm_up=0.2, decay=True)
-    rates = [language_model._rate(i, 100, config) for i in (0, 9, 19, 20, 60, 100)]
+    rates = [pretraining._rate(i, 100, config) for i in (0, 9, 19, 20, 60, 100)]
     assert rates == pytest.approx([0.05, 0.5, 1.0, 1.0, 0.5, 0.0])
-    assert language_model._rate(50, 100, language_model.SMOKE) == 1.0
+    assert pretraining._rate(50, 100, language_model.SMOKE) == 1.0
 
 
 def test_a_killed_language_model_run_ends_with_the_same_weights(

@@ -1,0 +1,148 @@
+"""What is pretrained, trained, measured and claimed, declared before the run.
+
+Each run has a language model, pretrained nets and rows of its own, so runs are independent. Kinds of pretraining:
+``next-token`` (Eq. 7 of Yin, 2023), ``masked`` (as the baseline's notebook), and both for 1/2 to 1/16 of the updates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ebm_course.experiments.ablation.arms import ARMS, HEADS, arms_of
+from ebm_course.experiments.configs import Settings, changed
+from ebm_course.experiments.variants import Variant
+from ebm_course.recipes.sequences import language_model, masked_language_model
+from ebm_course.recipes.shared import check_ranges
+from ebm_course.results.findings import Claim
+
+SHARES = (1, 2, 4, 8, 16)
+"""One part in so many of the updates of pretraining."""
+NEXT_TOKEN = replace(language_model.NOTEBOOK_ENERGY, batch_size=128, n_epochs=16, rate=2e-3)  # as masked.NOTEBOOK
+PRETRAINED = {"next-token": language_model, "masked": masked_language_model}
+KINDS = tuple(name if share == 1 else f"{name}-{share}" for name in PRETRAINED for share in SHARES)
+FEW = ("contrast", "printed", "grown", "grown-memory")
+"""Arms that are trained after pretraining for a part of the updates, with the local head."""
+N_RUNS, FEWER_RUNS = 8, 5  # independent runs of the two kinds, and of their parts
+MATTERS = 0.05
+"""The smallest difference of correctness or of exact answers that matters."""
+MARGINAL = 0.15
+
+
+def _claims() -> tuple[Claim, ...]:
+    """The paper's three for its own net, head and attack, and what training against attacks adds, for both kinds."""
+    paper = "next-token/printed/pooled"
+    found = [
+        Claim(
+            "attack",
+            "The paper's attack on the adversarially trained energy improves samples of P_LM.",
+            f"claims/{paper}/lifts",
+            "higher",
+            MATTERS,
+            control="next-token/likelihood/free",
+        ),
+        Claim(
+            "training",
+            "Attacks during training make a substantial difference against S = 0.",
+            f"claims/{paper}/no-attack",
+            "higher",
+            MATTERS,
+            control="next-token/no-attack/pooled/free",
+        ),
+        Claim(
+            "resampling",
+            "Resampling with residual noise contrast only marginally improves samples.",
+            "claims/next-token/contrast/pooled/resampling",
+            "same",
+            MARGINAL,
+            control="lm/correctness",
+        ),
+    ]
+    for kind, head in (("next-token", "local"), ("masked", "local"), ("masked", "pooled")):
+        words, adds = f"{kind} pretraining, {HEADS[head][0]}, best search:", f"claims/{kind}/grown/{head}"
+        baselines = {
+            "contrast": ("training against attacks adds to noise contrast.", f"{kind}/contrast/{head}/exact"),
+            "untrained": ("it adds to the net with nothing trained.", f"{kind}/likelihood/exact"),
+        }
+        for name, (what, control) in baselines.items():
+            claim = f"{kind}/{head}/{name}", f"{words} {what}", f"{adds}/{name}"
+            found.append(Claim(*claim, "higher", MATTERS, control=control))
+    found.append(
+        Claim(
+            "surprise",
+            "The head that is handed the likelihood needs no training: w = 1 finds as many right answers as after it.",
+            "claims/next-token/grown/surprise/untrained",
+            "same",
+            MATTERS,
+            control="next-token/surprise-untrained/exact",
+        )
+    )
+    return tuple(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Settings):
+    """Three digits, eight runs of the two kinds of pretraining in full, five of its parts."""
+
+    n_runs: int = N_RUNS
+    data: tuple[str, ...] = KINDS
+    claims: tuple[Claim, ...] = _claims()
+    lm: language_model.Config = language_model.NOTEBOOK
+    next_token: language_model.Config = NEXT_TOKEN
+    masked: masked_language_model.Config = masked_language_model.NOTEBOOK
+    n_chosen_on: int = 48  # samples that a search is chosen on
+    n_samples: int = 150  # samples that are scored
+    budget: int = 220  # energy evaluations a chain, 20 steps of the paper's attack
+    group_size: int = 20  # proposals a resampled sequence
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges(self, counts="n_chosen_on n_samples group_size", whole="budget")
+
+    @property
+    def n_digits(self) -> int:
+        """Digits of an operand, the same in every part."""
+        return self.lm.n_digits
+
+    def runs_of(self, kind: str) -> int:
+        """Runs of a kind of pretraining: parts of it have fewer."""
+        return self.n_runs if kind in PRETRAINED else min(self.n_runs, FEWER_RUNS)
+
+    def pretraining(self, kind: str) -> Variant:
+        """The pretraining of a kind: shorter ones have as many rows and epochs less."""
+        name = next(name for name in PRETRAINED if kind.startswith(name))
+        whole, share = {"next-token": self.next_token, "masked": self.masked}[name], kind[len(name) + 1 :]
+        config = replace(whole, n_epochs=max(1, whole.n_epochs // int(share or 1)))
+        return Variant(f"{kind}/pretraining", f"{kind}: pretraining", config, PRETRAINED[name].fit)
+
+    @property
+    def language_model(self) -> Variant:
+        """P_LM, whose samples are the negatives' starts."""
+        return Variant("lm", "P_LM", self.lm, language_model.fit)
+
+
+def all_arms(**changes: Any) -> tuple[Variant, ...]:
+    """Every arm of every kind, with changes made to all of them."""
+    rows = arms_of("next-token", heads=tuple(HEADS), arms=tuple(ARMS), corrections=True)
+    rows += arms_of("masked", heads=("pooled", "local"), arms=tuple(ARMS), corrections=False)
+    for kind in KINDS:
+        if kind not in PRETRAINED:
+            rows += arms_of(kind, heads=("local",), arms=FEW, corrections=False)
+    return tuple(replace(row, config=changed(row.config, changes)) for row in rows)
+
+
+CPU = Config(words="three digits", variants=all_arms(n_digits=3))
+_TINY: dict[str, Any] = {"n_digits": 1, "n_rows": 20, "n_noise": 20, "n_epochs": 1, "batch_size": 10}
+SMOKE = Config(
+    n_runs=2,
+    data=("next-token", "masked", "masked-2"),
+    variants=all_arms(**_TINY, n_attack_steps=2),
+    lm=replace(language_model.SMOKE, n_rows=40, n_epochs=50, rate=2e-2, width=32),  # learns the form
+    next_token=replace(language_model.SMOKE, width=8, n_heads=2),
+    masked=replace(masked_language_model.SMOKE, width=8, n_heads=2),
+    n_chosen_on=4,
+    n_samples=8,
+    budget=22,
+    group_size=2,
+)
+PRESETS = {"cpu": CPU, "smoke": SMOKE}

@@ -1,0 +1,199 @@
+"""The deciding experiment: fair arms, searches of equal cost, and a choice that does not see what is scored."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ebm_course.energies.sequence_energies import LikelihoodEnergy, excess_surprise
+from ebm_course.energies.transformer import Transformer
+from ebm_course.experiments.ablation.arms import PRINTED
+from ebm_course.experiments.ablation.config import CPU, KINDS, PRETRAINED, SMOKE, Config
+from ebm_course.experiments.ablation.evaluation import attacked, right_answers, searched
+from ebm_course.experiments.ablation.experiment import EXPERIMENT, stages
+from ebm_course.experiments.ablation.measurements import Bench, surprise_untrained
+from ebm_course.experiments.ablation.searches import searches
+from ebm_course.experiments.experiment import reproduce
+from ebm_course.results.findings import Findings
+from ebm_course.runtime import Run, setup
+from ebm_course.tasks.arithmetic import Format, arithmetic
+from ebm_course.tasks.arithmetic_score import correctness
+
+RUN = Run(torch.device("cpu"), 0)
+LAYOUT, N, BUDGET = Format(1), 12, 110
+FAIR = (
+    "n_digits",
+    "n_rows",
+    "n_noise",
+    "n_epochs",
+    "batch_size",
+    "weight_decay",
+    "betas",
+    "clip",
+    "keep_best",
+    "replay",
+)
+"""Fields that no arm may have of its own."""
+
+
+class Truth(nn.Module):
+    """20 nats for every wrong digit; counts rows scored, forward and backward."""
+
+    def __init__(self, sign: float = 1.0) -> None:
+        super().__init__()
+        self.n_values, self.rows, self.sign = 16, 0, sign
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.rows += len(x)
+        tokens = x if x.ndim == 2 else x.argmax(dim=2)
+        e = self.sign * 40 * (1 - correctness(tokens, 1))
+        if x.ndim == 3:
+            e = e + 0.01 * x[:, LAYOUT.first_answer :, 5].sum(dim=1)
+            if e.requires_grad:
+                e.register_hook(self._count)
+        return e
+
+    def _count(self, grad: Tensor) -> None:
+        self.rows += len(grad)
+
+
+def starts(n: int = N, seed: int = 0) -> Tensor:
+    x = arithmetic(1, n_train=n, n_valid=1, n_test=1, seed=seed).train.x.clone()
+    x[:, LAYOUT.first_answer : -1] = 4 + torch.randint(10, (n, 2), generator=torch.Generator().manual_seed(seed))
+    return x
+
+
+def run_smoke(folder: Path, config: Config = SMOKE) -> Findings:
+    return reproduce(EXPERIMENT, config, setup(0, device="cpu", quiet=True), folder=folder, progress=False)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Findings]:
+    folder = tmp_path_factory.mktemp("ablation")
+    return folder, run_smoke(folder)
+
+
+def unfair(config: Config) -> list[str]:
+    """Arms that differ from the printed one in what all have to share."""
+    first = config.variants[0].config
+    return [v.name for v in config.variants for field in FAIR if getattr(v.config, field) != getattr(first, field)]
+
+
+@pytest.mark.parametrize("config", [CPU, SMOKE])
+def test_every_arm_has_the_same_rows_updates_and_checkpoint_rule(config: Config) -> None:
+    assert unfair(config) == []
+    assert all(variant.config.keep_best for variant in config.variants)  # so both rules are recorded
+
+
+@pytest.mark.parametrize("field, value", [("n_epochs", 56), ("batch_size", 50), ("keep_best", False), ("n_rows", 999)])
+def test_an_unfair_arm_is_seen(field: str, value: int) -> None:
+    arm = replace(CPU.variants[3], config=replace(CPU.variants[3].config, **{field: value}))
+    assert unfair(replace(CPU, variants=(*CPU.variants[:3], arm))) == [arm.name]
+
+
+def test_arms_differ_from_algorithm_1_as_printed_in_what_they_are_named_for() -> None:
+    def changes(name: str) -> set[str]:
+        config = CPU.variant(f"next-token/{name}").config
+        return {field for field, value in vars(config).items() if value != getattr(PRINTED, field)} - {"n_digits"}
+
+    assert changes("printed/pooled") == set()
+    assert changes("no-attack/pooled") == {"n_attack_steps"}
+    assert changes("contrast/pooled") == {"n_attack_steps", "objective"}
+    assert changes("printed/local") == {"head"}
+    grown = {"objective", "include_current", "grow_every", "grow_above"}
+    assert changes("grown/pooled") == grown
+    assert changes("grown-memory/pooled") == grown | {"n_attack_steps", "position_memory", "answer_only"}
+
+
+@pytest.mark.parametrize("config", [CPU, SMOKE])
+def test_every_arm_of_every_kind_is_trained_and_measured_on_nets_of_its_own_run(config: Config) -> None:
+    names = [stage.name for stage in stages(config, RUN)]
+    for kind in config.data:
+        for k in range(config.runs_of(kind)):
+            net = names.index(f"run-{k}/{kind}/pretraining")
+            assert names.index(f"run-{k}/lm") < net < names.index(f"run-{k}/{kind}/likelihood")
+            for variant in config.variants:
+                if variant.starts_from == f"{kind}/pretraining":
+                    assert net < names.index(variant.stage(k)) == names.index(f"{variant.stage(k)}-measured") - 1
+    assert len(set(names)) == len(names)
+
+
+def test_parts_of_pretraining_have_parts_of_its_updates() -> None:
+    assert [CPU.pretraining(kind).config.n_epochs for kind in KINDS] == [16, 8, 4, 2, 1] * 2
+    assert [CPU.runs_of(kind) for kind in KINDS] == [8, 5, 5, 5, 5] * 2
+
+
+@pytest.mark.parametrize("name", sorted(searches(1)))
+@pytest.mark.parametrize("budget", [0, 11, BUDGET])
+def test_no_search_asks_more_often_than_it_may_nor_moves_operands(name: str, budget: int) -> None:
+    energy, x = Truth(), starts()
+    end = searches(1)[name](energy, x, budget, torch.Generator().manual_seed(0))
+    assert energy.rows <= N * (budget + 22)  # besides: the state at both ends, of every part of an annealed chain
+    assert torch.equal(end[:, : LAYOUT.first_answer], x[:, : LAYOUT.first_answer])
+
+
+def test_right_answers_are_those_of_the_operands() -> None:
+    x = Format(3).encode(["123+456=0000", "999+001=9999"])
+    assert Format(3).decode(right_answers(x, 3)) == ["123+456=0579", "999+001=1000"]
+
+
+def test_the_best_search_is_chosen_and_a_true_energy_is_never_fooled() -> None:
+    options = {"n_digits": 1, "budget": BUDGET, "run": RUN, "name": "truth"}
+    chosen_on, scored_on = starts(8, seed=1), starts(8, seed=2)
+    scored_on = scored_on[~(chosen_on[:, None] == scored_on[None]).all(dim=2).any(dim=0)]
+    good = searched(Truth(), chosen_on, scored_on, **options)
+    assert good["exact"] == 1.0 and good["fooled"] == 0.0 and good["nats_to_go"] == 0.0
+    assert good["chosen"][good["search"]] == max(good["chosen"].values())
+    bad = searched(Truth(-1.0), chosen_on, scored_on, **options)
+    assert bad["exact"] < 0.5 and bad["fooled"] > 0.5
+
+
+def test_a_choice_on_what_is_scored_is_refused() -> None:
+    x = starts()
+    with pytest.raises(ValueError, match="chosen on other samples than those scored"):
+        searched(Truth(), x[:5], x[4:], n_digits=1, budget=0, run=RUN, name="truth")
+
+
+def test_the_samples_of_a_run_are_distinct_and_those_of_another_run_are_others() -> None:
+    noise = LikelihoodEnergy(Transformer(16, LAYOUT.length, width=8, n_heads=2)).eval()
+    bench = Bench(replace(SMOKE, n_chosen_on=1, n_samples=1), RUN)
+    with pytest.raises(ValueError, match="distinct samples of the language model are well formed"):
+        bench.samples(noise, 0)  # an untrained net writes no equations
+    options = {"n_digits": 1, "x_data": arithmetic(1, n_train=9, n_valid=1, n_test=1).train.x}
+    assert attacked(Truth(), starts(), **options)["auroc_lm"] == 1.0
+
+
+def test_the_untrained_surprise_is_the_excess_surprise_of_the_net() -> None:
+    net = LikelihoodEnergy(Transformer(16, LAYOUT.length, width=8, n_heads=2)).eval()
+    x = starts()
+    torch.testing.assert_close(surprise_untrained(net)(x), excess_surprise(net.net.logits(x), x))
+
+
+@pytest.mark.slow
+def test_at_smoke_size_everything_is_measured_and_every_claim_of_the_kinds_asked_for_judged(found) -> None:
+    values = {entry.name: entry.values for entry in found[1].entries}
+    for variant in SMOKE.variants:
+        kind = variant.name.partition("/")[0]
+        if kind in SMOKE.data:
+            assert len(values[f"{variant.name}/exact"]) == len(values[f"{variant.name}/last/exact"]) == 2
+    assert {claim.claim.name for claim in found[1].claims} == {claim.name for claim in SMOKE.claims}
+    assert [curve.name for curve in found[1].curves if curve.name.startswith("exact/masked")]
+    assert all(torch.tensor(entry.values).isfinite().all() for entry in found[1].entries)
+
+
+@pytest.mark.slow
+def test_a_part_finds_the_numbers_of_the_whole_in_the_same_folder_and_in_its_own(found, tmp_path: Path) -> None:
+    part = replace(SMOKE, data=("masked-2",), n_runs=1)
+    same, own = run_smoke(found[0], part), run_smoke(tmp_path, part)
+    assert same.entries and [entry.values for entry in same.entries] == [entry.values for entry in own.entries]
+    whole = {entry.name: entry.values for entry in found[1].entries}
+    assert all(entry.values[0] == whole[entry.name][0] for entry in own.entries if entry.name.startswith("masked-2"))
+
+
+def test_the_claims_name_endpoints_and_controls_that_are_measured() -> None:
+    assert set(PRETRAINED) <= set(KINDS) and len(CPU.claims) == 10
+    assert all(claim.control for claim in CPU.claims)
