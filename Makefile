@@ -19,7 +19,7 @@ LAB_STAMP := $(VENV)/.installed-lab
 BENCH_STAMP := $(VENV)/.installed-bench
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 
-.PHONY: help install book test notebooks figures results minutes lint bench lab minimums wheel linked clean distclean
+.PHONY: help install book test notebooks figures results minutes lint bench lab minimums wheel copies clean distclean
 
 # The stamp names the folder it was made in: in a copy, after a move, or when the system's Python went, it does not count.
 ifneq ($(shell $(BIN)/python -c '' 2>/dev/null && cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -59,18 +59,18 @@ $(BENCH_STAMP): $(STAMP)
 	@$(PIP) --quiet --editable '.[bench]'
 	@touch $@
 
-# Where an archive or a file system knows no symbolic links, these two are files with a path in them, or are not there.
-linked:
+# The builder looks into book/ only. The files at the top are the ones to edit.
+copies:
 	@for name in _config.yml _toc.yml; do \
 		cmp -s $$name book/$$name || { rm -f book/$$name; cp $$name book/$$name; }; done
 
-book: $(STAMP) linked
+book: $(STAMP) copies
 	$(BIN)/jupyter-book build book/ -W -n --keep-going
 	@echo "The pages are here: book/_build/html/index.html"
 
 # With the tested set every warning is a fault; elsewhere only those of the course are, see pyproject.toml. A folder that
 # cannot be written is no fault.
-test: $(STAMP) linked
+test: $(STAMP) copies
 	$(BIN)/python -m pytest --nbval -W error -W default::pytest.PytestCacheWarning
 
 notebooks: $(STAMP)

@@ -105,7 +105,7 @@ def test_a_folder_that_moved_is_installed_from_where_it_is(clone: Clone):
 
 
 @pytest.mark.parametrize("kind", ["a file with a path", "a link", "a link into nowhere", "an old copy", "nothing"])
-def test_the_book_finds_its_table_of_contents_with_and_without_symbolic_links(clone: Clone, kind: str):
+def test_the_book_gets_its_own_copy_of_the_table_of_contents(clone: Clone, kind: str):
     (clone.folder / "book").mkdir()
     for name in ("_config.yml", "_toc.yml"):
         (clone.folder / name).write_text(f"# {name}")
@@ -114,7 +114,7 @@ def test_the_book_finds_its_table_of_contents_with_and_without_symbolic_links(cl
             path.symlink_to(f"../{'x' if 'nowhere' in kind else ''}{name}")
         elif kind != "nothing":
             path.write_text(f"../{name}" if "path" in kind else "old")
-    clone.make("linked")
+    clone.make("copies")
     for name in ("_config.yml", "_toc.yml"):
         assert (clone.folder / "book" / name).read_text() == (clone.folder / name).read_text() == f"# {name}"
         assert (clone.folder / "book" / name).is_symlink() == (kind == "a link")
@@ -133,4 +133,4 @@ def test_every_command_that_a_text_names_is_there(name: str):
     named = set(re.findall(r"(?:`|echo \")make ([a-z]+)", (ROOT / name).read_text()))
     assert named
     assert named <= targets
-    assert targets - {"help", "install", "linked"} <= set(re.findall(r"echo \"make ([a-z]+)", makefile))
+    assert targets - {"help", "install", "copies"} <= set(re.findall(r"echo \"make ([a-z]+)", makefile))

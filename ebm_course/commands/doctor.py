@@ -113,4 +113,4 @@ def _book() -> Iterator[tuple[str, str]]:
     for path in (CLONE / name for name in ("_config.yml", "_toc.yml") if (CLONE / "book").is_dir()):
         linked = path.parent / "book" / path.name
         same = linked.is_file() and path.is_file() and linked.read_bytes() == path.read_bytes()
-        yield f"book/{path.name}", "" if same else f"copy {path.name} into book: there are no symbolic links here"
+        yield f"book/{path.name}", "" if same else f"copy {path.name} into book, as make copies does"

@@ -10,7 +10,14 @@ import pytest
 
 from ebm_course.recipes import shared
 from ebm_course.recipes.likelihood import plane, potts
-from ebm_course.recipes.sequences import adversarial, language_model, parts, residual_nce
+from ebm_course.recipes.sequences import (
+    adversarial,
+    language_model,
+    masked_language_model,
+    parts,
+    pretraining,
+    residual_nce,
+)
 from ebm_course.runtime import setup
 
 RECIPES = (adversarial, residual_nce, language_model, potts, plane)
@@ -70,6 +77,7 @@ ABSURD: list[tuple[ModuleType, dict[str, Any]]] = [
     (language_model, {"n_rows": 60_000, "n_digits": 3}),  # 50,000 are there
     *((recipe, {name: 10**9}) for recipe in RECIPES[:2] for name in ("n_rows", "n_noise")),
     *((recipe, {"n_rows": 60_000}) for recipe in RECIPES[:2]),
+    *((masked_language_model, {name: 10**9}) for name in ("n_rows", "width", "n_digits", "n_layers")),
 ]
 
 
@@ -83,7 +91,7 @@ def test_what_no_machine_has_is_refused_by_name_before_the_work(
         recipe.fit(dataclasses.replace(recipe.PRESETS["smoke"], **changes), run, progress=False)
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", [*RECIPES, masked_language_model])
 def test_every_preset_fits_into_a_machine(recipe: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     def reached(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
@@ -92,7 +100,8 @@ def test_every_preset_fits_into_a_machine(recipe: ModuleType, monkeypatch: pytes
     for name in ("toy2d", "task_for", "origin_of"):
         if name in vars(recipe):
             monkeypatch.setattr(recipe, name, reached)
-    monkeypatch.setattr(parts, "task_for", reached)
+    for module in (parts, pretraining):
+        monkeypatch.setattr(module, "task_for", reached)
     for preset in recipe.PRESETS.values():
         with pytest.raises(KeyboardInterrupt):
             recipe.fit(preset, setup(0, device="cpu", quiet=True), progress=False, **GIVEN.get(recipe, {}))

@@ -16,6 +16,7 @@ from ebm_course.experiments.carry.experiment import EXPERIMENT, columns, wasted
 from ebm_course.experiments.carry.formats import FORMATS, order_of
 from ebm_course.experiments.experiment import reproduce
 from ebm_course.recipes.sequences import language_model
+from ebm_course.recipes.sequences.parts import task_for
 from ebm_course.recipes.shared import rows_digest
 from ebm_course.results.findings import Findings
 from ebm_course.runtime import setup
@@ -80,7 +81,7 @@ def test_runs_have_other_rows_and_formats_of_a_run_the_same() -> None:
 
 def test_the_recipe_trains_on_the_rows_that_it_is_given() -> None:
     config = replace(language_model.SMOKE, n_epochs=1)
-    task = language_model.task_for(config.n_digits)
+    task = task_for(config.n_digits)
     given = (task.train[20:40], task.valid[:5])
     run = [
         language_model.fit(config, setup(0, device="cpu", quiet=True), progress=False, data=d) for d in (given, None)
