@@ -48,7 +48,7 @@ def test_the_chapter_is_short(chapter: Callable[[str], Any]):
     cells = chapter(NAME).notebook.cells
     headings = re.findall(r"^## (.+)$", "\n".join(c.source for c in cells if c.cell_type == "markdown"), re.MULTILINE)
     assert len(cells) <= 80
-    assert n_words(cells) <= 4300
+    assert n_words(cells) <= 4350
     assert headings[-3:] == ["Takeaways", "Exercises", "Further reading"] and len(headings[:-3]) <= 7
 
 

@@ -109,7 +109,7 @@ def test_the_answer_on_the_first_screen_is_that_of_the_cells(chapter: Callable[[
         name: "".join(output.get("text", "") for output in cells[name].outputs)
         for name in ("02-rest", "02-bias-run", "02-recorded-table", "02-break-run")
     }
-    assert "0.741 where the data have 0.800" in rows[2]
+    assert "0.741; the exact gradient 0.791, the data 0.800" in rows[2] and "near A 0.791" in outputs["02-rest"]
     assert "near A 0.741" in outputs["02-rest"] and "near A is 0.800" in outputs["02-bias-run"]
     verdicts = [line.split()[0] for line in outputs["02-recorded-table"].splitlines() if " CD-1 ends further " in line]
     assert verdicts == ["holds"] * 3 and "holds on all 3" in rows[3]
