@@ -102,6 +102,7 @@ lab: $(LAB_STAMP)
 
 # An environment of its own, from the oldest Python promised and the lowest version of every direct dependency. Torch of
 # that age comes from the registry with CUDA on Linux, so this takes 6 GB of disk, and it runs on the CPU all the same.
+# Another torch draws other samples: the chapters have to run and their assertions to hold, outputs are not compared.
 minimums:
 	@command -v $(OLDEST) >/dev/null || { echo "make minimums needs $(OLDEST), the oldest Python promised."; exit 1; }
 	$(OLDEST) -m venv --clear $(VENV)-minimums
@@ -109,7 +110,7 @@ minimums:
 	$(VENV)-minimums/bin/uv pip install --python $(VENV)-minimums/bin/python --resolution lowest-direct \
 		--editable '.[book,test,scale]'
 	EBM_COURSE_DEVICE=cpu $(VENV)-minimums/bin/python -m pytest tests
-	$(VENV)-minimums/bin/python -m pytest --nbval book/02_*.ipynb book/03_*.ipynb
+	$(VENV)-minimums/bin/python -m pytest --nbval-lax book/02_*.ipynb book/03_*.ipynb
 
 clean:
 	rm -rf book/_build build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks
