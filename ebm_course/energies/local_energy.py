@@ -50,7 +50,7 @@ class LocalEnergy(PooledEnergy):
         """The same, with a gradient in the embeddings given; those of earlier tokens are looked up."""
         earlier = x.shape[1] - embeddings.shape[1]
         if earlier:
-            embeddings = torch.cat([self.embed(x)[:, :earlier], embeddings], dim=1)
+            embeddings = torch.cat([self.embed(x[:, :earlier]), embeddings], dim=1)
         return self.scores(h[:, :-1], embeddings[:, 1:]).mean(dim=1)
 
     def after(self, h: Tensor, x: Tensor, before_h: Tensor, before_x: Tensor) -> Tensor:

@@ -54,8 +54,8 @@ def searched(
     """
     if (chosen_on[:, None] == scored_on[None]).all(dim=2).any():
         raise ValueError("a search is chosen on other samples than those scored: a sample is among both.")
-    streams = {way: run.generator(f"{name}/{way}") for way in searches(n_digits)}
     ways = searches(n_digits)
+    streams = {way: run.generator(f"{name}/{way}") for way in ways}
     chosen = {way: _exact(ways[way](energy, chosen_on, budget, streams[way]), n_digits) for way in ways}
     best = max(chosen, key=lambda way: chosen[way])
     x, right = ways[best](energy, scored_on, budget, streams[best]), right_answers(scored_on, n_digits)

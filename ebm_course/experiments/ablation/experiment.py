@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from ebm_course.core import Batch
 from ebm_course.experiments.ablation.config import KINDS, PRESETS, PRETRAINED, Config
 from ebm_course.experiments.ablation.findings import findings
 from ebm_course.experiments.ablation.measurements import Bench
 from ebm_course.experiments.experiment import Experiment
 from ebm_course.experiments.stages import Stage
 from ebm_course.experiments.variants import Variant
-from ebm_course.recipes.sequences.parts import task_for
+from ebm_course.recipes.sequences.parts import task_rows
 from ebm_course.runtime import Run
 
 COSTS = {"printed": 90.0, "grown": 45.0, "grown-memory": 60.0}
@@ -47,11 +46,6 @@ def stages(config: Config, run: Run) -> list[Stage]:
     return found
 
 
-def _task_rows(config: Config) -> dict[str, Batch]:
-    task = task_for(config.n_digits)
-    return {"train": task.train, "valid": task.valid, "test": task.test}
-
-
 EXPERIMENT = Experiment(
     name="ablation",
     title="What adversarial training adds to a sequence energy: arms, controls and pretraining (after Yin, 2023).",
@@ -60,7 +54,7 @@ EXPERIMENT = Experiment(
     findings=findings,
     data=KINDS,
     figures=tuple(f"exact/{name}/.*" for name in PRETRAINED),
-    rows=_task_rows,
+    rows=task_rows,
     shared="Runs share the task's rows to be held out, nothing else: language model, pretrained net, rows, order, head "
     "and samples are drawn anew in each. Arms of one run share its language model, its pretrained net and its samples.",
 )

@@ -7,9 +7,10 @@ from typing import Any
 
 from ebm_course.experiments.ablation.arms import HEADS
 from ebm_course.experiments.ablation.config import FEW, PRETRAINED, SHARES, Config
+from ebm_course.experiments.collected import Collected
 from ebm_course.experiments.stages import Results
 from ebm_course.experiments.variants import Variant
-from ebm_course.results.findings import Curve, Entry, Findings
+from ebm_course.results.findings import Curve, Findings
 
 SEARCHED = {
     "exact": "share of right answers, operands held, best search",
@@ -34,16 +35,10 @@ def findings(config: Config, results: Results) -> Findings:
     return Findings(found.entries, found.curves)
 
 
-class _Collected:
-    def __init__(self, config: Config, results: Results):
-        self.config, self.results = config, results
-        self.entries: list[Entry] = []
-        self.curves: list[Curve] = []
-        self.values: dict[str, list[float]] = {}
-
-    def add(self, name: str, what: str, values: Sequence[float], **rest: Any) -> None:
-        self.values[name] = list(values)
-        self.entries.append(Entry.of(name, what, values, **rest))
+class _Collected(Collected):
+    @property
+    def values(self) -> dict[str, tuple[float, ...]]:
+        return {entry.name: entry.values for entry in self.entries}
 
     def language_models(self) -> None:
         n = max(map(self.config.runs_of, self.config.data))
@@ -109,12 +104,14 @@ class _Collected:
                 self.difference(f"claims/{name}/untrained", f"{name}/exact", f"{kind}/{base}/exact")
 
     def difference(self, name: str, one: str, other: str) -> None:
-        if {one, other} <= self.values.keys():
-            pairs = zip(self.values[one], self.values[other], strict=False)
+        values = self.values
+        if {one, other} <= values.keys():
+            pairs = zip(values[one], values[other], strict=True)
             self.add(name, f"{one} minus {other}, run by run.", [x - y for x, y in pairs])
 
     def against_pretraining(self) -> None:
         """Exact answers against the share of pretraining, a line an arm, where several shares were asked for."""
+        values = self.values
         for name in PRETRAINED:
             kinds = [(share, name if share == 1 else f"{name}-{share}") for share in reversed(SHARES)]
             kinds = [(share, kind) for share, kind in kinds if kind in self.config.data]
@@ -122,9 +119,9 @@ class _Collected:
                 continue
             n = min(self.config.runs_of(kind) for _, kind in kinds)
             for arm in ("likelihood", *(f"{arm}/local" for arm in FEW)):
-                found = [self.values.get(f"{kind}/{arm}/exact", []) for _, kind in kinds]
+                found = [values.get(f"{kind}/{arm}/exact", ()) for _, kind in kinds]
                 if all(found):
-                    runs = [[values[k] for values in found] for k in range(n)]
+                    runs = [[line[k] for line in found] for k in range(n)]
                     shares = [1 / share for share, _ in kinds]
-                    line = f"exact/{name}/{arm}", "share of pretraining", shares, "exact answers"
-                    self.curves.append(Curve(*line, runs))
+                    curve = f"exact/{name}/{arm}", "share of pretraining", shares, "exact answers"
+                    self.curves.append(Curve(*curve, runs))

@@ -23,6 +23,8 @@ from ebm_course.runtime import Run
 from ebm_course.tasks.arithmetic_score import score, well_formed
 
 Work = Callable[[Path, Results], Any]
+Samples = tuple[Tensor, Tensor, Tensor]
+"""Of P_LM: as they come, and distinct well-formed ones to choose a search on and to score it on."""
 SPARE = 4  # samples drawn for each that has to be well formed
 
 
@@ -74,7 +76,7 @@ class Bench:
         net: nn.Module = (masked_language_model if masked else language_model).build(variant.config)
         return load_net(results.folder(variant.stage(k)), net, variant.origin(self.run, k), self.run)
 
-    def samples(self, noise: Any, k: int) -> tuple[Tensor, Tensor, Tensor]:
+    def samples(self, noise: Any, k: int) -> Samples:
         """Samples of P_LM of run k: as they come, and distinct well-formed ones to choose on and to score on."""
         config, run = self.config, Run(self.run.device, self.run.seed + k)
         options = {"n_digits": config.n_digits}
@@ -110,39 +112,39 @@ class Bench:
         def work(_: Path, results: Results) -> dict[str, Any]:
             net = self.pretrained(results, kind, k)
             energy = surprise_untrained(net) if name == "surprise-untrained" else net
-            noise = self.noise(results, k)
-            found = self._searched(energy, noise, k, f"{kind}/{name}")
-            return {**found, "attack": self._attacked(energy, noise, k)}
+            samples = self.samples(self.noise(results, k), k)
+            return {**self._searched(energy, samples, k, f"{kind}/{name}"), "attack": self._attacked(energy, samples)}
 
         return work
 
     def measure(self, variant: Variant, k: int) -> Work:
-        """Measure an arm with the weights of its best validation and with its last ones; the choice between the two is
-        made as that of the search is, on other samples than those scored.
+        """Measure an arm with the weights of its best validation and with its last ones, and choose between the two.
+
+        The choice is made as that of the search is, on other samples than those scored.
         """
         kind = variant.starts_from.rpartition("/")[0]
 
         def work(_: Path, results: Results) -> dict[str, Any]:
             noise, net = self.noise(results, k), self.pretrained(results, kind, k)
-            energies, both = {}, {}
+            samples, energies, both = self.samples(noise, k), {}, {}
             for name, file in (("best", NET), ("last", LAST)):
                 energy, folder = start_energy(net, variant.config.head), results.folder(variant.stage(k))
                 energies[name] = load_net(folder, energy, variant.origin(self.run, k), self.run, name=file)
-                both[name] = self._searched(energies[name], noise, k, variant.name)
+                both[name] = self._searched(energies[name], samples, k, variant.name)
             chosen = max(both, key=lambda name: max(both[name]["chosen"].values()))
-            found = {**both[chosen], "weights": chosen, "attack": self._attacked(energies[chosen], noise, k), **both}
+            found = {**both[chosen], "weights": chosen, "attack": self._attacked(energies[chosen], samples), **both}
             if variant.name.endswith("contrast/pooled"):
                 found["resampled"] = self._resampled(energies["best"], noise, k)
             return found
 
         return work
 
-    def _attacked(self, energy: Energy, noise: Any, k: int) -> dict[str, Any]:
+    def _attacked(self, energy: Energy, samples: Samples) -> dict[str, Any]:
         held_out = task_for(self.config.n_digits).test.x.to(self.run.device)
-        return attacked(energy, self.samples(noise, k)[0], held_out, n_digits=self.config.n_digits)
+        return attacked(energy, samples[0], held_out, n_digits=self.config.n_digits)
 
-    def _searched(self, energy: Energy, noise: Any, k: int, name: str) -> dict[str, Any]:
-        _, chosen_on, scored_on = self.samples(noise, k)
+    def _searched(self, energy: Energy, samples: Samples, k: int, name: str) -> dict[str, Any]:
+        _, chosen_on, scored_on = samples
         options: dict[str, Any] = {"n_digits": self.config.n_digits, "budget": self.config.budget, "name": name}
         return searched(energy, chosen_on, scored_on, **options, run=Run(self.run.device, self.run.seed + k))
 

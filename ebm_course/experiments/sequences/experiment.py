@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ebm_course.core import Batch
 from ebm_course.experiments.experiment import Experiment
 from ebm_course.experiments.sequences import measurements, pretraining
 from ebm_course.experiments.sequences.config import PRESETS, Config
@@ -21,7 +20,7 @@ from ebm_course.experiments.sequences.together import trained_together
 from ebm_course.experiments.stages import Results, Stage
 from ebm_course.experiments.variants import Variant, trained, variant_stages
 from ebm_course.recipes.sequences import adversarial
-from ebm_course.recipes.sequences.parts import sequence_bytes, task_for
+from ebm_course.recipes.sequences.parts import sequence_bytes, task_rows
 from ebm_course.recipes.shared import check_memory
 from ebm_course.runtime import Run
 
@@ -83,11 +82,6 @@ def _memorised(nets: Nets, name: str) -> Callable[[Path, Results], Any]:
     return measurements.measured(nets, lambda results: nets.energy(results, name), start="last")
 
 
-def _task_rows(config: Config) -> dict[str, Batch]:
-    task = task_for(config.n_digits)
-    return {"train": task.train, "valid": task.valid, "test": task.test}
-
-
 EXPERIMENT = Experiment(
     name="sequences",
     title="Adversarial training of sequence energies on addition written as text (Yin, 2023).",
@@ -106,7 +100,7 @@ EXPERIMENT = Experiment(
         r"lm/.*",
     ),
     ships=lambda config: tuple(config.pretraining.values()),
-    rows=_task_rows,
+    rows=task_rows,
     shared="All runs share one language model, one pretrained net and the samples that attacks start from; "
     "rows, order and the head are drawn anew. How much other pretrained nets would change is not "
     "measured. figure-1b says that little changes: resampling with a constant energy satisfies it "

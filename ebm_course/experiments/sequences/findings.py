@@ -10,10 +10,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ebm_course.experiments.collected import Collected
 from ebm_course.experiments.sequences.config import Config
 from ebm_course.experiments.stages import Results
 from ebm_course.experiments.variants import Variant
-from ebm_course.results.findings import Curve, Entry, Findings
+from ebm_course.results.findings import Curve, Findings
 from ebm_course.tasks.arithmetic import perfect_perplexity
 
 ATTACKED = {
@@ -44,15 +45,10 @@ def findings(config: Config, results: Results) -> Findings:
     return Findings(found.entries, found.curves)
 
 
-class _Collected:
+class _Collected(Collected):
     def __init__(self, config: Config, results: Results):
-        self.config, self.results = config, results
-        self.entries: list[Entry] = []
-        self.curves: list[Curve] = []
+        super().__init__(config, results)
         self.words = WORDS | {variant.name: variant.words for variant in config.variants}
-
-    def add(self, name: str, what: str, values: Sequence[float], **rest: Any) -> None:
-        self.entries.append(Entry.of(name, what, values, **rest))
 
     def language_models(self) -> None:
         lm, energy = self.results["lm"], self.results["energy"]

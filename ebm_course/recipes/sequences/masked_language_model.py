@@ -74,12 +74,12 @@ def make_step(
     run: Run = SINGLE_PROCESS,
 ) -> Step:
     """Minimise -log p of hidden digits, nats a hidden digit; each process of ``run`` takes its share of the batch."""
-    digits = Format(config.n_digits).digit_positions()
+    digits = Format(config.n_digits).digit_positions().to(model.positions.device)
 
     def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         model.train()
         noise = torch.rand(batch.x.shape, generator=generator, device=batch.x.device)
-        hidden = run.share((noise < config.mask_share) & digits.to(batch.x.device))
+        hidden = run.share((noise < config.mask_share) & digits)
         x = run.share(batch.x)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
             logits = model.net.logits(x.masked_fill(hidden, MASK)).float()

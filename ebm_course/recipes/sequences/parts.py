@@ -77,3 +77,9 @@ def data_and_noise(config: Any, run: Run, noise: LanguageModel) -> tuple[Batch, 
     data = rows_of(task, config.n_rows, first=first).to(run.device)
     samples = sample_sequences(noise, config.n_noise, n_digits=config.n_digits, generator=run.generator("noise"))
     return data, with_replacement(samples)
+
+
+def task_rows(config: Any) -> dict[str, Batch]:
+    """The three parts of the task that a configuration names by its ``n_digits``: what an experiment depends on."""
+    task = task_for(config.n_digits)
+    return {"train": task.train, "valid": task.valid, "test": task.test}

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ebm_course.energies.sequence_energies import LikelihoodEnergy, excess_surprise
 from ebm_course.energies.transformer import Transformer
+from ebm_course.experiments.ablation import measurements
 from ebm_course.experiments.ablation.arms import PRINTED
 from ebm_course.experiments.ablation.config import CPU, KINDS, PRETRAINED, SMOKE, Config
 from ebm_course.experiments.ablation.evaluation import attacked, right_answers, searched
@@ -110,7 +111,7 @@ def test_arms_differ_from_algorithm_1_as_printed_in_what_they_are_named_for() ->
 
 
 @pytest.mark.parametrize("config", [CPU, SMOKE])
-def test_every_arm_of_every_kind_is_trained_and_measured_on_nets_of_its_own_run(config: Config) -> None:
+def test_every_arm_of_every_kind_comes_after_the_nets_of_its_run_and_is_measured_next(config: Config) -> None:
     names = [stage.name for stage in stages(config, RUN)]
     for kind in config.data:
         for k in range(config.runs_of(kind)):
@@ -158,13 +159,30 @@ def test_a_choice_on_what_is_scored_is_refused() -> None:
         searched(Truth(), x[:5], x[4:], n_digits=1, budget=0, run=RUN, name="truth")
 
 
-def test_the_samples_of_a_run_are_distinct_and_those_of_another_run_are_others() -> None:
+def written(_: object, n: int, *, n_digits: int, generator: torch.Generator) -> Tensor:
+    """Well-formed equations, many of them more than once."""
+    rows = starts(40)
+    return rows[torch.randint(len(rows), (n,), generator=generator)]
+
+
+def test_samples_are_distinct_not_in_both_parts_and_others_in_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measurements, "sample_sequences", written)
+    bench = Bench(replace(SMOKE, n_chosen_on=5, n_samples=10), RUN)
+    (_, chosen_on, scored_on), again, other = (bench.samples(None, k) for k in (0, 0, 1))
+    assert (len(chosen_on), len(scored_on)) == (5, 10)
+    assert len(torch.cat([chosen_on, scored_on]).unique(dim=0)) == 15
+    assert torch.equal(scored_on, again[2]) and not torch.equal(scored_on, other[2])
+
+
+def test_a_language_model_that_writes_no_equations_is_refused() -> None:
     noise = LikelihoodEnergy(Transformer(16, LAYOUT.length, width=8, n_heads=2)).eval()
-    bench = Bench(replace(SMOKE, n_chosen_on=1, n_samples=1), RUN)
     with pytest.raises(ValueError, match="distinct samples of the language model are well formed"):
-        bench.samples(noise, 0)  # an untrained net writes no equations
-    options = {"n_digits": 1, "x_data": arithmetic(1, n_train=9, n_valid=1, n_test=1).train.x}
-    assert attacked(Truth(), starts(), **options)["auroc_lm"] == 1.0
+        Bench(replace(SMOKE, n_chosen_on=1, n_samples=1), RUN).samples(noise, 0)
+
+
+def test_the_true_energy_tells_data_from_what_it_is_attacked_from() -> None:
+    held_out = arithmetic(1, n_train=9, n_valid=1, n_test=1).train.x
+    assert attacked(Truth(), starts(), held_out, n_digits=1)["auroc_lm"] == 1.0
 
 
 def test_the_untrained_surprise_is_the_excess_surprise_of_the_net() -> None:
@@ -194,6 +212,8 @@ def test_a_part_finds_the_numbers_of_the_whole_in_the_same_folder_and_in_its_own
     assert all(entry.values[0] == whole[entry.name][0] for entry in own.entries if entry.name.startswith("masked-2"))
 
 
-def test_the_claims_name_endpoints_and_controls_that_are_measured() -> None:
-    assert set(PRETRAINED) <= set(KINDS) and len(CPU.claims) == 10
-    assert all(claim.control for claim in CPU.claims)
+@pytest.mark.slow
+def test_every_claim_names_an_endpoint_and_a_control_that_are_measured(found) -> None:
+    names = {entry.name for entry in found[1].entries}
+    assert len(CPU.claims) == 10 and CPU.claims == SMOKE.claims and set(PRETRAINED) <= set(KINDS)
+    assert {claim.endpoint for claim in SMOKE.claims} | {claim.control for claim in SMOKE.claims} <= names
