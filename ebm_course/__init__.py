@@ -2,8 +2,8 @@
 
 import os
 
-# Idle threads wait and do not spin, where nothing else was asked for: beside busy processes spinning costs a chapter
-# more than twice the CPU time. OpenMP reads this once, when torch is loaded.
+# Idle threads wait and do not spin, where nothing else was asked for: spinning takes processor time from whoever shares
+# the machine. OpenMP reads this once, when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 __version__ = "0.3.0"
