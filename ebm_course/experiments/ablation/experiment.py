@@ -1,4 +1,4 @@
-"""Does training a sequence energy against attacks add something? Arms that differ in one thing, independent nets."""
+"""Does training a sequence energy against attacks add something? Arms treated alike, independent nets."""
 
 from __future__ import annotations
 
