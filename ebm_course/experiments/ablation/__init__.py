@@ -1,1 +1,1 @@
-"""What adversarial training adds to a sequence energy: arms that differ in one thing, under the best search of each."""
+"""What adversarial training adds to a sequence energy: arms treated alike, under the best search of each."""
