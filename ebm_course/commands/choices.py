@@ -25,6 +25,10 @@ RECIPES = (
     "sequences.masked_language_model",
     "sequences.residual_nce",
     "sequences.adversarial",
+    "images.classifier",
+    "images.jem",
+    "images.robust_classifier",
+    "images.robust_jem",
 )
 """Modules in ``recipes``, each with ``PRESETS`` and ``fit``."""
 
