@@ -129,12 +129,13 @@ def test_in_the_maximum_norm_the_result_is_the_nearest_point_of_ball_and_box() -
 
 def test_downhill_in_the_other_energy_is_a_targeted_attack() -> None:
     net, x0, target = small_net(), images(), (LABELS + 1) % 5
-    options = {"radius": 1.0, "n_steps": 20}
-    before = F.cross_entropy(net(x0), LABELS, reduction="none")
+    options = {"radius": 0.5, "n_steps": 20}
     away = pgd(log_likelihood(net), x0, generator=generator(), **options)
-    assert (-away.info["energy"] > before).all()
+    assert (away.info["energy"] < log_likelihood(net)(x0)).all()
     towards = pgd(lambda x: F.cross_entropy(net(x), target, reduction="none"), x0, generator=generator(), **options)
-    assert torch.equal(net(towards.x).argmax(dim=1), target)
+    assert (towards.info["energy"] < F.cross_entropy(net(x0), target, reduction="none")).all()
+    hits = [int((net(x).argmax(dim=1) == target).sum()) for x in (x0, away.x, towards.x)]
+    assert hits[0] <= 2 and hits[1] < 7 and hits[2] >= 7
 
 
 def test_a_random_start_is_uniform_in_the_ball() -> None:
