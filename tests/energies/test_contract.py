@@ -28,7 +28,7 @@ from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEne
 from ebm_course.energies.transformer import Transformer
 
 N, L, V, D = 5, 4, 6, 3  # rows, positions, values, dimensions of points
-PARTS = {"Block", "Transformer", "SequenceEnergy", "ConvNet"}
+PARTS = {"Block", "Transformer", "SequenceEnergy", "ConvNet", "ResidualBlock", "WideResNet"}
 
 
 def transformer(*, causal: bool = True) -> Transformer:

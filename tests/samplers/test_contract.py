@@ -98,6 +98,11 @@ CASES = {
     "gibbs_with_gradients": Case({"n_steps": 3 * L, "n_values": V}),
     "substitution": Case({"n_steps": 3 * L, "synonyms": SYNONYMS, "position_memory": True}),
     "ancestral": Case({"n_steps": 4}, model=lambda: LSTMLanguageModel(V, width=8)),
+    "pgd": Case(
+        {"radius": 2.0, "n_steps": 2, "step_size": 0.5, "random_start": False, "bounds": None},
+        discrete=False,
+        start=lambda discrete: targets(discrete) + 1,
+    ),
     "resampling": Case({"group_size": N}, start=lambda discrete: targets(discrete).repeat(N, 1)),
 }
 
