@@ -33,7 +33,13 @@ def langevin_steps(config: Any) -> Sampler:
 
 
 def pyld_steps(config: Any) -> Sampler:
-    """``n_sampler_steps`` times ``n_inner_steps`` steps that share a gradient above the first layer: JEM++."""
+    """``n_sampler_steps`` times ``n_inner_steps`` steps that share a gradient above the first layer: JEM++.
+
+    Raises:
+        ValueError: ``noise_std`` is None: these steps sample no law, so that no noise belongs to their length.
+    """
+    if config.noise_std is None:
+        raise ValueError("noise_std: expected a number for pyld_steps, got None. Use 0, or sampler=langevin_steps.")
     return partial(pyld, n_outer=config.n_sampler_steps, n_inner=config.n_inner_steps, **_moves(config))
 
 

@@ -24,8 +24,7 @@ from ebm_course.recipes.images.parts import Learner, adam, classification, data_
 from ebm_course.recipes.images.passes import PRECISIONS
 from ebm_course.recipes.shared import Fitted, check_ranges
 from ebm_course.runtime import Run
-from ebm_course.tasks.cifar10 import cifar10
-from ebm_course.tasks.images import digits
+from ebm_course.tasks.images import cifar10, digits
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from ebm_course.recipes.images.passes import Passes, together
 from ebm_course.recipes.shared import Fitted, check_memory, origin_of
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.tasks.augmentation import augment
-from ebm_course.tasks.images import check_images, n_classes_of, shape_of
+from ebm_course.tasks.image_checks import check_images
+from ebm_course.tasks.images import n_classes_of, shape_of
 from ebm_course.training import fit as loop
 from ebm_course.training.batches import Batches
 from ebm_course.training.update import update

@@ -45,6 +45,11 @@ class Passes(nn.Module):
         self.passes = tuple(torch.compile(one) if compiled else one for one in passes)
 
     def _run(self, which: int, x: Tensor) -> Tensor:
+        if which >= len(self.passes):
+            raise TypeError(
+                f"{type(self.net).__name__} has no first layer apart: expected a net with first_layer and "
+                f"from_first_layer, such as ConvNet. Use langevin, which does not split the net."
+            )
         x = x if self.layout is None else x.contiguous(memory_format=self.layout)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.half):
             y = self.passes[which](x)
