@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import math
 import zlib
 from pathlib import Path
@@ -30,11 +31,10 @@ def read_idx(path: Path, *, sha256: str | None = None) -> Tensor:
     Raises:
         ValueError: the file is damaged, no idx file of bytes, or holds something else.
     """
+    packed = path.read_bytes()
     try:
-        content = gzip.decompress(path.read_bytes())
+        content = gzip.decompress(packed)
     except (OSError, EOFError, zlib.error) as error:
-        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
-            raise
         raise _damaged(path, f"it cannot be unpacked ({error})") from error
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise _damaged(path, f"what it holds has another SHA-256 than {sha256}")
@@ -71,14 +71,13 @@ def read_sheet(path: Path) -> Tensor:
     Raises:
         ValueError: the file is no image, or its sides are no multiples of 32.
     """
-    from PIL import Image, UnidentifiedImageError  # here: of all sets this alone needs it
+    from PIL import Image  # here: of all sets this alone needs it
 
+    content = io.BytesIO(path.read_bytes())
     try:
-        with Image.open(path) as image:
+        with Image.open(content) as image:
             pixels = np.asarray(image.convert("RGB"))  # (rows * 32, columns * 32, 3)
-    except (UnidentifiedImageError, SyntaxError, ValueError, OSError) as error:
-        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
-            raise
+    except (SyntaxError, ValueError, OSError) as error:  # what Pillow raises, by where the damage is
         raise _damaged(path, "it is no image that can be read") from error
     height, width, _ = pixels.shape
     if height % SIDE or width % SIDE:
@@ -95,11 +94,10 @@ def read_matlab(path: Path) -> tuple[Tensor, Tensor]:
     """
     from scipy.io import loadmat  # here: of all sets this alone needs it
 
+    content = io.BytesIO(path.read_bytes())
     try:
-        found = loadmat(path, variable_names=["X", "y"])
+        found = loadmat(content, variable_names=["X", "y"])
         images, labels = found["X"], found["y"].reshape(-1)
-    except (FileNotFoundError, PermissionError, IsADirectoryError):
-        raise
     except Exception as error:  # of many kinds, by where the damage is
         raise _damaged(path, f"it is no MATLAB file with X and y ({type(error).__name__})") from error
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[:3] != (SIDE, SIDE, 3):
