@@ -1,7 +1,8 @@
 """Images with classes: real numbers in [-1, 1] as (N, C, H, W), labels 0 .. K - 1 as (N,), split in three parts.
 
 The test part is fixed: the same rows in the same order for every seed. The seed decides which of the other rows are
-for validation and in which order the rest, for training, comes. It knows data and scores of logits, no net.
+for validation and in which order the rest, for training, comes. Digits come with a package; where files of the other
+sets are found stands in ``image_sources``. This module knows data and scores of logits, no net.
 """
 
 from __future__ import annotations
@@ -12,9 +13,18 @@ from torch.nn import functional as F
 
 from ebm_course.core import Batch, Task
 from ebm_course.runtime import torch_seed
+from ebm_course.tasks.image_checks import check_images, check_labels
+from ebm_course.tasks.image_sources import (
+    cifar10_files,
+    cifar10_sheets,
+    fashion_mnist_files,
+    has_cifar10,
+    has_cifar10_sheets,
+    mnist_files,
+    svhn_files,
+)
 
-MARGIN = 1e-3
-"""How far an image may leave [-1, 1] by rounding."""
+Bytes = tuple[Tensor, Tensor]  # images (N, C, H, W) and labels (N,), uint8
 
 
 def digits(*, seed: int = 0, n_valid: int = 180) -> Task:
@@ -44,6 +54,73 @@ def digits(*, seed: int = 0, n_valid: int = 180) -> Task:
     rank = (F.one_hot(y[order], 10).cumsum(dim=0) - 1).gather(1, y[order, None])[:, 0]  # of a row in its class
     test, rest = order[rank < 36], order[rank >= 36].sort().values
     return split("digits", Batch(x[rest], y[rest]), Batch(x[test], y[test]), n_classes=10, n_valid=n_valid, seed=seed)
+
+
+def mnist(*, size: int = 28, seed: int = 0, n_valid: int | None = None) -> Task:
+    """MNIST, 70,000 handwritten digits (N, 1, 28, 28): 54,000, 6,000 and the 10,000 published for testing.
+
+    Args:
+        size: 28, or 14 for means over 2 x 2 pixels.
+        seed: chooses the rows for validation.
+        n_valid: their number, by default a tenth.
+
+    Raises:
+        ValueError: another size, or a damaged file.
+        ConnectionError: the files are neither in ``EBM_COURSE_DATA/mnist`` nor to be downloaded.
+    """
+    return _published("mnist", *mnist_files(), size=size, seed=seed, n_valid=n_valid)
+
+
+def fashion_mnist(*, size: int = 28, seed: int = 0, n_valid: int | None = None) -> Task:
+    """Fashion-MNIST, ten kinds of clothes in the format of MNIST, from ``EBM_COURSE_DATA/fashion-mnist``."""
+    return _published("fashion-mnist", *fashion_mnist_files(), size=size, seed=seed, n_valid=n_valid)
+
+
+def svhn(*, size: int = 32, seed: int = 0, n_valid: int | None = None) -> Task:
+    """Street-view house numbers (N, 3, 32, 32), or 16 x 16, from ``EBM_COURSE_DATA/svhn``: not the extra images."""
+    return _published("svhn", *svhn_files(), size=size, seed=seed, n_valid=n_valid)
+
+
+def cifar10(*, size: int = 32, seed: int = 0, n_valid: int | None = None, subset: bool | None = None) -> Task:
+    """CIFAR-10, photographs of ten classes (N, 3, 32, 32): 45,000, 5,000 and the 10,000 published for testing.
+
+    Args:
+        size: 32, or 16 for means over 2 x 2 pixels.
+        seed: chooses the rows for validation.
+        n_valid: their number, by default a tenth.
+        subset: whether to read the sheets in ``EBM_COURSE_DATA/cifar10-subset`` (10,000 and 2,000 images, the latter
+            in one order drawn once and for all, as sheets are sorted by class). By default only where these are there
+            and the whole set is not; the task's name says which it is.
+
+    Raises:
+        ValueError: another size, or a damaged file.
+        ConnectionError: neither is there and the set cannot be downloaded.
+    """
+    if subset or (subset is None and has_cifar10_sheets() and not has_cifar10()):
+        rest, (x, y) = cifar10_sheets()
+        order = torch.randperm(len(y), generator=torch.Generator("cpu").manual_seed(0), device="cpu")
+        return _published("cifar10-subset", rest, (x[order], y[order]), size=size, seed=seed, n_valid=n_valid)
+    return _published("cifar10", *cifar10_files(), size=size, seed=seed, n_valid=n_valid)
+
+
+def _published(name: str, rest: Bytes, test: Bytes, *, size: int, seed: int, n_valid: int | None) -> Task:
+    """The task of a set with ten classes that is published in two parts."""
+    side = rest[0].shape[-1]
+    if size not in (side, side // 2):
+        raise ValueError(f"{name} has {side} pixels a side: expected size={side} or {side // 2}, got {size!r}.")
+    parts = (Batch(scaled(x, factor=side // size), y.long()) for x, y in (rest, test))
+    n_valid = len(rest[1]) // 10 if n_valid is None else n_valid
+    return split(f"{name}-{size}", *parts, n_classes=10, n_valid=n_valid, seed=seed)
+
+
+def scaled(x: Tensor, *, factor: int = 1) -> Tensor:
+    """Bytes (N, C, H, W) as real numbers in [-1, 1], each the mean over ``factor`` x ``factor`` of them.
+
+    >>> scaled(torch.tensor([[0, 255], [255, 255]], dtype=torch.uint8).view(1, 1, 2, 2), factor=2).item()
+    0.5
+    """
+    parts = [F.avg_pool2d(part.float(), factor) / 127.5 - 1 for part in x.split(4096)]  # a part, to save memory
+    return torch.cat(parts)
 
 
 def split(name: str, rest: Batch, test: Batch, *, n_classes: int, n_valid: int, seed: int) -> Task:
@@ -92,44 +169,3 @@ def shape_of(task: Task) -> tuple[int, int, int]:
 def n_classes_of(task: Task) -> int:
     """Number K of classes: the largest label is K - 1."""
     return 1 + max(int(part.y.max()) for part in (task.train, task.valid, task.test) if part.y is not None)
-
-
-def check_images(x: Tensor) -> None:
-    """Refuse what are no images (N, C, H, W) of real numbers in [-1, 1] (waits for the device).
-
-    Raises:
-        ValueError: another shape or kind, a pixel out of range or not finite, or no pixel below 0, as in images of
-            [0, 1].
-
-    >>> check_images(torch.tensor([-1.0, 1.0]).view(1, 1, 1, 2))
-    """
-    if x.ndim != 4 or not x.is_floating_point():
-        raise ValueError(
-            f"images are real numbers (N, C, H, W) in [-1, 1]: got {tuple(x.shape)} of {x.dtype}. "
-            f"Use x.float() / 127.5 - 1 for bytes, and x[:, None] for one channel."
-        )
-    if x.numel() == 0:
-        return
-    low, high = float(x.min()), float(x.max())
-    if not (low >= -1 - MARGIN and high <= 1 + MARGIN):  # NaN is not
-        raise ValueError(
-            f"images lie in [-1, 1]: got values from {low:g} to {high:g}. Scale them, as 2 * x - 1 from [0, 1]."
-        )
-    if low >= 0 and high > 0:
-        raise ValueError(
-            f"images lie in [-1, 1]: got none below 0, from {low:g} to {high:g}, as of the range [0, 1]. Use 2 * x - 1."
-        )
-
-
-def check_labels(y: Tensor, n_classes: int) -> None:
-    """Refuse what are no labels (N,), int64, of 0 .. K - 1 (waits for the device).
-
-    >>> check_labels(torch.tensor([0, 9]), 10)
-    """
-    if y.ndim != 1 or y.dtype != torch.int64:
-        raise ValueError(f"labels are int64 (N,): got {tuple(y.shape)} of {y.dtype}. Use y.long().")
-    if len(y) and (int(y.min()) < 0 or int(y.max()) >= n_classes):
-        raise ValueError(
-            f"a label is out of range: expected 0 to {n_classes - 1}, got {int(y.min())} to {int(y.max())}. "
-            f"Count classes from 0."
-        )
