@@ -32,7 +32,7 @@ RECIPES = (
 )
 """Modules in ``recipes``, each with ``PRESETS`` and ``fit``."""
 
-EXPERIMENTS = ("sequences", "ablation", "likelihood", "carry", "speed")
+EXPERIMENTS = ("sequences", "ablation", "likelihood", "images", "carry", "speed")
 """Folders in ``experiments``, each with an ``EXPERIMENT`` in its module ``experiment``."""
 
 

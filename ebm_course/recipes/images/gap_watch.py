@@ -25,7 +25,16 @@ GOOD = 0.01
 
 
 class DivergedError(FloatingPointError):
-    """The energy gap left its limits, or a state or energy is no longer finite."""
+    """The energy gap left its limits, or a state or energy is no longer finite.
+
+    Args:
+        update: the one it was seen at, from 1.
+        why: the message, without the update.
+    """
+
+    def __init__(self, update: int, why: str):
+        super().__init__(f"update {update}: {why}")
+        self.update = update
 
 
 class GapWatch:
@@ -98,7 +107,7 @@ E(samples), was 7e+03 nats either way, expected at most 1e+03. Lower step_size.
     def _go_back(self, error: FloatingPointError) -> None:
         if self.done == self.restarts:
             after = f" It went back {self.restarts} times already." if self.restarts else ""
-            raise DivergedError(f"update {self.updates}: {error} {self.cause}{after}") from error
+            raise DivergedError(self.updates, f"{error} {self.cause}{after}") from error
         self.done += 1
         self.largest = torch.zeros_like(self.largest)
         optimizers = [x for x in self.kept.values() if isinstance(x, torch.optim.Optimizer)]
