@@ -109,8 +109,9 @@ def precision_recall(real: Tensor, fake: Tensor, *, k: int = 3) -> dict[str, flo
     samples unlike any image, recall with images that no sample is like.
 
     How it deceives: copies of training images have a precision of 1, and so may the few means of classes, whose recall
-    is near 0. A single far point has a ball that holds everything. Both rise with k and depend on N and M: even two
-    halves of one data set stay below 1.
+    is near 0. A single far point has a ball that holds everything: in features of a net that learned ImageNet,
+    uniform noise has a precision of 0.99 among photographs. Both rise with k and depend on N and M: even two halves
+    of one data set stay below 1.
 
     Args:
         real: features or images (N, *S), N > k.
