@@ -62,7 +62,7 @@ RANGES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {  # a NaN fails every
     "not_negative": ("a finite number, 0 or more", lambda x: 0 <= x < math.inf),
     "positive_or_none": ("a number above 0, or None", lambda x: x is None or x > 0),
     "not_negative_or_none": ("a finite number, 0 or more, or None", lambda x: x is None or 0 <= x < math.inf),
-    "intervals_or_none": ("two numbers, the lower first, or None", lambda x: x is None or (len(x) == 2 and x[0] < x[1])),
+    "intervals_or_none": ("(low, high), low < high, or None", lambda x: x is None or (len(x) == 2 and x[0] < x[1])),
     "shares": ("a share, 0 to 1", lambda x: 0 <= x <= 1),
     "shares_below_1": ("0 or more and below 1", lambda x: 0 <= x < 1),
     "pairs": ("two numbers, each 0 or more and below 1", lambda x: len(x) == 2 and all(0 <= b < 1 for b in x)),

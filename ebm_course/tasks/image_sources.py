@@ -180,7 +180,7 @@ def _members(path: Path) -> dict[str, bytes]:
 def _paired(found: list[Tensor], name: str) -> Parts:
     """Images get their axis of channels; each part has as many labels as images."""
     for x, y in (found[:2], found[2:]):
-        if x.ndim != 3 or x.shape[1:] != (28, 28) or y.shape != x.shape[:1]:
+        if x.shape[1:] != (28, 28) or y.shape != x.shape[:1]:
             raise ValueError(
                 f"{name} has images (N, 28, 28) and labels (N,): got {tuple(x.shape)} and {tuple(y.shape)}. "
                 f"Fetch the files again, each under its own name."

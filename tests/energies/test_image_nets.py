@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ebm_course.core import SplitsFirstLayer
 from ebm_course.energies.convnet import ConvNet
 from ebm_course.energies.image_layers import normalization, start
-from ebm_course.energies.wide_resnet import WideResNet
+from ebm_course.energies.wide_resnet import ResidualBlock, WideResNet
 
 NETS: dict[str, Callable[..., ConvNet | WideResNet]] = {
     "convnet": lambda shape=(3, 8, 8), **options: ConvNet(shape, 10, **{"width": 16, **options}),
@@ -115,6 +115,20 @@ def test_batch_norm_mixes_rows_in_train_mode_and_the_others_do_not(name: str):
         net, x = NETS[name](norm=norm).train(), images()
         mixes[norm] = not torch.allclose(net(x)[:2], net(x[:2]), atol=1e-4)
     assert mixes == {None: False, "batch": True, "group": False}
+
+
+@both
+def test_what_is_normalised_is_every_convolution_but_shortcuts(name: str):
+    net = NETS[name](norm="batch")
+    n_convolutions = sum(isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3) for m in net.modules())
+    assert sum(isinstance(m, nn.BatchNorm2d) for m in net.modules()) == n_convolutions
+
+
+def test_a_block_adds_to_what_enters_it():
+    block, x = ResidualBlock(8, 8, stride=1, slope=0.2, norm=None, dropout=0), images(shape=(8, 4, 4))
+    nn.init.zeros_(block.conv2.weight)
+    nn.init.zeros_(block.conv2.bias)
+    assert torch.equal(block(x), x)
 
 
 @norms

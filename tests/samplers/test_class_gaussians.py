@@ -159,3 +159,14 @@ def test_labels_and_states_that_do_not_fit_are_refused() -> None:
         gaussians.log_prob(x.flatten(1), y)
     with pytest.raises(ValueError, match="low < high"):
         ClassGaussians.fit(x, y, K, bounds=(1.0, 0.0))
+
+
+def test_images_that_differ_in_brightness_alone_have_a_covariance_of_full_rank() -> None:
+    # eigenvalues 4e2 and 1e-4: too far apart for a factor in single precision
+    brightness = 2 * torch.rand(40, 1, 1, 1, generator=generator()) - 1
+    x, y = brightness.expand(40, 1, 32, 32), torch.zeros(40, dtype=torch.int64)
+    gaussians = ClassGaussians.fit(x, y, 1)
+    factor = gaussians.factors[0].double()
+    rest = torch.randn(1024, 1, generator=generator()).double()
+    rest -= rest.mean()
+    assert ((factor.T @ rest).square().sum() / rest.square().sum()).item() == pytest.approx(1e-4, rel=0.01)

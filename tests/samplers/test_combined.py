@@ -89,6 +89,9 @@ def test_options_reach_their_stages() -> None:
     by_norm = go(model, x0, norm="l2", pgd_step_size=0.1, keep_stages=True).path
     length = (by_norm[1] - x0).flatten(1).norm(dim=1)
     assert (length <= 0.5 + 1e-6).all() and (length > 0.1).all()
+    attack: dict[str, Any] = {"radius": 0.5, "n_steps": 6, "step_size": 0.1, "norm": "l2", "random_start": False}
+    expected = pgd(model.negative_log_likelihood(TARGET), x0, generator=generator(), **attack).x
+    torch.testing.assert_close(by_norm[1], expected)
     limited = go(model, x0, noise_std=0.0, max_grad_value=1e-4, keep_stages=True).path
     assert (limited[3] - limited[2]).abs().max() <= 4e-4 + 1e-6
 

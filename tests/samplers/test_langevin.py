@@ -176,14 +176,14 @@ def linear(slope: torch.Tensor):
 
 
 def test_entries_of_a_gradient_are_clamped_one_by_one_and_before_its_norm() -> None:
-    x0, slope = torch.zeros(2, 2), torch.tensor([5.0, -0.5])
+    x0, slope = torch.zeros(2, 3), torch.tensor([5.0, -0.5, -5.0])
     options = {"n_steps": 1, "step_size": 0.1, "noise_std": 0.0, "max_grad_value": 1.0}
     by_value = langevin(linear(slope), x0, generator=generator(), **options)
-    torch.testing.assert_close(by_value.x, torch.tensor([[-0.1, 0.05]]).expand(2, 2))
+    torch.testing.assert_close(by_value.x, torch.tensor([[-0.1, 0.05, 0.1]]).expand(2, 3))
     torch.testing.assert_close(by_value.info["grad_norm"], slope.norm().expand(2))
     both = langevin(linear(slope), x0, max_grad_norm=0.5, generator=generator(), **options)
-    clamped = torch.tensor([1.0, -0.5])
-    torch.testing.assert_close(both.x, (-0.1 * 0.5 * clamped / clamped.norm()).expand(2, 2))
+    clamped = torch.tensor([1.0, -0.5, -1.0])
+    torch.testing.assert_close(both.x, (-0.1 * 0.5 * clamped / clamped.norm()).expand(2, 3))
 
 
 def test_states_are_clamped_after_every_step_and_not_before_the_first() -> None:

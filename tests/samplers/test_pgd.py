@@ -170,6 +170,7 @@ def test_the_default_step_crosses_the_ball() -> None:
     "wrong, message",
     [
         ({"radius": -0.1}, "expected radius >= 0 and step_size >= 0"),
+        ({"radius": -0.1, "step_size": 0.1}, "expected radius >= 0 and step_size >= 0"),
         ({"radius": torch.nan}, "expected radius >= 0 and step_size >= 0"),
         ({"step_size": -1.0}, "expected radius >= 0 and step_size >= 0"),
         ({"step_size": torch.inf}, "expected radius >= 0 and step_size >= 0"),
@@ -182,6 +183,16 @@ def test_impossible_settings_are_refused(wrong: dict[str, Any], message: str) ->
     options = {"radius": 0.1, "n_steps": 2, "generator": generator(), **wrong}
     with pytest.raises(ValueError, match=message):
         pgd(log_likelihood(small_net()), images(), **options)
+
+
+def test_a_state_that_is_not_finite_is_refused_though_its_energy_is() -> None:
+    def capped(x: Tensor) -> Tensor:
+        e = x.square().sum(dim=1)
+        return torch.where(e < 1, e, 1.0)  # 1 at a NaN
+
+    x0 = torch.tensor([[0.5], [torch.nan]])
+    with pytest.raises(FloatingPointError, match=r"not finite in 1 of 2 .* Check the energy and x0"):
+        pgd(capped, x0, radius=0.1, n_steps=2, generator=generator())
 
 
 def test_whole_numbers_are_refused() -> None:
@@ -215,7 +226,7 @@ def test_it_equals_foolbox_from_the_same_start(norm: Any, targeted: bool, random
 @pytest.mark.parametrize("random_start", [False, True])
 def test_it_equals_torchattacks_which_knows_images_in_0_to_1_alone(targeted: bool, random_start: bool) -> None:
     torchattacks = pytest.importorskip(
-        "torchattacks", reason="torchattacks is not installed: the extra bench brings it"
+        "torchattacks", reason="torchattacks is not installed: pip install --no-deps torchattacks"
     )
     net, x0, radius = small_net(), images(), 0.3
     theirs = torchattacks.PGD(

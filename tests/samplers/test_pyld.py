@@ -99,6 +99,21 @@ def test_clamped_gradients_and_the_box_do_not_part_them_without_noise() -> None:
     assert (free.x - plain.x).abs().max() > 0.01  # and so is the limit
 
 
+def test_noise_comes_with_the_last_inner_step_and_before_its_clamping() -> None:
+    class Slope(Bent):
+        def first_layer(self, x: Tensor) -> Tensor:
+            return self.linear(x)
+
+        def from_first_layer(self, h: Tensor) -> Tensor:
+            return -h.sum(dim=1)
+
+    x0, noise = torch.full((2_000, 3), 0.9), torch.randn(2_000, 3, generator=generator(5))
+    options: dict[str, Any] = {"step_size": 0.08, "noise_std": 0.3, "generator": generator(5)}
+    found = pyld(Slope(), x0, n_outer=1, n_inner=3, **options).x  # 0.98, then 1 at the face
+    torch.testing.assert_close(found, (1 + 0.08 + 0.3 * noise).clamp(-1, 1))
+    assert (found == 1).float().mean() > 0.5
+
+
 def test_noise_at_the_faces_of_the_box_parts_them() -> None:
     energy, x0 = joint(scale=300.0), images()
     alike: dict[str, Any] = {"noise_std": 0.1, "max_grad_value": 1.0, "bounds": (-1.0, 1.0)}

@@ -53,7 +53,7 @@ def test_the_sha256_is_that_of_the_content_however_it_was_packed(tmp_path: Path)
         (b"not gzip", r"it cannot be unpacked"),
         (b"", r"it is no idx file of bytes"),
         (gzip.compress(b""), r"it is no idx file of bytes"),
-        (gzip.compress(b"\0\0\x0d\1" + bytes(8)), r"it is no idx file of bytes"),  # of floats
+        (gzip.compress(b"\0\0\x0d\1\0\0\0\4" + bytes(4)), r"it is no idx file of bytes"),  # of floats
         (gzip.compress(idx(noise(5, 3))[:-1]), r"not as long as its head says"),
         (gzip.compress(idx(noise(5, 3)) + b"\0"), r"not as long as its head says"),
         (gzip.compress(b"\0\0\x08\2\0"), r"not as long as its head says"),

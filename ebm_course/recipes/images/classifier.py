@@ -26,13 +26,15 @@ from ebm_course.recipes.shared import Fitted, check_ranges
 from ebm_course.runtime import Run
 from ebm_course.tasks.images import cifar10, digits
 
+WRN_28_10 = partial(WideResNet, depth=28, widen=10, norm="batch")
+
 
 @dataclass(frozen=True)
 class Config:
     """What is trained, on what, and how. The defaults are those of Yang and Ji (2021), JEM++, on CIFAR-10."""
 
     task: Callable[..., Task] = cifar10  # called with the run's seed
-    net: Callable[..., nn.Module] = partial(WideResNet, depth=28, widen=10, norm="batch")  # of a shape and K classes
+    net: Callable[..., nn.Module] = WRN_28_10  # called with the shape of an image and the number of classes
     batch_size: int = 64
     n_steps: int = 105_450  # 150 epochs of 703 updates
     optimizer: Callable[..., torch.optim.Optimizer] = sgd

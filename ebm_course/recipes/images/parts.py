@@ -74,7 +74,7 @@ def data_of(config: Any, run: Run) -> Data:
     image = 4 * shape[0] * shape[1] * shape[2]
     sizes = {"batch_size": image * config.batch_size}
     if "buffer_size" in vars(config):
-        sizes["buffer_size"] = image * config.buffer_size
+        sizes["buffer_size"] = 4 * image * config.buffer_size  # its states and three tensors they are drawn from
     check_memory(config, run, **sizes)
     return Data(task.train.to(run.device), task.valid.to(run.device), shape, n_classes_of(task), task.score)
 

@@ -37,8 +37,9 @@ class Passes(nn.Module):
         self, net: nn.Module, *, precision: str = "float32", compiled: bool = False, channels_last: bool = False
     ):
         super().__init__()
-        self.net = net.to(memory_format=torch.channels_last) if channels_last else net
-        self.half, self.layout = precision == "bfloat16", torch.channels_last if channels_last else None
+        self.net = net.to(memory_format=torch.channels_last) if channels_last else net  # type: ignore[call-overload]
+        self.layout = torch.channels_last if channels_last else None
+        self.in_16_bits = precision == "bfloat16"
         passes: list[Callable[..., Tensor]] = [net.forward]
         if isinstance(net, SplitsFirstLayer):
             passes += [net.first_layer, net.from_first_layer]
@@ -51,9 +52,9 @@ class Passes(nn.Module):
                 f"from_first_layer, such as ConvNet. Use langevin, which does not split the net."
             )
         x = x if self.layout is None else x.contiguous(memory_format=self.layout)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.half):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.in_16_bits):
             y = self.passes[which](x)
-        return y.float() if self.half else y
+        return y.float() if self.in_16_bits else y
 
     def forward(self, x: Tensor) -> Tensor:
         return self._run(0, x)

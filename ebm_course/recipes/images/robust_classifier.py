@@ -1,4 +1,4 @@
-r"""Adversarial training: the classifier meets the worst image in a small ball. One change to ``classifier``: the attack.
+r"""Adversarial training: the classifier meets the worst image in a small ball. One change to ``classifier``: attacks.
 
 .. math:: \min_\theta \; \mathbb E \max_{\|x' - x\| \le \epsilon} -\log p_\theta(y \mid x')
 
@@ -132,7 +132,7 @@ def robust_accuracy(learner: Learner, data: Data) -> Callable[[], dict[str, floa
 
 @usual_settings()
 def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
-    """Train ``config.net`` against the attack; rows as the classifier's, at a validation ``valid_robust_accuracy`` too."""
+    """Train ``config.net`` against the attack; rows as the classifier's, and ``valid_robust_accuracy``."""
     data = data_of(config, run)
     learner = Learner(config.net(data.shape, data.n_classes).to(run.device), config, run=run)
     measure = robust_accuracy(learner, data)

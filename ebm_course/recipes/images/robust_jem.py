@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -69,7 +69,7 @@ def make_step(learner: Learner, chains: Chains) -> Step:
 
 @usual_settings()
 def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
-    """Train ``config.net`` as a robust joint model; rows and errors as those of ``jem`` and of ``robust_classifier``."""
+    """Train ``config.net`` as a robust joint model; rows and errors as of ``jem`` and of ``robust_classifier``."""
     data = data_of(config, run)
     learner = Learner(config.net(data.shape, data.n_classes).to(run.device), config, run=run)
     chains = Chains.of(config, data, run)

@@ -38,6 +38,7 @@ def fitted(recipe: ModuleType, config: Any, *, run: Run = RUN, folder: Path | No
 
 def accuracy(net: torch.nn.Module, batch: Batch, *, radius: float = 0.0) -> float:
     """On images moved by PGD of 20 steps, from nearby starts."""
+    assert batch.y is not None
     attack = Joint(net).log_likelihood(batch.y)
     x = pgd(attack, batch.x, radius=radius, n_steps=20, generator=torch.Generator().manual_seed(0)).x
     with torch.no_grad():
@@ -130,7 +131,7 @@ def test_the_best_net_is_returned_where_asked_for_and_the_last_beside_it() -> No
     nlls = [row["valid_nll"] for row in rows if "valid_nll" in row]
     with torch.no_grad():
         assert score(net(valid.x), valid)["nll"] == pytest.approx(min(nlls), rel=1e-5)
-        net.load_state_dict(last)
+        net.load_state_dict(last or {})
         assert score(net(valid.x), valid)["nll"] == pytest.approx(nlls[-1], rel=1e-5)
     assert min(nlls) < nlls[-1]
 

@@ -23,7 +23,12 @@ CONFIG = replace(robust_jem.SMOKE, **PLAIN)
 """Has the fields of all four recipes."""
 
 X = torch.rand(16, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
-BATCH = Batch(X, torch.arange(16) % 10)
+Y = torch.arange(16) % 10
+BATCH = Batch(X, Y)
+
+
+def changed(**fields: Any) -> robust_jem.Config:
+    return replace(CONFIG, **fields)
 
 
 def net(**options: Any) -> ConvNet:
@@ -54,16 +59,17 @@ def test_one_step_of_jem_is_its_five_lines_written_out() -> None:
     config = replace(CONFIG, l2=0.1, energy_weight=0.5)
     found, log = updated(jem, config)
     other, own, generator = net(), chains(config), torch.Generator().manual_seed(2)
-    x0, slots = own.buffer.sample(
+    assert own.buffer is not None
+    x0, _ = own.buffer.sample(
         16, restart_probability=config.restart_probability, fresh=own.fresh(16, generator), generator=generator
     )
     x = x0
     for _ in range(config.n_sampler_steps):
         x = x.detach().requires_grad_()
         (grad,) = torch.autograd.grad(-other(x).logsumexp(1).sum(), x)
-        x = x - config.step_size * grad + config.noise_std * torch.randn(x.shape, generator=generator)
+        x = x - config.step_size * grad + 0.01 * torch.randn(x.shape, generator=generator)
     e, e_sample = -other(X).logsumexp(1), -other(x.detach()).logsumexp(1)
-    loss = nn.functional.cross_entropy(other(X), BATCH.y) + 0.5 * (
+    loss = nn.functional.cross_entropy(other(X), Y) + 0.5 * (
         e.mean() - e_sample.mean() + 0.1 * (e.square().mean() + e_sample.square().mean())
     )
     loss.backward()
@@ -94,7 +100,7 @@ def test_robust_jem_without_its_energy_term_is_the_robust_classifier_up_to_where
 
 @pytest.mark.parametrize("radius, equal", [(1e-7, True), (0.3, False)])
 def test_clean_and_attacked_images_are_one_to_the_energy_where_the_ball_is_a_point(radius: float, equal: bool) -> None:
-    nets = [updated(robust_jem, replace(CONFIG, radius=radius, energy_sees=seen))[0] for seen in robust_jem.SEEN]
+    nets = [updated(robust_jem, changed(radius=radius, energy_sees=seen))[0] for seen in robust_jem.SEEN]
     assert same(*nets) == equal
 
 
@@ -102,7 +108,7 @@ def test_the_energy_that_sees_attacked_images_is_theirs() -> None:
     config = replace(CONFIG, energy_sees="adversarial", random_start=False)
     _, log = updated(robust_jem, config)
     start = net()
-    found = robust_classifier.attacked(config, Learner(start, config).log_likelihood(BATCH.y), X, torch.Generator())
+    found = robust_classifier.attacked(config, Learner(start, config).log_likelihood(Y), X, torch.Generator())
     assert log["e_data"].item() == pytest.approx(-start(found).logsumexp(1).mean().item(), rel=1e-5)
     _, clean = updated(robust_jem, replace(config, energy_sees="clean"))
     assert clean["e_data"].item() == pytest.approx(-start(X).logsumexp(1).mean().item(), rel=1e-5)
@@ -143,6 +149,7 @@ def test_with_batch_norm_each_kind_of_image_passes_alone() -> None:
 
 def test_the_buffer_holds_where_the_chains_ended() -> None:
     learner, own = Learner(net(), CONFIG), chains(CONFIG)
+    assert own.buffer is not None
     before = own.buffer.states.clone()
     jem.make_step(learner, own)(BATCH, torch.Generator().manual_seed(2))
     moved = (own.buffer.states != before).flatten(1).any(dim=1)
@@ -167,7 +174,8 @@ class Table(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         shades = (x.flatten(1) + 1).round().long()
-        return self.table[3 * shades[:, 0] + shades[:, 1]]
+        logits: Tensor = self.table[3 * shades[:, 0] + shades[:, 1]]
+        return logits
 
 
 def exact(energy: Energy, x0: Tensor, *, generator: torch.Generator) -> Negatives:
@@ -188,6 +196,7 @@ def test_where_all_images_can_be_summed_jem_recovers_the_joint_distribution() ->
     step = jem.make_step(learner, Chains(exact, lambda m, g: data.x[:m]))
     for _ in range(config.n_steps):
         step(data, generator)
+    assert isinstance(learner.net, Table)
     found = learner.net.table.detach().flatten().softmax(0)
     standard_error = (p * (1 - p) / n).sqrt()  # of the best estimate from so many rows
     assert ((found - p).abs() <= 5 * standard_error).all()
@@ -209,7 +218,8 @@ def test_with_langevin_chains_jem_comes_near_the_density_of_two_pixels_and_a_cla
             self.layers = nn.Sequential(nn.Flatten(), *layers)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.layers(x) - x.flatten(1).square().sum(1, keepdim=True)
+            logits: Tensor = self.layers(x) - x.flatten(1).square().sum(1, keepdim=True)
+            return logits
 
     config = replace(
         CONFIG, optimizer=adam, rate=5e-3, n_steps=600, milestones=(0.5, 0.8), n_sampler_steps=20, step_size=0.01,
@@ -229,5 +239,5 @@ def test_with_langevin_chains_jem_comes_near_the_density_of_two_pixels_and_a_cla
     distance = (grid[:, None] - means).square().sum(-1)
     log_truth = -distance / (2 * std**2) - math.log(2 * math.pi * std**2) - math.log(2)
     kl = (log_truth.exp() * (log_truth - log_p)).sum() * (side / m) ** 2
-    flat = math.log(2 * 4.0) - (math.log(2) + math.log(2 * math.pi * math.e * std**2))  # of a uniform guess on the square
+    flat = math.log(4) - math.log(2 * math.pi * math.e * std**2)  # of a uniform guess on [-1, 1]^2
     assert kl.item() < 0.1 * flat
