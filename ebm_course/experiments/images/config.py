@@ -42,7 +42,7 @@ class Config(Settings):
     """Five runs on digits, three on MNIST, two on CIFAR-10, and how nets are sampled and measured."""
 
     n_runs: int = N_RUNS
-    data: tuple[str, ...] = DATA
+    data: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = claims()
     judges: tuple[Variant, ...] = ()  # a classifier for each data set, apart from all arms
     n_images: int = 1_000  # samples, and held-out images they are compared with; all held-out ones where these are less
@@ -67,6 +67,10 @@ class Config(Settings):
             not_negative="noise_std radius",
             shares="contrast",
         )
+        lacking = [name for name in self.data if f"{name}/judge" not in {judge.name for judge in self.judges}]
+        if lacking:
+            there = ", ".join(judge.name.partition("/")[0] for judge in self.judges) or "(none)"
+            raise ValueError(f"data: this preset has no nets for {lacking[0]}, expected one of {there}.")
         if self.n_few >= self.n_many:
             raise ValueError(f"n_few: expected fewer steps than n_many, got {self.n_few} and {self.n_many}.")
         for name, needed in (("grid_radii", self.radius), ("grid_contrasts", self.contrast)):
