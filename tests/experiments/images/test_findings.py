@@ -38,9 +38,17 @@ def measured(k: int, distance: float) -> dict[str, Any]:
 
 
 def grid(distance: float) -> list[dict[str, Any]]:
-    rest = {"score": 9.0, "precision": 0.5, "recall": 0.2, "energy": -3.0, "moved": 0.1, "outside": 0.0}
+    rest = {"score": 9.0, "precision": 0.5, "recall": 0.2, "mean_energy": -3.0, "moved": 0.1, "outside": 0.0}
     return [
-        {"start": "gaussians", "radius": r, "contrast": c, "n_steps": n, "distance": distance + r + n, **rest}
+        {
+            "start": "gaussians",
+            "radius": r,
+            "contrast": c,
+            "energy": "class",
+            "n_steps": n,
+            "distance": distance + r + n,
+            **rest,
+        }
         for r in (0.0, 0.5)
         for c in (1.0, 0.8)
         for n in (0, 50)
@@ -132,9 +140,9 @@ def test_the_gap_is_drawn_of_joint_models_alone_and_restarts_are_told(on_digits:
 
 
 def test_distances_of_the_grid_are_lines_over_the_radius(on_digits: Findings) -> None:
-    line = curve(on_digits, "radius/digits/robust-jem/contrast-0.8/steps-50")
+    line = curve(on_digits, "radius/digits/robust-jem/contrast-0.8/class/steps-50")
     assert line.x == [0, 0.5] and line.runs[1] == pytest.approx([91, 91.5])
-    where = "gaussians/radius-0.5/contrast-0.8/steps-50"
+    where = "gaussians/radius-0.5/contrast-0.8/class/steps-50"
     assert entry(on_digits, f"digits/robust-jem/grid/{where}/distance").values[0] == pytest.approx(90.5)
 
 
