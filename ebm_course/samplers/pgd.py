@@ -107,7 +107,7 @@ def _length(x: Tensor) -> Tensor:
 def _in_unit_ball(x: Tensor, norm: str, generator: torch.Generator) -> Tensor:
     """Points (N, *S) uniform in the unit ball: of D + 2 coordinates on a sphere, any D are (Voelker et al., 2017)."""
     if norm == "linf":
-        return torch.empty_like(x).uniform_(-1, 1, generator=generator)
+        return torch.empty(x.shape, device=x.device, dtype=x.dtype).uniform_(-1, 1, generator=generator)
     n, d = x.flatten(1).shape
     sphere = torch.randn(n, d + 2, generator=generator, device=x.device, dtype=x.dtype)
     return (sphere / _length(sphere))[:, :d].reshape(x.shape)

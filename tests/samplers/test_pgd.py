@@ -153,6 +153,15 @@ def test_a_random_start_is_uniform_in_the_ball() -> None:
         assert inside == pytest.approx(share, abs=5 * math.sqrt(share * (1 - share) / n))
 
 
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_a_random_start_does_not_depend_on_how_images_lie_in_memory(norm: Any) -> None:
+    net, x0 = small_net(), images()
+    options = {"radius": 0.3, "n_steps": 2, "norm": norm}
+    expected = pgd(log_likelihood(net), x0, generator=generator(), **options).x
+    turned = x0.contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(pgd(log_likelihood(net), turned, generator=generator(), **options).x, expected)
+
+
 def test_without_a_random_start_nothing_is_drawn() -> None:
     net, x0, used = small_net(), images(), generator()
     before = used.get_state()
