@@ -2,8 +2,8 @@
 
 torchattacks knows images in [0, 1] alone, so its net maps them first. Pixels, radius and steps are multiples of 1 / 64:
 then neither mapping nor clamping rounds, and no sign differs that decides where a pixel goes. torchattacks takes
-gradients of the images alone, as ours does; foolbox takes those of the parameters too. tests/samplers compares all three
-in double precision, where they agree to 1e-5 in both norms.
+gradients of the images alone, as ours does; foolbox takes those of the parameters too. Ours alone returns energies, one
+pass forward more. tests/samplers compares all three in double precision: they agree to 1e-5 in both norms.
 """
 
 from __future__ import annotations
