@@ -20,7 +20,7 @@ QUALITY = {
     "score": "classifier score",
     "precision": "precision, 3 neighbours",
     "recall": "recall, 3 neighbours",
-    "nearest": "distance to the nearest training image over that of held-out images",
+    "nearest": "distance to the nearest of up to 10,000 training images over that of held-out images",
 }
 ANCHORS = {
     "train": "training images",

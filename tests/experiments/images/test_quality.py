@@ -56,6 +56,8 @@ def test_anchors_are_what_they_are_called() -> None:
     found = anchors(Batch(TRAIN, y), gaussians, 30, torch.Generator().manual_seed(0))
     assert {len(x) for x in found.values()} == {30}
     assert torch.equal(found["paler"], PALER * found["train"])
+    rows = (found["train"][:, None] == TRAIN[None]).flatten(2).all(dim=2).float().argmax(dim=1)
+    assert torch.equal(found["means"], gaussians.means[y[rows]])  # each of the class of the real image in its place
     assert (found["train"][:, None] == TRAIN[None]).flatten(2).all(dim=2).any(dim=1).all()
     assert len(found["train"].unique(dim=0)) == 30 and len(found["means"].unique(dim=0)) == 3
     with pytest.raises(ValueError, match="expected 61 training images or more, got 60"):
