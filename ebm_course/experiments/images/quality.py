@@ -63,9 +63,9 @@ def anchors(train: Batch, gaussians: ClassGaussians, n: int, generator: torch.Ge
     ``train``: real ones, trained on; ``paler``: the same with less contrast; ``gaussians``: one Gaussian a class, where
     chains start; ``means``: of the classes; ``noise``: uniform.
     """
-    rows = torch.randperm(len(train), generator=generator, device=train.x.device)[:n]
+    rows = torch.randperm(min(len(train), MOST_TRAINED_ON), generator=generator, device=train.x.device)[:n]
     if len(rows) < n:
-        raise ValueError(f"anchors are as many as samples: expected {n} training images or more, got {len(train)}.")
+        raise ValueError(f"anchors are as many as samples: expected {n} training images or more, got {len(rows)}.")
     y = labels(train)[rows]
     noise = 2 * torch.rand(n, *train.x.shape[1:], generator=generator, device=train.x.device) - 1
     return {

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ebm_course.core import Batch
+from ebm_course.experiments.images import quality
 from ebm_course.experiments.images.quality import PALER, Reference, anchors
 from ebm_course.samplers.class_gaussians import ClassGaussians
 
@@ -38,6 +39,16 @@ def test_held_out_images_are_at_distance_0_from_themselves_and_training_images_a
 def test_training_images_in_the_place_of_held_out_ones_are_refused() -> None:
     with pytest.raises(ValueError, match="held-out images are not those trained on"):
         Reference(Pixels(), TRAIN[:30], TRAIN).quality(HELD_OUT)
+
+
+def test_the_nearest_is_looked_for_among_so_many_and_training_images_are_drawn_from_these(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(quality, "MOST_TRAINED_ON", 40)
+    y = torch.arange(60) % 3
+    found = anchors(Batch(TRAIN, y), ClassGaussians.fit(TRAIN, y, 3), 30, torch.Generator().manual_seed(0))
+    reference = Reference(Pixels(), HELD_OUT, TRAIN)
+    assert torch.equal(reference.train, TRAIN[:40]) and reference.quality(found["train"])["nearest"] == 0
 
 
 def test_another_number_of_images_is_refused() -> None:
