@@ -69,7 +69,7 @@ def check_attack(config: Any) -> None:
 SMALL: dict[str, Any] = {"radius": 0.3, "n_attack_steps": 5}
 """What the notebook's presets change in the attack: digits have few shades, and stand more."""
 
-PAPER = Config()
+PAPER = Config(**classifier.FAST)
 NOTEBOOK = Config(**classifier.SMALL, **SMALL)
 SMOKE = Config(**classifier.TINY, radius=0.3, n_attack_steps=2)
 PRESETS = {"paper": PAPER, "notebook": NOTEBOOK, "smoke": SMOKE}
