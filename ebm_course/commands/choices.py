@@ -25,10 +25,14 @@ RECIPES = (
     "sequences.masked_language_model",
     "sequences.residual_nce",
     "sequences.adversarial",
+    "images.classifier",
+    "images.jem",
+    "images.robust_classifier",
+    "images.robust_jem",
 )
 """Modules in ``recipes``, each with ``PRESETS`` and ``fit``."""
 
-EXPERIMENTS = ("sequences", "ablation", "likelihood", "carry", "speed")
+EXPERIMENTS = ("sequences", "ablation", "likelihood", "images", "carry", "speed")
 """Folders in ``experiments``, each with an ``EXPERIMENT`` in its module ``experiment``."""
 
 

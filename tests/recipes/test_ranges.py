@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ebm_course.recipes import shared
+from ebm_course.recipes.images import classifier, jem, robust_classifier, robust_jem
 from ebm_course.recipes.likelihood import plane, potts
 from ebm_course.recipes.sequences import (
     adversarial,
@@ -21,6 +22,7 @@ from ebm_course.recipes.sequences import (
 from ebm_course.runtime import setup
 
 RECIPES = (adversarial, residual_nce, language_model, potts, plane)
+IMAGES = (classifier, jem, robust_classifier, robust_jem)
 NAN = float("nan")
 BAD: list[tuple[ModuleType, str, Any]] = [
     *((recipe, "clip", bad) for recipe in RECIPES[:3] for bad in (-1.0, 0.0, NAN, None)),
@@ -48,7 +50,7 @@ def test_a_field_out_of_its_range_is_refused_by_name(recipe: ModuleType, field: 
         dataclasses.replace(recipe.Config(), **{field: value})
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", [*RECIPES, *IMAGES])
 def test_every_number_of_a_configuration_has_a_range(recipe: ModuleType) -> None:
     for field in dataclasses.fields(recipe.Config):
         if isinstance(field.default, int | float) and not isinstance(field.default, bool):
@@ -77,6 +79,8 @@ ABSURD: list[tuple[ModuleType, dict[str, Any]]] = [
     (language_model, {"n_rows": 60_000, "n_digits": 3}),  # 50,000 are there
     *((recipe, {name: 10**9}) for recipe in RECIPES[:2] for name in ("n_rows", "n_noise")),
     *((recipe, {"n_rows": 60_000}) for recipe in RECIPES[:2]),
+    *((recipe, {"buffer_size": 10**8}) for recipe in (jem, robust_jem)),
+    *((recipe, {"batch_size": 10**9}) for recipe in IMAGES),
     *((masked_language_model, {name: 10**9}) for name in ("n_rows", "width", "n_digits", "n_layers")),
 ]
 

@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from ebm_course.origin import digest
+from ebm_course.recipes.images import classifier, jem, robust_classifier, robust_jem
 from ebm_course.recipes.likelihood import plane, potts
 from ebm_course.recipes.sequences import adversarial, language_model, residual_nce
 from ebm_course.recipes.shared import Fitted
 from ebm_course.runtime import setup
 
-RECIPES = (adversarial, residual_nce, language_model, potts, plane)
+IMAGES = (classifier, jem, robust_classifier, robust_jem)
+RECIPES = (adversarial, residual_nce, language_model, potts, plane, *IMAGES)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import torch
 
 from ebm_course.core import Batch
 from ebm_course.tasks.arithmetic import arithmetic, digit_synonyms
+from ebm_course.tasks.images import digits
 from ebm_course.tasks.toy2d import toy2d
 from ebm_course.tasks.toy2d_densities import ring
 from ebm_course.training.batches import Batches
@@ -26,6 +27,9 @@ def test_the_default_device_moves_no_data() -> None:
     for task in (arithmetic(2, n_train=20, n_valid=5, n_test=5), toy2d(ring(), n_train=20, n_valid=5, n_test=50)):
         assert {part.x.device.type for part in (task.train, task.valid, task.test)} == {"cpu"}
         assert task.score(task.test.x, task.test)
+    images = digits()
+    assert {part.x.device.type for part in (images.train, images.valid, images.test)} == {"cpu"}
+    assert images.score(torch.zeros(360, 10, device="cpu"), images.test)
     assert digit_synonyms().device.type == "cpu"
     batches = Batches(Batch(torch.arange(6, device="cpu")), 6, seed=0)
     assert sorted(batches[0].x.tolist()) == list(range(6))
