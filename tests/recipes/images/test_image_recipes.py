@@ -18,9 +18,9 @@ from ebm_course.energies.convnet import ConvNet
 from ebm_course.energies.joint import Joint
 from ebm_course.energies.wide_resnet import WideResNet
 from ebm_course.recipes.images import classifier, jem, robust_classifier, robust_jem
-from ebm_course.recipes.images.chains import class_gaussians, langevin_steps, pyld_steps, uniform
+from ebm_course.recipes.images.chains import Chains, class_gaussians, langevin_steps, pyld_steps, uniform
 from ebm_course.recipes.images.gap_watch import DivergedError
-from ebm_course.recipes.images.parts import rate_factor
+from ebm_course.recipes.images.parts import Data, rate_factor
 from ebm_course.recipes.shared import Fitted
 from ebm_course.runtime import Run
 from ebm_course.samplers.pgd import pgd
@@ -90,15 +90,15 @@ def test_a_run_that_may_go_back_counts_how_often_it_did() -> None:
     assert fitted(jem, jem.SMOKE).rows[-1]["valid_restarts"] == 0
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe, restarts", [*((recipe, 0) for recipe in RECIPES), (jem, 9), (robust_jem, 9)], ids=str)
 def test_a_killed_run_ends_with_the_same_net_and_rows(
-    recipe: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: ModuleType, restarts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = replace(recipe.SMOKE, n_steps=9, milestones=(0.5,), warm_up=3, pad=1)
-    if recipe in (jem, robust_jem):
-        config = replace(config, **LIMIT | {"n_steps": 9}, restarts=9)
+    if restarts:
+        config = replace(config, **LIMIT | {"n_steps": 9}, restarts=restarts)
     straight = fitted(recipe, config)
-    assert straight.rows[-1].get("valid_restarts", 1) > 0  # so that the state to go back to is compared too
+    assert (straight.rows[-1].get("valid_restarts", 0) > 0) == bool(restarts)  # the state to go back to is compared too
     with monkeypatch.context() as patch:
         killed_at(patch, 5)  # of nine; the state of the third was saved
         with pytest.raises(KeyboardInterrupt):
@@ -167,6 +167,22 @@ def test_fresh_chains_come_from_the_data_or_from_everywhere() -> None:
     assert gaussian.abs().max() <= 1 and even.abs().max() <= 1
     apart = [float((x.mean(0) - train.x.mean(0)).abs().mean()) for x in (gaussian, even)]
     assert apart[0] < 0.1 < 0.3 < apart[1]
+    assert abs(float(even.mean())) < 5 / (3 * even.numel()) ** 0.5 and even.min() < -0.99
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_as_many_chains_begin_anew_as_the_configuration_says(share: float) -> None:
+    config, task = replace(jem.SMOKE, restart_probability=share), digits()
+    chains = Chains.of(config, Data(task.train, task.valid, (1, 8, 8), 10, score), RUN)
+    x0, slots = chains.start(16, torch.Generator().manual_seed(0))
+    fresh = chains.fresh(16, torch.Generator().manual_seed(0))
+    assert chains.buffer is not None
+    assert torch.equal(x0, fresh if share else chains.buffer.states[slots])
+
+
+def test_the_reported_robust_accuracy_is_that_under_attack() -> None:
+    rows = fitted(robust_classifier, replace(robust_classifier.NOTEBOOK, n_steps=40, n_attack_steps=3)).rows
+    assert rows[-1]["valid_robust_accuracy"] < rows[-1]["valid_accuracy"] - 0.1
 
 
 def test_the_papers_rate_rises_and_falls_as_published() -> None:
@@ -234,4 +250,5 @@ def test_seeds_split_the_data_anew_and_the_same_seed_repeats_a_run() -> None:
     one, two = (fitted(robust_jem, robust_jem.SMOKE) for _ in "12")
     other = fitted(robust_jem, robust_jem.SMOKE, run=replace(RUN, seed=1))
     assert one.rows == two.rows != other.rows
+    assert one.origin and other.origin and one.origin.data != other.origin.data
     assert isinstance(one.module(torch.zeros(2, 1, 8, 8)), Tensor)
