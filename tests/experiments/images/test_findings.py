@@ -41,7 +41,7 @@ def grid(distance: float) -> list[dict[str, Any]]:
     rest = {"score": 9.0, "precision": 0.5, "recall": 0.2, "mean_energy": -3.0, "moved": 0.1, "outside": 0.0}
     return [
         {
-            "start": "gaussians",
+            "start": start,
             "radius": r,
             "contrast": c,
             "energy": "class",
@@ -49,6 +49,7 @@ def grid(distance: float) -> list[dict[str, Any]]:
             "distance": distance + r + n,
             **rest,
         }
+        for start in ("gaussians", "noise")
         for r in (0.0, 0.5)
         for c in (1.0, 0.8)
         for n in (0, 50)
@@ -148,6 +149,7 @@ def test_the_gap_is_drawn_of_joint_models_alone_and_restarts_are_told(on_digits:
 def test_distances_of_the_grid_are_lines_over_the_radius(on_digits: Findings) -> None:
     line = curve(on_digits, "radius/digits/robust-jem/contrast-0.8/class/steps-50")
     assert line.x == [0, 0.5] and line.runs[1] == pytest.approx([91, 91.5])
+    assert not [c.name for c in on_digits.curves if c.name.startswith("radius/") and "noise" in c.name]
     where = "gaussians/radius-0.5/contrast-0.8/class/steps-50"
     assert entry(on_digits, f"digits/robust-jem/grid/{where}/distance").values[0] == pytest.approx(90.5)
 
