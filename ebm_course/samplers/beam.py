@@ -45,7 +45,7 @@ def beam(
         ValueError: tags of another shape, or counts out of their range.
         FloatingPointError: the energies at the end are not finite.
 
-    >>> agree = lambda y: (y[:, 0] != y[:, -1]).float() - (y[:, 0] == 2).float()  # ends agree, 2 is best
+    >>> agree = lambda y: (y[:, 0] != y[:, -1]).float() - 1.5 * (y[:, 0] == 2)  # ends agree, 2 is best
     >>> x0 = torch.zeros(1, 4, dtype=torch.int64)
     >>> beam(agree, x0, n_steps=1, n_values=3, width=3, generator=torch.Generator()).x.tolist()
     [[2, 0, 0, 2]]

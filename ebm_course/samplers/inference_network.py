@@ -10,10 +10,11 @@ Both give a distribution over tags at each position, one step for all positions 
 - stacked: :math:`F_t = \mathrm{softmax}(W_q [A(x)_t ; y^*_t] + b_q)`, with the gradient blocked at A;
 - single: F is A, as where a margin loss is trained first and A is fine-tuned from F.
 
-Parameters for 100 inputs, hidden 100 and 25 tags, with an energy of the same encoder (26 x 26 transitions, no bias): the
-paper's table says 166K for A and 333K, 500K, 339K, 335K trained for single, separated, shared, stacked. Its cells have
-one bias and three peepholes a unit, 300 numbers a direction; torch's LSTM has two biases, 400, and no peepholes. So
-each of two directions holds 100 more here: A has 166,625 for 166,425, in all 333,901, 500,526, 338,926, 335,176.
+Parameters for 100 inputs, hidden 100 and 25 tags, with an energy of the same encoder (26 x 26 transitions, no bias):
+the paper's table says 166K for A and 333K, 500K, 339K, 335K trained for single, separated, shared, stacked. Its cells
+have one bias and three peepholes a unit, in all 700 numbers a direction; torch's LSTM has two biases, 800, and no
+peepholes. So each of two directions of each encoder holds 100 more here: A has 166,625 for 166,425, and what is trained
+333,901 for 333,501, then 500,526 for 499,926, 338,926 for 338,526, 335,176 for 334,776.
 It knows no energy. Source: Tu, Pang and Gimpel (2020), Eqs. 2 and 3, Section 3.1, Table 2.
 """
 
