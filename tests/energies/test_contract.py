@@ -211,7 +211,9 @@ def test_a_token_out_of_the_vocabulary_is_refused_in_words(name, token):
 @discrete_ones
 @pytest.mark.parametrize("x", [torch.zeros(L).long(), torch.zeros(2, L), torch.zeros(2, L, V + 1)])
 def test_tokens_of_another_shape_or_kind_are_refused_in_words(name, x):
-    with pytest.raises(ValueError, match=r"reads (tokens|tags) \(N, .* of integers or relaxed (tokens|tags) .*: got \("):
+    with pytest.raises(
+        ValueError, match=r"reads (tokens|tags) \(N, .* of integers or relaxed (tokens|tags) .*: got \("
+    ):
         ENERGIES[name]()(x)
 
 

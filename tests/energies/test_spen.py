@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -49,7 +51,7 @@ def test_the_end_is_that_of_each_sentence_and_not_of_the_batch():
     for n, length in enumerate([5, 2, 1]):
         tags = y[n, :length].tolist()
         score = sum(unary[n, t, tag] for t, tag in enumerate(tags)) + w[K, tags[0]] + w[tags[-1], K]
-        score = score + sum(w[i, j] for i, j in zip(tags, tags[1:], strict=False))
+        score = score + sum(w[i, j] for i, j in itertools.pairwise(tags))
         torch.testing.assert_close(net(x, mask, y)[n], -score)
 
 
