@@ -13,13 +13,13 @@ from ebm_course.tasks.brown_clusters import PREFIXES, BrownClusters
 
 MENTION = "<@MENTION>"
 AFFIX_LENGTHS = (1, 2, 3)
-_URL = re.compile(r"(?:https?://|www\.)([^/\s?#:]+)\S*", flags=re.IGNORECASE)
+_URL = re.compile(r"(?:https?://(?:www\.)?|www\.)([^/\s?#:]+)\S*", flags=re.IGNORECASE)
 
 
 def normal(token: str) -> str:
     """The token in lower case, a user's name and an address masked, as in the published masked form of the tweets.
 
-    >>> [normal(token) for token in ("Dogs", "@somebody", "http://Bit.ly/a1b2", "<URL-bit.ly>")]
+    >>> [normal(token) for token in ("Dogs", "@somebody", "http://www.bit.ly/a1b2", "<URL-bit.ly>")]
     ['dogs', '<@MENTION>', '<URL-bit.ly>', '<URL-bit.ly>']
     """
     if token == MENTION or re.fullmatch(r"<URL-[^>]*>", token):
@@ -27,7 +27,7 @@ def normal(token: str) -> str:
     if re.fullmatch(r"@\w+", token):
         return MENTION
     found = _URL.fullmatch(token)
-    return f"<URL-{found[1].lower()}>" if found else token.lower()
+    return f"<URL-{found[1]}>" if found else token.lower()
 
 
 def shape(token: str) -> str:
