@@ -50,7 +50,7 @@ def twitter_pos(
         clusters: adds the columns of Brown clusters that were made of tweets.
         how: ``affixes``, ``shape``, ``vectors``, ``least`` of :func:`prepared`.
 
-    Source: Tu et al. (2020), Section 6.1; Gimpel et al. (2011) and Owoputi et al. (2013) for the data, CC-BY 3.0.
+    Source: Tu et al. (2020), Section 6; Gimpel et al. (2011) and Owoputi et al. (2013) for the data, CC-BY 3.0.
     """
     if split not in SPLITS:
         raise ValueError(f"the tweets have the splits {', '.join(SPLITS)}: got {split!r}. Name one of them.")
