@@ -2,9 +2,9 @@ r"""A generated language of tags in which a chain can say everything but one thi
 
 A sentence is an opener, three to seven fillers and a closer. The opener's word shows its number, tag S or P; fillers
 follow a Markov chain over the tags a, b, c, and half of their words could be either of two; the closer's tag s or p
-agrees with the opener's number, and its word does not show it. A first filler is never ambiguous, so that whatever a
-chain decodes there says nothing of the opener: every chain energy whose unary terms see one word, and that reads an
-unambiguous word right, tags exactly half of the closers right. A term that sees all tags can have all of them.
+agrees with the opener's number, and its word does not show it. A first filler is never ambiguous, so that what a chain
+decodes there says nothing of the opener: every chain energy whose unary terms see one word, and that reads unambiguous
+words right and closers as closers, has exactly half of them right. A term that sees all tags can have all of them.
 
 This module knows the language and draws from it; what can be reached in it stands in ``agreement_ceilings``.
 """

@@ -8,6 +8,7 @@ fair pick counts. It knows the language's probabilities and no model.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -35,6 +36,7 @@ class Ceilings:
     closers: float
 
 
+@functools.cache
 def ceilings(decoder: Literal["chain", "global"]) -> Ceilings:
     """What the best chain over tags can reach, or a model that sees the whole sequence of tags.
 
@@ -106,11 +108,12 @@ def _emissions(number: str, kinds: NDArray[Any], tables: tuple[Array, Array]) ->
 
 def _posterior(scores: Array, follows: Array) -> tuple[Array, Array]:
     """p(state at a position | sentence) (N, L, K) and the sentence's weight (N,), by the forward-backward algorithm."""
-    length = scores.shape[1]
-    ahead, behind = scores.copy(), np.ones_like(scores)
-    for i in range(1, length):
-        ahead[:, i] *= ahead[:, i - 1] @ follows
-    for i in range(length - 2, -1, -1):
-        behind[:, i] = (behind[:, i + 1] * scores[:, i + 1]) @ follows.T
-    weight = ahead[:, -1].sum(axis=-1)
-    return ahead * behind / np.where(weight > 0, weight, 1.0)[:, None, None], weight
+    columns = [np.ascontiguousarray(scores[:, i]) for i in range(scores.shape[1])]  # (N, K) a position
+    ahead, behind = [columns[0]], [np.ones_like(columns[0])]
+    for column in columns[1:]:
+        ahead.append(column * (ahead[-1] @ follows))
+    for column in columns[:0:-1]:
+        behind.append((behind[-1] * column) @ follows.T)
+    weight = ahead[-1].sum(axis=-1)
+    joint = np.stack([a * b for a, b in zip(ahead, reversed(behind), strict=True)], axis=1)
+    return joint / np.where(weight > 0, weight, 1.0)[:, None, None], weight

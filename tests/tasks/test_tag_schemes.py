@@ -76,8 +76,8 @@ def test_entities_come_back_from_every_scheme(scheme: str) -> None:
 
 
 def test_iob1_marks_a_beginning_only_after_a_neighbour_of_its_type() -> None:
-    assert convert("B-A I-A O B-A B-B B-B".split(), "IOB1") == ("I-A", "I-A", "O", "I-A", "I-B", "B-B")
-    assert convert("I-A I-A O I-A I-B B-B".split(), "IOB2") == ("B-A", "I-A", "O", "B-A", "B-B", "B-B")
+    assert convert(["B-A", "I-A", "O", "B-A", "B-B", "B-B"], "IOB1") == ("I-A", "I-A", "O", "I-A", "I-B", "B-B")
+    assert convert(["I-A", "I-A", "O", "I-A", "I-B", "B-B"], "IOB2") == ("B-A", "I-A", "O", "B-A", "B-B", "B-B")
 
 
 @pytest.mark.parametrize("tag", ["", "o", "NNP", "X-A", "B", "B-", "-A", "BI-A", "O-A"])

@@ -26,7 +26,11 @@ def write(tmp_path: Path) -> Write:
 
 def test_columns_are_sentences_between_blank_lines_whatever_ends_a_line(write: Write) -> None:
     expected = [Sentence(("I", "see"), ("O", "V")), Sentence(("it",), ("O",))]
-    for text in ("I\tO\nsee\tV\n\nit\tO\n", "\n\nI\tO\nsee\tV\n\n \t\n\nit\tO", "\ufeffI\tO\r\nsee\tV\r\n\r\nit\tO\r\n\r\n"):
+    for text in (
+        "I\tO\nsee\tV\n\nit\tO\n",
+        "\n\nI\tO\nsee\tV\n\n \t\n\nit\tO",
+        "\ufeffI\tO\r\nsee\tV\r\n\r\nit\tO\r\n\r\n",
+    ):
         assert list(read_columns(write(text))) == expected
 
 
@@ -41,7 +45,8 @@ def test_masked_tweets_are_split_at_one_space_and_at_no_other_white_space(write:
 
 
 def test_conll_2003_skips_documents_and_reads_both_ways_of_marking_entities_alike(write: Write) -> None:
-    columns = "-DOCSTART- -X- O O\n\nU.N. NNP I-NP {}\nhere RB O O\nRome NNP I-NP {}\nParis NNP I-NP {}\n\n-DOCSTART- -X- O O\n"
+    document = "-DOCSTART- -X- O O\n\n"
+    columns = f"{document}U.N. NNP I-NP {{}}\nhere RB O O\nRome NNP I-NP {{}}\nParis NNP I-NP {{}}\n\n{document}"
     expected = Sentence(("U.N.", "here", "Rome", "Paris"), ("S-ORG", "O", "S-LOC", "S-LOC"))
     assert list(read_conll2003(write(columns.format("I-ORG", "I-LOC", "B-LOC")))) == [expected]
     assert list(read_conll2003(write(columns.format("B-ORG", "B-LOC", "B-LOC")))) == [expected]
@@ -73,11 +78,19 @@ def test_untagged_text_is_a_sentence_a_line(write: Write) -> None:
 
 
 FAULTS = {
-    "ragged": (read_columns, "secret\tO\n\nsecret\tO\tO\n", "line 3: expected 2 columns with one tab between two, got 3"),
+    "ragged": (
+        read_columns,
+        "secret\tO\n\nsecret\tO\tO\n",
+        "line 3: expected 2 columns with one tab between two, got 3",
+    ),
     "no tab": (read_columns, "secret\tO\nsecret O\n", "line 2: expected 2 columns with one tab between two, got 1"),
     "no tag": (read_columns, "secret\t\n", "line 1: expected 2 columns .* got 2 with 1 empty"),
     "no sentence": (read_columns, "\n\n", "some.txt holds no sentence"),
-    "three columns": (read_conll2003, "a NNP O O\nsecret NNP O\n", "line 2: expected 4 columns with one space .* got 3"),
+    "three columns": (
+        read_conll2003,
+        "a NNP O O\nsecret NNP O\n",
+        "line 2: expected 4 columns with one space .* got 3",
+    ),
     "no entity": (read_conll2003, "secret NNP O NNP\n", "line 1: expected O, or one of B I E S, .* got tag 'NNP'"),
     "documents alone": (read_conll2003, "-DOCSTART- -X- O O\n\n", "holds no sentence"),
     "blank": (read_masked, "a ||| N\n\nsecret ||| N\n", r"line 2: expected tokens, ' \|\|\| ' and tags, got 0 times"),
@@ -86,8 +99,16 @@ FAULTS = {
     "two spaces": (read_masked, "secret  a ||| N N N\n", "line 1: .* 3 tokens and 3 tags, 1 of them empty"),
     "empty sentence": (read_masked, " ||| \n", "line 1: .* 2 of them empty"),
     "nothing": (read_masked, "", "holds no sentence"),
-    "nine columns": (read_conllu, TREE + "2\tsecret\t_\tX\t_\t_\t0\t_\t_\n", "line 9: expected the 10 columns .* got 9"),
-    "numbers": (read_conllu, TREE.replace("3\tpain", "4\tpain"), "line 6: expected word 3 of the sentence, got number '4'"),
+    "nine columns": (
+        read_conllu,
+        TREE + "2\tsecret\t_\tX\t_\t_\t0\t_\t_\n",
+        "line 9: expected the 10 columns .* got 9",
+    ),
+    "numbers": (
+        read_conllu,
+        TREE.replace("3\tpain", "4\tpain"),
+        "line 6: expected word 3 of the sentence, got number '4'",
+    ),
     "no tags": (read_conllu, TREE.replace("ADJ", "_"), "line 8: expected a tag in column 4, got '_'"),
 }
 
@@ -125,7 +146,9 @@ def test_a_type_outside_the_set_is_refused_though_its_letter_is_converted(write:
 def test_another_encoding_is_named_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "latin.txt"
     path.write_bytes("a\tN\ncafé\tN\n".encode("latin-1"))
-    with pytest.raises(ValueError, match=r"latin\.txt, line 2: expected text in UTF-8, got byte 0xe9 at position 3\. Save"):
+    with pytest.raises(
+        ValueError, match=r"latin\.txt, line 2: expected text in UTF-8, got byte 0xe9 at position 3\. Save"
+    ):
         list(read_columns(path))
 
 

@@ -41,8 +41,8 @@ def test_what_cannot_be_scored_is_refused(tags: torch.Tensor, mask: torch.Tensor
 
 
 def test_entities_count_whole_by_hand() -> None:
-    gold = ["B-A I-A O B-B".split(), "I-A O".split()]
-    tags = ["B-A I-A O B-A".split(), "I-A I-A".split()]
+    gold = [["B-A", "I-A", "O", "B-B"], ["I-A", "O"]]
+    tags = [["B-A", "I-A", "O", "B-A"], ["I-A", "I-A"]]
     # Found (0,2,A) (3,4,A) and (0,2,A); gold (0,2,A) (3,4,B) and (0,1,A): one of three right.
     assert entity_f1(tags, gold) == {"precision": 1 / 3, "recall": 1 / 3, "f1": pytest.approx(1 / 3), "accuracy": 4 / 6}
 
