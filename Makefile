@@ -56,7 +56,7 @@ $(LAB_STAMP): $(STAMP)
 	@touch $@
 
 $(BENCH_STAMP): $(STAMP)
-	@$(PIP) --quiet --editable '.[bench]'
+	@$(PIP) --quiet --editable '.[bench,vectors]'
 	@touch $@
 
 # The builder looks into book/ only. The files at the top are the ones to edit.

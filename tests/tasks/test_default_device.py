@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ebm_course.core import Batch
+from ebm_course.tasks.agreement import agreement
 from ebm_course.tasks.arithmetic import arithmetic, digit_synonyms
 from ebm_course.tasks.toy2d import toy2d
 from ebm_course.tasks.toy2d_densities import ring
@@ -26,6 +27,10 @@ def test_the_default_device_moves_no_data() -> None:
     for task in (arithmetic(2, n_train=20, n_valid=5, n_test=5), toy2d(ring(), n_train=20, n_valid=5, n_test=50)):
         assert {part.x.device.type for part in (task.train, task.valid, task.test)} == {"cpu"}
         assert task.score(task.test.x, task.test)
+    made = agreement(n_train=20, n_valid=5, n_test=5).task
+    for part in (made.train, made.valid, made.test):
+        assert part.y is not None and {part.x.device.type, part.y.device.type} == {"cpu"}
+    assert made.score(made.test.y, made.test)["accuracy"] == 1.0
     assert digit_synonyms().device.type == "cpu"
     batches = Batches(Batch(torch.arange(6, device="cpu")), 6, seed=0)
     assert sorted(batches[0].x.tolist()) == list(range(6))
