@@ -25,6 +25,11 @@ RECIPES = (
     "sequences.masked_language_model",
     "sequences.residual_nce",
     "sequences.adversarial",
+    "structured.bilstm",
+    "structured.crf",
+    "structured.tag_language_model",
+    "structured.spen_gradient",
+    "structured.inference_network",
 )
 """Modules in ``recipes``, each with ``PRESETS`` and ``fit``."""
 

@@ -6,7 +6,7 @@ It knows energies, searches and batches; no recipe and no loss.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -75,7 +75,7 @@ def searched(energy: Spen | GlobalEnergy, *, width: int, n_passes: int = 2) -> D
             parts = []
             rows_at_once = max(1, CANDIDATES_AT_ONCE // (width * energy.n_values))
             for start, some in zip(tags.split(rows_at_once), _split(batch, rows_at_once), strict=True):
-                options = {"n_steps": n_passes, "n_values": energy.n_values, "width": width}
+                options: dict[str, Any] = {"n_steps": n_passes, "n_values": energy.n_values, "width": width}
                 generator = torch.Generator(device=batch.x.device)
                 given = energy.given(some.x, some.mask)
                 parts.append(beam(given, start, **options, mask=some.mask, generator=generator).x)
@@ -94,7 +94,11 @@ def descended(energy: Spen | GlobalEnergy, *, n_steps: int, step_size: float, me
     def decode(batch: Batch) -> Tensor:
         with frozen(energy):
             given = energy.given(batch.x, batch.mask)
-        options = {"n_steps": n_steps, "mask": batch.mask, "generator": torch.Generator(device=batch.x.device)}
+        options: dict[str, Any] = {
+            "n_steps": n_steps,
+            "mask": batch.mask,
+            "generator": torch.Generator(device=batch.x.device),
+        }
         start = uniform(batch, energy.n_values)
         return relaxed_descent(given, start, step_size=step_size, method=method, **options).x
 

@@ -91,9 +91,7 @@ def make_step(learner: Learner, config: Config) -> Step:
         with frozen(energy):
             given = CostAugmented(energy.given(share.x, mask), gold, mask)
         start = uniform(share, energy.n_values)
-        found = relaxed_descent(
-            given, start, **descent, method=config.descent_method, mask=mask, generator=generator
-        ).x
+        found = relaxed_descent(given, start, **descent, method=config.descent_method, mask=mask, generator=generator).x
         energy.train()
         given = energy.given(share.x, mask)
         return learner.descend(compound(given(gold), e_augmented=given(found), cost=l1_cost(found, gold, mask)))

@@ -8,7 +8,6 @@ learn it with the energy instead. Source: Eq. 8 of the latter.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
