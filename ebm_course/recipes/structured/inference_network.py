@@ -110,7 +110,7 @@ SMALL: dict[str, Any] = {"optimizer": adam, "perceptron_weight": 1.0}
 
 ENTITIES: dict[str, Any] = SMALL | {"energy_rate": 5e-4, "tag_hidden": 128}
 
-TOY: dict[str, Any] = crf.TOY | SMALL | tag_language_model.TOY | {"energy_rate": 1e-2, "fine_tune_epochs": 5}
+TOY: dict[str, Any] = crf.TOY | SMALL | tag_language_model.TOY | {"energy_rate": 3e-3, "fine_tune_epochs": 5}
 
 TINY: dict[str, Any] = TOY | crf.TINY | {"fine_tune_epochs": 1, "n_searched": 10}
 
