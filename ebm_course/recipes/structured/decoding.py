@@ -19,7 +19,7 @@ from ebm_course.samplers.inference_network import InferenceNetworks
 from ebm_course.samplers.relaxed_descent import relaxed_descent
 from ebm_course.samplers.viterbi import viterbi
 from ebm_course.tasks.tagging import gold_of
-from ebm_course.training.length_batches import cut
+from ebm_course.training.length_batches import trimmed
 
 Decode = Callable[[Batch], Tensor]
 """Sentences -> their tags (N, L), or relaxed tags (N, L, K)."""
@@ -47,9 +47,8 @@ def decoded(decode: Decode, batch: Batch, *, rows_at_once: int = 128) -> Tensor:
     lengths = batch.lengths
     tags = torch.zeros(batch.mask.shape, dtype=torch.int64, device=batch.x.device)
     for rows in lengths.argsort().split(rows_at_once):
-        longest = int(lengths[rows].max())
-        found = decode(cut(batch[rows], longest))
-        tags[rows, :longest] = found.argmax(dim=2) if found.ndim == 3 else found
+        found = decode(trimmed(batch[rows]))
+        tags[rows, : found.shape[1]] = found.argmax(dim=2) if found.ndim == 3 else found
     return tags.masked_fill(~batch.mask, 0)
 
 
