@@ -43,6 +43,11 @@ def test_the_tag_sets_have_their_published_sizes() -> None:
     assert {name for parts in SPLITS.values() for name in parts} == set(RAW) == set(MASKED)
 
 
+def test_the_papers_group_trains_on_training_and_validation_tweets_and_selects_on_what_others_test_on() -> None:
+    assert SPLITS["paper"] == ("oct27.traindev", "oct27.test", "daily547")
+    assert SPLITS["plain"] == ("oct27.train", "oct27.dev", "oct27.test")
+
+
 # On small files in the places of the published ones.
 
 
