@@ -39,20 +39,21 @@ def log_partition(unary: Tensor, transitions: Tensor, mask: Tensor | None = None
     tensor([64.])
     """
     check_chain(unary, transitions, mask)
-    length, k = unary.shape[1:]
+    k = unary.shape[2]
     inside = transitions[:k, :k]
     highest = inside.detach().amax(dim=0)  # (K,), c
     spread = (highest - inside.detach()).max()
     as_product = bool(spread <= MAX_RANGE.get(unary.dtype, 0.0))  # asks the device once
     factor = (inside - highest).exp() if as_product else inside
-    alpha = unary[:, 0] + transitions[k, :k]
-    for t in range(1, length):
+    first, *others = unary.unbind(dim=1)  # a slice's gradient would fill all L positions anew: L^2 in all
+    alpha = first + transitions[k, :k]
+    for t, scores in enumerate(others, start=1):
         if as_product:
             top = alpha.detach().amax(dim=1, keepdim=True)
             summed = ((alpha - top).exp() @ factor).log() + (top + highest)
         else:
             summed = (alpha[:, :, None] + factor).logsumexp(dim=1)
-        following = summed + unary[:, t]
+        following = summed + scores
         alpha = following if mask is None else torch.where(mask[:, t, None], following, alpha)
     return (alpha + transitions[:k, k]).logsumexp(dim=1)
 

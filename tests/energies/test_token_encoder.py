@@ -110,3 +110,12 @@ def test_dropout_is_on_while_training_only():
     assert torch.equal(net(x, mask), net(x, mask))
     net.train()
     assert not torch.equal(net(x, mask), net(x, mask))
+
+
+def test_where_columns_are_not_asked_first_the_table_itself_refuses(monkeypatch):
+    """As on a GPU: the value 20 of column 0 is never the vector of column 1's first value."""
+    monkeypatch.setattr("ebm_course.energies.token_encoder._check_columns", lambda x, sizes: None)
+    x = sentences([3, 2])[0]
+    x[1, 1, 0] = 20
+    with pytest.raises(RuntimeError, match="not in the valid range"):
+        encoder().embed(x)

@@ -56,7 +56,7 @@ def test_it_is_never_above_its_start_and_a_second_pass_never_above_the_first(cha
     assert (energies[1] < energies[0]).all()
 
 
-def test_pads_stay_and_waste_no_row_of_the_beam(chain):
+def test_pads_stay_and_change_nothing(chain):
     unary, w, mask = chain([6, 2, 1], K)
     energy = Conditioned(lambda u, m, y: chain_energy(u, w, m, y), unary, mask)
     x0 = torch.full((3, 6), 2)
@@ -66,6 +66,16 @@ def test_pads_stay_and_waste_no_row_of_the_beam(chain):
         own = Conditioned(lambda u, y: chain_energy(u, w, None, y), unary[n : n + 1, :length])
         alone = search(own, x0[n : n + 1, :length], width=K)
         assert torch.equal(alone.x[0], found.x[n, :length])
+
+
+def test_a_place_that_is_held_wastes_no_row_of_the_beam():
+    """The answer 1 . 1 begins worse than 0 . ., of which K copies would fill the beam at the place in between."""
+
+    def energy(y: Tensor) -> Tensor:
+        return -5.0 * ((y[:, 0] == 1) & (y[:, 2] == 1)) - 1.0 * (y[:, 0] == 0)
+
+    held = torch.tensor([[True, False, True]])
+    assert search(energy, torch.zeros(1, 3, dtype=torch.int64), width=K, mask=held).x.tolist() == [[1, 0, 1]]
 
 
 def test_it_calls_the_energy_once_a_position_with_all_candidates():

@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ebm_course.core import Conditioned
-from ebm_course.energies.spen import chain_energy
+from ebm_course.energies.spen import Spen, chain_energy
 from ebm_course.energies.tag_language_model import TagLanguageModel
+from ebm_course.energies.token_encoder import TokenEncoder
 from ebm_course.samplers.relaxed_descent import relaxed_descent
 from ebm_course.samplers.viterbi import viterbi
 
@@ -82,6 +83,15 @@ def test_with_a_tag_language_model_relaxed_tags_may_lie_below_all_tags():
     starts = torch.rand(200, 5, 3, generator=torch.Generator().manual_seed(1)).softmax(dim=2)
     found = descend(model, starts, n_steps=200, step_size=0.1)
     assert found.info["energy"].min() < lowest - 0.1
+
+
+def test_a_sentence_read_once_with_gradients_serves_descent_and_then_the_energys_loss():
+    spen = Spen(TokenEncoder((20,), width=8, hidden=6), 3)
+    energy = spen.given(torch.arange(8).view(2, 4, 1), torch.tensor([[True] * 4, [True, True, False, False]]))
+    found = descend(energy, torch.full((2, 4, 3), 1 / 3), n_steps=5)
+    assert all(p.grad is None for p in spen.parameters())
+    (energy(torch.zeros(2, 4, dtype=torch.int64)) - energy(found.x)).sum().backward()
+    assert all(p.grad.ne(0).any() for p in spen.parameters())
 
 
 @both_methods
