@@ -91,15 +91,21 @@ def data_of(config: Any, run: Run) -> Data:
     """What a recipe's configuration trains on: ``config.task``, called with the run's seed.
 
     Raises:
-        ValueError: the nets do not fit the memory.
+        ValueError: the nets do not fit the memory, or there are fewer sentences than a minibatch has.
     """
     made: Tagging = config.task(seed=run.seed)
     columns = made.vocabulary.n_values_of_columns
-    sizes = {
-        "batch_size": made.task.train.x.shape[1] * config.batch_size * (8 * len(columns) + 4 * config.hidden),
-        "width": 16 * sum(columns) * config.width,  # parameters, their gradients and Adam's two moments
-        "hidden": 16 * 8 * config.hidden * (config.hidden + config.width),
+    n, length = made.task.train.x.shape[:2]
+    if config.batch_size > n:
+        raise ValueError(f"batch_size: expected {n} at most, which {made.task.name} has, got {config.batch_size}.")
+    sizes = {  # of parameters with their gradients and Adam's two moments, four numbers each
+        "batch_size": length * config.batch_size * (8 * len(columns) + 4 * config.hidden),
+        "width": 16 * config.width * (sum(columns) + 8 * config.hidden),
+        "hidden": 16 * 8 * config.hidden**2,
     }
+    if hasattr(config, "tag_hidden"):
+        sizes["tag_hidden"] = 16 * 4 * config.tag_hidden**2
+        sizes["tag_width"] = 16 * config.tag_width * (made.vocabulary.n_tags + 4 * config.tag_hidden)
     check_memory(config, run, **sizes)
     parts = (made.task.train.to(run.device), made.task.valid.to(run.device))
     return Data(*parts, made.vocabulary, config.vectors(made.vocabulary), made.task.score)
