@@ -14,6 +14,9 @@ Source: Tu, Pang and Gimpel (2020), Eqs. 8 and 9.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -98,8 +101,18 @@ class TagLanguageModel(nn.Module):
             words = words if mask is None else words.masked_fill(~mask[..., None], 0.0)
             words = reversed_within(words, mask) if self.backward else words
             inputs = torch.cat([inputs, nn.functional.pad(words, (0, 0, 1, 0))], dim=2)  # no word at the start
-        log_q: Tensor = self.to_logits(self.lstm(inputs)[0]).log_softmax(dim=2)
+        with _lstm_with_gradients(self.training):
+            states = self.lstm(inputs)[0]
+        log_q: Tensor = self.to_logits(states).log_softmax(dim=2)
         return log_q
+
+
+def _lstm_with_gradients(training: bool) -> AbstractContextManager[None]:
+    """cuDNN has gradients of an LSTM in training mode alone, and descent asks for those in tags of a frozen energy."""
+    cudnn: Any = torch.backends.cudnn
+    wanted = training or not torch.is_grad_enabled()
+    context: AbstractContextManager[None] = nullcontext() if wanted else cudnn.flags(enabled=False)
+    return context
 
 
 def _log_of_mixture(p: Tensor, log_q: Tensor) -> Tensor:

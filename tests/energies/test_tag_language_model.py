@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ebm_course.core import frozen
 from ebm_course.energies.tag_language_model import TagLanguageModel
 
 K, L, W = 3, 4, 5
@@ -149,3 +150,16 @@ def test_words_that_are_missing_or_not_asked_for_are_refused():
         model()(y, mask, w)
     with pytest.raises(ValueError, match="n_tags=0"):
         TagLanguageModel(0)
+
+
+def test_descent_on_a_frozen_model_does_without_cudnn_which_has_gradients_in_training_alone() -> None:
+    model, seen = TagLanguageModel(3, width=2, hidden=3), list[bool]()
+    model.lstm.register_forward_hook(lambda *_: seen.append(torch.backends.cudnn.enabled))
+    y = torch.full((1, 2, 3), 1 / 3, requires_grad=True)
+    before = torch.backends.cudnn.enabled
+    with frozen(model):
+        model(y).sum().backward()
+    with torch.no_grad():
+        model.eval()(y)
+    model.train()(y)
+    assert seen == [False, before, before] and torch.backends.cudnn.enabled == before and y.grad is not None
