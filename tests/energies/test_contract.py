@@ -31,7 +31,7 @@ from ebm_course.energies.token_encoder import TokenEncoder
 from ebm_course.energies.transformer import Transformer
 
 N, L, V, D = 5, 4, 6, 3  # rows, positions, values, dimensions of points
-PARTS = {"Block", "Transformer", "SequenceEnergy", "TokenEncoder"}
+PARTS = {"Block", "Transformer", "SequenceEnergy", "TokenEncoder", "WordEncoder"}
 
 
 def transformer(*, causal: bool = True) -> Transformer:

@@ -80,6 +80,6 @@ def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool 
     data = data_of(config, run)
     energy = chain_energy_of(config, data).to(run.device)
     learner = Learner(energy, config.optimizer(energy, rate=config.rate), run=run)
-    validate = validation({"exact": exact_decoder(config, energy, data.valid)}, data.score, select="exact")
+    validate = validation({"exact": exact_decoder(energy, data.valid)}, data.score, select="exact")
     options: dict[str, Any] = {"keep": {"optimizer": learner.optimizer}, "folder": folder, "progress": progress}
     return train(config, run, energy, data, make_step(learner), validate, recipe=fit, **options)

@@ -103,7 +103,7 @@ def data_of(config: Any, run: Run) -> Data:
         "width": 16 * config.width * (sum(columns) + 8 * config.hidden),
         "hidden": 16 * 8 * config.hidden**2,
     }
-    if hasattr(config, "tag_hidden"):
+    if "tag_hidden" in vars(config):
         sizes["tag_hidden"] = 16 * 4 * config.tag_hidden**2
         sizes["tag_width"] = 16 * config.tag_width * (made.vocabulary.n_tags + 4 * config.tag_hidden)
     check_memory(config, run, **sizes)

@@ -211,9 +211,10 @@ def _play(
     n_updates = max(1, config.n_epochs * (len(data.train) // config.batch_size))
     anchor = Anchor(game.nets, config.anchor)
     step = make_step(game, nets, energy, config, updates=updates, n_updates=n_updates, anchor=anchor, run=run)
+    search = {"beam_width": config.beam_width, "n_searched": config.n_searched}
     decoders = {
         "network": Decoder(answered(game.nets), data.valid),
-        "exact": exact_decoder(config, game.energy, data.valid),
+        "exact": exact_decoder(game.energy, data.valid, **search),
         "cost_augmented": Decoder(cost_augmented(game.cost_augmenting), data.valid),
     }
     differences = {"a_minus_f": ("network", "cost_augmented")}

@@ -106,10 +106,11 @@ class Learner:
         return {self.prefix + name if name in ("loss", "gradient_norm") else name: x for name, x in log.items()}
 
 
-def exact_decoder(config: Any, energy: Spen | GlobalEnergy, valid: Batch) -> Decoder:
-    """The search for the energy's best tags; of an energy with global terms on ``config.n_searched`` rows alone."""
-    rows = valid if isinstance(energy, Spen) else valid[: config.n_searched]
-    return Decoder(searched(energy, width=getattr(config, "beam_width", 1)), rows)
+def exact_decoder(
+    energy: Spen | GlobalEnergy, valid: Batch, *, beam_width: int = 1, n_searched: int | None = None
+) -> Decoder:
+    """The search for the energy's best tags; of an energy with global terms on the first ``n_searched`` rows alone."""
+    return Decoder(searched(energy, width=beam_width), valid if isinstance(energy, Spen) else valid[:n_searched])
 
 
 def validation(

@@ -111,9 +111,10 @@ def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool 
     energy = energy_of(config, data).to(run.device)
     learner = Learner(energy, config.optimizer(energy, rate=config.rate), run=run)
     descent: dict[str, Any] = {"n_steps": config.n_descent_steps, "step_size": config.descent_step_size}
+    search = {"beam_width": config.beam_width, "n_searched": config.n_searched}
     decoders = {
         "descent": Decoder(descended(energy, **descent, method=config.descent_method), data.valid),
-        "exact": exact_decoder(config, energy, data.valid),
+        "exact": exact_decoder(energy, data.valid, **search),
     }
     validate = validation(decoders, data.score, select="descent")
     options: dict[str, Any] = {"keep": {"optimizer": learner.optimizer}, "folder": folder, "progress": progress}

@@ -202,6 +202,7 @@ def test_k_inference_steps_are_k_calls_and_one_of_the_energy(k: int, monkeypatch
 
 def test_each_player_is_frozen_in_eval_mode_while_the_other_moves() -> None:
     played, seen = game(kind="a"), list[tuple[str, bool, bool]]()
+    played.eval()  # as a validation before leaves them
     modules = {"energy": played.energy.spen.encoder, "nets": played.nets.encoder}
 
     def look(name: str, module: nn.Module, *_: Any) -> None:
