@@ -73,7 +73,7 @@ def searched(energy: Spen | GlobalEnergy, *, width: int, n_passes: int = 2) -> D
                 return tags
             parts = []
             rows_at_once = max(1, CANDIDATES_AT_ONCE // (width * energy.n_values))
-            for start, some in zip(tags.split(rows_at_once), _split(batch, rows_at_once), strict=True):
+            for start, some in zip(tags.split(rows_at_once), in_parts(batch, rows_at_once), strict=True):
                 options: dict[str, Any] = {"n_steps": n_passes, "n_values": energy.n_values, "width": width}
                 generator = torch.Generator(device=batch.x.device)
                 given = energy.given(some.x, some.mask)
@@ -83,7 +83,8 @@ def searched(energy: Spen | GlobalEnergy, *, width: int, n_passes: int = 2) -> D
     return decode
 
 
-def _split(batch: Batch, n: int) -> list[Batch]:
+def in_parts(batch: Batch, n: int) -> list[Batch]:
+    """The rows in their order, n at a time."""
     return [batch[i : i + n] for i in range(0, len(batch), n)]
 
 
