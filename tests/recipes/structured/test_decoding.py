@@ -65,6 +65,12 @@ def test_a_beam_cut_into_parts_is_the_same(monkeypatch: pytest.MonkeyPatch) -> N
     assert torch.equal(decoded(searched(model, width=2), data), whole)
 
 
+def test_pads_take_no_place_in_a_narrow_beam() -> None:
+    model, data = energy("a"), batch()
+    together, alone = (decoded(searched(model, width=2, n_passes=1), data, rows_at_once=n) for n in (128, 1))
+    assert torch.equal(together, alone)
+
+
 def test_descent_on_a_chain_ends_at_the_best_tags() -> None:
     model, data = energy(), batch()
     found = decoded(descended(model, n_steps=100, step_size=0.5, method="exponentiated"), data)

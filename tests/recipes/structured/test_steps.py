@@ -139,6 +139,9 @@ def test_both_losses_of_the_game_are_equation_6_written_out() -> None:
     loss = -(margin + 0.7 * perceptron).mean() + 0.3 * ce[0] + 0.5 * ce[1] - 2.0 * sum(entropy)
     found = inference_loss(played, data, config, entropy_weight=2.0, anchor=Anchor(played.nets, 0.0))
     assert found.value.item() == pytest.approx(loss.item(), rel=1e-5)
+    parameters = list(played.nets.parameters())
+    for own, other in zip(*(torch.autograd.grad(x, parameters) for x in (found.value, loss)), strict=True):
+        torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-6)
     assert found.terms["entropy_a"].item() == pytest.approx(4 * entropy[0].item() / sum(SIZES), rel=1e-5)
     assert found.terms["cross_entropy_f"].item() == pytest.approx(4 * ce[1].item() / sum(SIZES), rel=1e-5)
     truncated = inference_loss(
