@@ -17,9 +17,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-course
 LAB_STAMP := $(VENV)/.installed-lab
 BENCH_STAMP := $(VENV)/.installed-bench
+VISION_STAMP := $(VENV)/.installed-vision
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 
-.PHONY: help install book test notebooks figures results minutes lint bench lab minimums wheel copies clean distclean
+.PHONY: help install book test notebooks figures results minutes lint bench vision lab minimums wheel copies clean distclean
 
 # The stamp names the folder it was made in: in a copy, after a move, or when the system's Python went, it does not count.
 ifneq ($(shell $(BIN)/python -c '' 2>/dev/null && cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -36,6 +37,7 @@ help:
 	@echo "make minutes    write the chapters' minutes into the guide for instructors"
 	@echo "make lint       style, types, and what is generated: cells of notebooks, results, minutes"
 	@echo "make bench      what measures speed"
+	@echo "make vision     install a net that learned ImageNet, to judge colour images, and test it"
 	@echo "make minimums   unit tests and two chapters with the oldest versions that pyproject.toml allows"
 	@echo "make wheel      the package as one file in dist/, to install elsewhere"
 	@echo "make clean      remove what was built; the environment stays"
@@ -57,6 +59,10 @@ $(LAB_STAMP): $(STAMP)
 
 $(BENCH_STAMP): $(STAMP)
 	@$(PIP) --quiet --editable '.[bench,vectors]'
+	@touch $@
+
+$(VISION_STAMP): $(STAMP)
+	@$(PIP) --quiet --editable '.[vision]'
 	@touch $@
 
 # The builder looks into book/ only. The files at the top are the ones to edit.
@@ -96,6 +102,9 @@ lint: $(STAMP)
 
 bench: $(BENCH_STAMP)
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only --capture=no
+
+vision: $(VISION_STAMP)
+	$(BIN)/python -m pytest tests/metrics/test_efficientnet_features.py
 
 lab: $(LAB_STAMP)
 	$(BIN)/jupyter lab book/

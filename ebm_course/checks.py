@@ -67,6 +67,12 @@ def check_count(name: str, value: int, *, least: int = 0) -> None:
         raise ValueError(f"{name} is a whole number: expected {least} or larger, got {value!r}. Pass {name}={least}.")
 
 
+def check_bounds(bounds: tuple[float, float] | None) -> None:
+    """Refuse a box that holds no interval; None is no box at all."""
+    if bounds is not None and (len(bounds) != 2 or not bounds[0] < bounds[1]):
+        raise ValueError(f"bounds are (low, high), low < high: got {bounds}. Pass (-1.0, 1.0) for images, or None.")
+
+
 def check_finite(name: str, values: Tensor, remedy: str) -> None:
     """Stop at the first NaN or infinity, naming it and what to try (waits for the device once)."""
     finite = torch.isfinite(values)

@@ -7,7 +7,6 @@ because each of them sees nothing of the others but what is written here.
 
 Row rule: a sampler that starts from N states may call its energy with K * N rows; row m then belongs to chain
 m // K. A sampler from whose batch chains leave asks :func:`select` for the energy of those that stay.
-
 It knows tensors and modules: no task, no net, no algorithm, no random stream.
 """
 
@@ -31,8 +30,6 @@ Energy = Callable[[Tensor], Tensor]
 
 
 # What an energy may have beyond being called; ``isinstance`` asks for the names.
-
-
 class _Called(Protocol):
     def __call__(self, x: Tensor, /) -> Tensor: ...
 
@@ -78,6 +75,14 @@ class SubstitutionCache(Protocol):
 
 
 @runtime_checkable
+class SplitsFirstLayer(_Called, Protocol):
+    """Energies or logits with an affine first layer of its own: f(x) = from_first_layer(first_layer(x))."""
+
+    def first_layer(self, x: Tensor) -> Tensor: ...
+    def from_first_layer(self, h: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
 class Conditional(Protocol):
     """A conditional energy E(x, y): given conditions, one a chain, an energy of y alone (see :class:`Conditioned`)."""
 
@@ -102,10 +107,9 @@ class WrapsModule(_Called, Protocol):
 
 @dataclass(frozen=True)
 class Task:
-    """A problem with data: three parts, the number of values a discrete state takes, and how an answer is scored.
+    """A problem with data: three parts, the number of values of a discrete state (else None), how answers are scored.
 
-    ``score(states, batch)`` maps states (N, ...), proposed for the N rows of a batch with its gold answers, to named
-    floats. ``n_values`` is None for continuous states.
+    ``score(states, batch)`` maps states (N, ...), proposed for the rows of a batch with gold answers, to named floats.
     """
 
     name: str
@@ -214,8 +218,7 @@ def energy_grad(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor]:
                 "a gradient needs E(x) made of x by torch operations, got energies without a graph. Remove detach(), "
                 "no_grad() and whole numbers inside the energy; a flat one is 0 * x.sum(-1)."
             )
-        (grad,) = torch.autograd.grad(e.sum(), x)
-    return e.detach(), grad
+        return e.detach(), torch.autograd.grad(e.sum(), x)[0]
 
 
 _LOCK, _HELD = threading.Lock(), dict[int, list[Any]]()  # id of a module or parameter -> [its flag, holders]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from ebm_course.checks import check_count, check_finite, check_generator, check_tokens
+from ebm_course.checks import check_bounds, check_count, check_finite, check_generator, check_tokens
 
 
 def test_a_missing_generator_is_refused_before_the_global_stream_is_used() -> None:
@@ -47,3 +47,11 @@ def test_a_number_of_things_is_whole_and_large_enough(value: object) -> None:
     check_count("n", 1, least=1)
     with pytest.raises(ValueError, match=rf"n is a whole number: expected 1 or larger, got {value!r}\. Pass n=1\."):
         check_count("n", value, least=1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bounds", [(1.0, -1.0), (0.5, 0.5), (0.0, float("nan")), (0.0,)])
+def test_bounds_hold_an_interval_or_are_none(bounds: tuple[float, ...]) -> None:
+    check_bounds(None)
+    check_bounds((-1.0, 1.0))
+    with pytest.raises(ValueError, match=r"bounds are \(low, high\), low < high: got .* Pass \(-1\.0, 1\.0\)"):
+        check_bounds(bounds)  # type: ignore[arg-type]

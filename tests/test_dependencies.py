@@ -36,7 +36,7 @@ DRAWS_IN_PLACE = {
 }
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 # Methods whose meaning is the contract's or torch's, said there once.
-SAID_ONCE = {"forward", "embed", "from_embeddings", "state_dict", "load_state_dict"}
+SAID_ONCE = {"forward", "embed", "from_embeddings", "first_layer", "from_first_layer", "state_dict", "load_state_dict"}
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 FORBIDDEN_WORDS = r"(?<![\w.])(/work/|/root/|/tmp/|/home/\w)|\bpypi\.org\b|\bfiles\.pythonhosted\b"
 

@@ -30,10 +30,14 @@ RECIPES = (
     "structured.tag_language_model",
     "structured.spen_gradient",
     "structured.inference_network",
+    "images.classifier",
+    "images.jem",
+    "images.robust_classifier",
+    "images.robust_jem",
 )
 """Modules in ``recipes``, each with ``PRESETS`` and ``fit``."""
 
-EXPERIMENTS = ("sequences", "ablation", "likelihood", "carry", "speed")
+EXPERIMENTS = ("sequences", "ablation", "likelihood", "images", "carry", "speed")
 """Folders in ``experiments``, each with an ``EXPERIMENT`` in its module ``experiment``."""
 
 

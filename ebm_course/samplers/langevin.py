@@ -6,6 +6,9 @@ r"""Langevin steps: roll downhill and be shaken, so that the states follow p = e
 There is no acceptance step, so the stationary law is not quite p. For a Gaussian of variance v one step is the
 autoregression x' = (1 - ε / v) x + σ ξ, whose stationary variance is σ^2 / (1 - (1 - ε / v)^2): with σ^2 = 2 ε that
 is v / (1 - ε / (2 v)), too wide by a factor that tends to 1 as ε tends to 0; at ε >= 2 v the chain diverges.
+
+Papers on images write α / 2 for the step and α for the variance of the noise: that is ε = α / 2 with the noise tied to
+it as above. What they run unties the two, and then clips gradients and clamps pixels: options here, off by default.
 It knows no model and no data.
 """
 
@@ -16,8 +19,9 @@ import math
 import torch
 from torch import Tensor
 
-from ebm_course.checks import check_count, check_finite, check_generator
-from ebm_course.core import Energy, Negatives, can_select, energies_of, energy_grad, frozen, select
+from ebm_course.checks import check_bounds, check_count, check_finite, check_generator
+from ebm_course.core import Energy, Negatives, energies_of, frozen
+from ebm_course.samplers.gradients import chains_at_once, gradients_of
 
 
 def langevin(
@@ -28,6 +32,8 @@ def langevin(
     step_size: float,
     noise_std: float | None = None,
     max_grad_norm: float | None = None,
+    max_grad_value: float | None = None,
+    bounds: tuple[float, float] | None = None,
     max_rows: int | None = None,
     keep_path: bool = False,
     generator: torch.Generator,
@@ -41,8 +47,11 @@ def langevin(
         noise_std: s, unit of x; by default sqrt(2 a), the only choice that samples p. Less noise samples a colder
             density, about exp(-(2 ε / σ^2) E): the usual shortcut for images, where ε = 1 and σ = 0.01.
         max_grad_norm: gradients of a chain with a larger norm are scaled down to it. Changes the law.
-        max_rows: chains whose gradient is taken at once, where the energy ``can_select`` them; by default 2,500 on a
-            CPU, where the activations of a small net then stay in its cache, and all elsewhere. Same law.
+        max_grad_value: every entry of the gradient is clamped to plus or minus this, before any norm. Changes the law.
+        bounds: low and high; every entry of the states is clamped to them after each step, x0 is not. The law is then
+            not p on the box: what would leave it piles up on its faces.
+        max_rows: chains whose gradient is taken at once, where the energy ``can_select`` them; by default so many that
+            on a CPU the activations of a small net stay in its cache (``chains_at_once``), and all elsewhere. Same law.
         keep_path: return every state visited.
 
     Returns:
@@ -50,8 +59,8 @@ def langevin(
 
     Raises:
         TypeError: integer states.
-        ValueError: states have no axis but N, the step size, the largest norm or ``max_rows`` is not positive, or the
-            noise or number of steps negative; a NaN is none of these.
+        ValueError: states have no axis but N, the step size, the largest norm or value or ``max_rows`` is not positive,
+            the bounds hold no interval, or the noise or number of steps is negative; a NaN is none of these.
         FloatingPointError: states or energies at the end are not finite, as when x0 is not or a step is too long.
 
     Source: Parisi (1981); Welling and Teh (2011), whose step is 2 a here. Departure: whole gradients and a
@@ -67,27 +76,32 @@ def langevin(
     if x0.ndim < 2:
         raise ValueError(f"states have shape (N, *S), got {tuple(x0.shape)}: use x0[:, None] for points on a line.")
     check_count("n_steps", n_steps)
-    check_count("max_rows", 1 if max_rows is None else max_rows, least=1)
-    max_rows = max_rows or (2_500 if x0.device.type == "cpu" else max(1, len(x0)))
+    check_bounds(bounds)
+    max_rows = chains_at_once(max_rows, x0)
     noise_std = math.sqrt(2 * max(step_size, 0)) if noise_std is None else noise_std
-    norm_limit = torch.inf if max_grad_norm is None else max_grad_norm
-    if not 0 < step_size < torch.inf or not 0 <= noise_std < torch.inf or not norm_limit > 0:  # a NaN fails them all
+    limits = [torch.inf if limit is None else limit for limit in (max_grad_norm, max_grad_value)]
+    if not (0 < step_size < torch.inf and 0 <= noise_std < torch.inf and all(x > 0 for x in limits)):  # a NaN fails all
         raise ValueError(
-            f"expected step_size > 0, noise_std >= 0, both finite, and max_grad_norm > 0 or None: "
-            f"got {step_size}, {noise_std} and {max_grad_norm}. Start with a step of 0.01 and no other setting."
+            f"expected step_size > 0, noise_std >= 0, both finite, max_grad_norm and max_grad_value > 0 or None: got "
+            f"{step_size}, {noise_std}, {max_grad_norm} and {max_grad_value}. Start with a step of 0.01 and no other."
         )
     x, path = x0.detach().clone(), [x0.detach()]
     steepest = x0.new_zeros(len(x0))
     with frozen(energy):
         for _ in range(n_steps):
-            grad = _gradient(energy, x, max_rows)
+            grad = gradients_of(energy, x, max_rows)
             norm = grad.flatten(1).norm(dim=1)
             steepest = torch.maximum(steepest, norm)
+            if max_grad_value is not None:
+                grad = grad.clamp(-max_grad_value, max_grad_value)
             if max_grad_norm is not None:
+                norm = norm if max_grad_value is None else grad.flatten(1).norm(dim=1)
                 scale = (max_grad_norm / norm).clamp_max(1).view(-1, *[1] * (x.ndim - 1))
                 grad = grad * scale
             noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
             x = x - step_size * grad + noise_std * noise
+            if bounds is not None:
+                x = x.clamp(*bounds)
             if keep_path:
                 path.append(x)
         with torch.no_grad():
@@ -96,10 +110,3 @@ def langevin(
     remedy = "set max_grad_norm" if max_grad_norm is None else "lower max_grad_norm"
     check_finite("the state or its energy after Langevin steps", seen, f"Shorten step_size, {remedy}, or check x0.")
     return Negatives(x, {"energy": e, "grad_norm": steepest}, path=torch.stack(path) if keep_path else None)
-
-
-def _gradient(energy: Energy, x: Tensor, max_rows: int) -> Tensor:
-    if len(x) <= max_rows or not can_select(energy):
-        return energy_grad(energy, x)[1]
-    parts = torch.arange(len(x), device=x.device).split(max_rows)
-    return torch.cat([energy_grad(select(energy, rows), x[rows])[1] for rows in parts])

@@ -1,8 +1,9 @@
 r"""A replay buffer: chains that go on where they stopped, so that short runs add up to long ones.
 
 Persistent contrastive divergence without restarts; with them, a share of the chains starts anew each time, so that no
-corner of the space is forgotten. It holds states on one device and knows neither energy nor sampler.
-Source: Tieleman (2008); restarts: Du and Mordatch (2019).
+corner of the space is forgotten. With a label for each state, chains can be asked for by class. It holds states on one
+device and knows neither energy nor sampler.
+Source: Tieleman (2008); restarts: Du and Mordatch (2019); slots by class: Grathwohl et al. (2020), JEM.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ebm_course.checks import check_generator
 
 
 class ReplayBuffer:
-    """As many states as it is given, (C, *S), on their device; copied.
+    """As many states as it is given, (C, *S), on their device; copied, as are their labels (C,), int64, where given.
 
     Use: ``x0, slots = buffer.sample(...)``, move x0, ``buffer.push(slots, x)``. It has ``state_dict`` and
     ``load_state_dict``, so training can be resumed with the same chains.
@@ -28,20 +29,31 @@ class ReplayBuffer:
     >>> buffer.push(slots, x0 + 1)
     >>> int((buffer.states == 1).all(dim=1).sum())
     10
+    >>> by_class = ReplayBuffer(torch.zeros(6, 2), labels=torch.arange(6) % 3)
+    >>> _, slots = by_class.sample(2, labels=torch.tensor([2, 0]), generator=torch.Generator().manual_seed(0))
+    >>> by_class.labels[slots]
+    tensor([2, 0])
     """
 
-    def __init__(self, states: Tensor):
+    def __init__(self, states: Tensor, labels: Tensor | None = None):
         if states.ndim == 0 or len(states) == 0:
             raise ValueError(
                 f"a buffer starts from states (C, ...), C > 0: got shape {tuple(states.shape)}. Pass the first chains."
             )
         self.states = states.detach().clone()
+        self.labels = None if labels is None else _checked(labels, len(states)).clone()
 
     def __len__(self) -> int:
         return len(self.states)
 
     def sample(
-        self, n: int, *, restart_probability: float = 0.0, fresh: Tensor | None = None, generator: torch.Generator
+        self,
+        n: int,
+        *,
+        restart_probability: float = 0.0,
+        fresh: Tensor | None = None,
+        labels: Tensor | None = None,
+        generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
         """n chains of different slots, each replaced by a fresh state with ``restart_probability``.
 
@@ -49,13 +61,15 @@ class ReplayBuffer:
             n: 1 to C.
             restart_probability: 0 to 1.
             fresh: states (n, *S) to restart from; needed unless the probability is 0.
+            labels: wanted classes (n,): chain i comes from a slot of class ``labels[i]``, each as likely, and so should
+                row i of ``fresh``. Without, from any slot.
 
         Returns:
             states (n, *S), copies; slots (n,), to be handed to :meth:`push`.
 
         Raises:
             ValueError: n is larger than the buffer, the probability outside 0 to 1, or ``fresh`` is missing or of
-                another shape or dtype.
+                another shape or dtype, or a class has fewer slots than chains were asked of it.
 
         Departure from Du and Mordatch (2019): without replacement, so that no chain is moved twice and stored once.
         """
@@ -67,7 +81,8 @@ class ReplayBuffer:
             )
         if not 1 <= n <= len(self):
             raise ValueError(f"{n} chains were asked for, the buffer holds {len(self)}: expected 1 to {len(self)}.")
-        slots = torch.randperm(len(self), generator=generator, device=self.states.device)[:n]
+        slots = torch.randperm(len(self), generator=generator, device=self.states.device)
+        slots = slots[:n] if labels is None else self._of_classes(slots, _checked(labels, n))
         states = self.states[slots]
         if restart_probability == 0:
             return states, slots
@@ -79,28 +94,53 @@ class ReplayBuffer:
         restart = torch.rand(n, generator=generator, device=states.device) < restart_probability
         return torch.where(restart.view(-1, *[1] * (states.ndim - 1)), fresh, states), slots
 
-    def push(self, slots: Tensor, states: Tensor) -> None:
+    def _of_classes(self, shuffled: Tensor, wanted: Tensor) -> Tensor:
+        """For the r-th chain of a class its r-th slot in the shuffled order, all classes at once."""
+        if self.labels is None:
+            raise ValueError("labels were asked for, this buffer has none: expected ReplayBuffer(states, labels).")
+        grouped = shuffled[self.labels[shuffled].argsort(stable=True)]
+        n_classes = max(int(self.labels.max()), int(wanted.max())) + 1  # waits for the device
+        held, asked = self.labels.bincount(minlength=n_classes), wanted.bincount(minlength=n_classes)
+        if bool((asked > held).any()):
+            k = int((asked - held).argmax())
+            raise ValueError(
+                f"{asked[k]} chains of class {k} were asked for, the buffer holds {held[k]}: expected no more. "
+                "Ask for fewer, or build it with more of each class."
+            )
+        rank = torch.nn.functional.one_hot(wanted, n_classes).cumsum(dim=0).gather(1, wanted[:, None])[:, 0] - 1
+        return grouped[(held.cumsum(dim=0) - held)[wanted] + rank]
+
+    def push(self, slots: Tensor, states: Tensor, labels: Tensor | None = None) -> None:
         """Store states (n, *S) in their slots (n,); changes the buffer.
 
+        Args:
+            slots: as :meth:`sample` gave them.
+            states: those that replace what is there.
+            labels: the classes (n,) of the states, where restarts have changed them; without, a slot keeps its class.
+
         Raises:
-            ValueError: the states do not fit the slots, or have another dtype.
+            ValueError: the states do not fit the slots, or have another dtype, or labels meet a buffer without any.
         """
         expected = (len(slots), *self.states.shape[1:])
         if tuple(states.shape) != expected or states.dtype != self.states.dtype:
             raise ValueError(
                 f"the slots take states {expected} of {self.states.dtype}: got {tuple(states.shape)} of {states.dtype}."
             )
+        if labels is not None:
+            if self.labels is None:
+                raise ValueError("labels were given, this buffer has none: expected ReplayBuffer(states, labels).")
+            self.labels.index_copy_(0, slots, _checked(labels, len(slots)))
         self.states.index_copy_(0, slots, states.detach())
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The states by name."""
-        return {"states": self.states}
+        """The states by name, and their labels where there are any."""
+        return {"states": self.states} | ({} if self.labels is None else {"labels": self.labels})
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Take over saved states; changes the buffer.
+        """Take over saved states and labels; changes the buffer.
 
         Raises:
-            ValueError: they are of another shape or dtype.
+            ValueError: they are of another shape or dtype, or only one of the two buffers has labels.
         """
         found = state["states"]
         if found.shape != self.states.shape or found.dtype != self.states.dtype:
@@ -108,4 +148,18 @@ class ReplayBuffer:
                 f"this buffer holds {tuple(self.states.shape)} of {self.states.dtype}: got {tuple(found.shape)} "
                 f"of {found.dtype}. Build it with as many states as were saved."
             )
+        if ("labels" in state) != (self.labels is not None):
+            saved = "labels" if "labels" in state else "no labels"
+            raise ValueError(f"{saved} were saved with the states: expected a buffer built alike. Build it so.")
         self.states.copy_(found)
+        if self.labels is not None:
+            self.labels.copy_(state["labels"])
+
+
+def _checked(labels: Tensor, n: int) -> Tensor:
+    if labels.shape != (n,) or labels.dtype != torch.int64 or bool((labels < 0).any()):
+        raise ValueError(
+            f"labels have shape ({n},) of torch.int64, 0 or larger: got {tuple(labels.shape)} of {labels.dtype}. "
+            "Pass one class for each state."
+        )
+    return labels

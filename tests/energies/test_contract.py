@@ -19,6 +19,7 @@ from ebm_course import energies
 from ebm_course.core import Conditioned, Discrete, Embeds, energies_of, energy_grad, frozen
 from ebm_course.energies.gaussian_mixture import GaussianMixture
 from ebm_course.energies.global_energy import GlobalEnergy
+from ebm_course.energies.joint import Joint
 from ebm_course.energies.language_model import LSTMLanguageModel
 from ebm_course.energies.local_energy import LocalEnergy
 from ebm_course.energies.mlp import MLP
@@ -31,7 +32,16 @@ from ebm_course.energies.token_encoder import TokenEncoder
 from ebm_course.energies.transformer import Transformer
 
 N, L, V, D = 5, 4, 6, 3  # rows, positions, values, dimensions of points
-PARTS = {"Block", "Transformer", "SequenceEnergy", "TokenEncoder", "WordEncoder"}
+PARTS = {
+    "Block",
+    "Transformer",
+    "SequenceEnergy",
+    "TokenEncoder",
+    "WordEncoder",
+    "ConvNet",
+    "ResidualBlock",
+    "WideResNet",
+}
 
 
 def transformer(*, causal: bool = True) -> Transformer:
@@ -67,6 +77,7 @@ def filled(model: nn.Module) -> nn.Module:
 ENERGIES: dict[str, Callable[[], nn.Module]] = {
     "Potts": lambda: filled(Potts(L, V)),
     "GaussianMixture": lambda: filled(GaussianMixture(torch.randn(2, D))),
+    "Joint": lambda: filled(Joint(nn.Sequential(nn.Linear(D, 8), nn.Tanh(), nn.Linear(8, V)))),
     "MLP": lambda: filled(MLP(D, width=8, n_layers=2, confinement=0.1)),
     "LSTMLanguageModel": lambda: filled(LSTMLanguageModel(V, width=8)),
     "LikelihoodEnergy": lambda: filled(LikelihoodEnergy(transformer())),

@@ -26,6 +26,8 @@ ENVIRONMENT = {**os.environ, "EBM_COURSE_DEVICE": "cpu", "OMP_NUM_THREADS": "1",
 LEVEL = {"printed.head.bias", "printed.net.norm.bias"}
 LEVEL_VALUES = {"e_data", "e_negative", "gradient_norm"}
 
+NAMES = ["lstm", "transformer", "residual", "grown", "printed", "joint", "robust"]
+
 Result = tuple[dict[str, Tensor], dict]
 
 
@@ -51,7 +53,7 @@ def two(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[[], str]) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["lstm", "transformer", "residual", "grown", "printed"])
+@pytest.mark.parametrize("name", NAMES)
 def test_two_processes_end_with_the_weights_of_one(one: Result, two: Result, name: str) -> None:
     keys = [key for key in one[0] if key.startswith(name) and key not in LEVEL]
     for key in keys:
@@ -62,7 +64,7 @@ def test_two_processes_end_with_the_weights_of_one(one: Result, two: Result, nam
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["lstm", "transformer", "residual", "grown", "printed"])
+@pytest.mark.parametrize("name", NAMES)
 def test_two_processes_log_the_values_of_one(one: Result, two: Result, name: str) -> None:
     rows, same = two[1]["logs"][name], one[1]["logs"][name]
     assert len(rows) == len(same) == 4

@@ -1,4 +1,4 @@
-"""Launched by the tests in several processes: trains every sequence recipe and writes what came out of it.
+"""Launched by the tests in several processes: trains recipes of sequences and images and writes what came out of it.
 
 ``trainings.py FOLDER`` writes ``weights.safetensors`` and ``facts.json`` into the folder.
 """
@@ -16,6 +16,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ebm_course.objectives.logistic import logistic
+from ebm_course.recipes.images import jem, robust_jem
+from ebm_course.recipes.images.chains import pyld_steps
+from ebm_course.recipes.images.parts import sgd
 from ebm_course.recipes.sequences import adversarial, language_model, residual_nce
 from ebm_course.runtime import Run, setup
 
@@ -24,6 +27,9 @@ LM = replace(language_model.SMOKE, n_epochs=EPOCHS)
 TRANSFORMER = replace(LM, n_heads=2, warm_up=0.2, decay=True)
 RESIDUAL = replace(residual_nce.SMOKE, n_digits=1, n_epochs=EPOCHS, l2=0.01)
 PRINTED = replace(adversarial.SMOKE, n_digits=1, n_epochs=EPOCHS)
+DESCENT: dict[str, Any] = {"optimizer": sgd, "rate": 0.01, "n_steps": EPOCHS, "validate_every": EPOCHS, "pad": 1}
+JOINT = replace(jem.SMOKE, sampler=pyld_steps, noise_std=0.01, **DESCENT)
+ROBUST = replace(robust_jem.SMOKE, clean_share=0.5, l2=0.01, **DESCENT)
 GROWN = replace(PRINTED, grow_every=2, grow_above=0.5, include_current=True, objective=logistic, l2=0.01)
 
 
@@ -36,8 +42,17 @@ def train_all(run: Run) -> tuple[dict[str, nn.Module], dict[str, list[dict[str, 
     residual, residual_rows, *_ = residual_nce.fit(RESIDUAL, run, **nets, progress=False)
     grown, grown_rows, *_ = adversarial.fit(GROWN, run, **nets, progress=False)
     printed, printed_rows, *_ = adversarial.fit(PRINTED, run, **nets, progress=False)
-    logs = {"lstm": noise_rows, "transformer": rows, "residual": residual_rows}
+    joint, joint_rows, *_ = jem.fit(JOINT, run, progress=False)
+    robust, robust_rows, *_ = robust_jem.fit(ROBUST, run, progress=False)
+    logs = {
+        "joint": joint_rows,
+        "robust": robust_rows,
+        "lstm": noise_rows,
+        "transformer": rows,
+        "residual": residual_rows,
+    }
     modules = {"lstm": noise, "transformer": pretrained, "residual": residual, "grown": grown, "printed": printed}
+    modules |= {"joint": joint, "robust": robust}
     return modules, logs | {"grown": grown_rows, "printed": printed_rows}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ebm_course.recipes import shared
+from ebm_course.recipes.images import classifier, jem, robust_classifier, robust_jem
 from ebm_course.recipes.likelihood import plane, potts
 from ebm_course.recipes.sequences import (
     adversarial,
@@ -23,6 +24,7 @@ from ebm_course.runtime import setup
 
 RECIPES = (adversarial, residual_nce, language_model, potts, plane)
 STRUCTURED = (bilstm, crf, tag_language_model, spen_gradient, inference_network)
+IMAGES = (classifier, jem, robust_classifier, robust_jem)
 NAN = float("nan")
 BAD: list[tuple[ModuleType, str, Any]] = [
     *((recipe, "clip", bad) for recipe in RECIPES[:3] for bad in (-1.0, 0.0, NAN, None)),
@@ -50,7 +52,7 @@ def test_a_field_out_of_its_range_is_refused_by_name(recipe: ModuleType, field: 
         dataclasses.replace(recipe.Config(), **{field: value})
 
 
-@pytest.mark.parametrize("recipe", [*RECIPES, *STRUCTURED])
+@pytest.mark.parametrize("recipe", [*RECIPES, *STRUCTURED, *IMAGES])
 def test_every_number_of_a_configuration_has_a_range(recipe: ModuleType) -> None:
     for field in dataclasses.fields(recipe.Config):
         if isinstance(field.default, int | float) and not isinstance(field.default, bool):
@@ -81,6 +83,8 @@ ABSURD: list[tuple[ModuleType, dict[str, Any]]] = [
     *((recipe, {"n_rows": 60_000}) for recipe in RECIPES[:2]),
     *((recipe, {name: 10**8}) for recipe in STRUCTURED for name in ("width", "hidden", "batch_size")),
     *((recipe, {name: 10**8}) for recipe in STRUCTURED[2:] for name in ("tag_width", "tag_hidden")),
+    *((recipe, {"buffer_size": 10**8}) for recipe in (jem, robust_jem)),
+    *((recipe, {"batch_size": 10**9}) for recipe in IMAGES),
     *((masked_language_model, {name: 10**9}) for name in ("n_rows", "width", "n_digits", "n_layers")),
 ]
 

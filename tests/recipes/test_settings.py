@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ebm_course.origin import digest
+from ebm_course.recipes.images import classifier, jem, robust_classifier, robust_jem
 from ebm_course.recipes.likelihood import plane, potts
 from ebm_course.recipes.sequences import adversarial, language_model, residual_nce
 from ebm_course.recipes.shared import Fitted
@@ -17,7 +18,8 @@ from ebm_course.recipes.structured import bilstm, crf, inference_network, spen_g
 from ebm_course.runtime import setup
 
 STRUCTURED = (bilstm, crf, tag_language_model, spen_gradient, inference_network)
-RECIPES = (adversarial, residual_nce, language_model, potts, plane, *STRUCTURED)
+IMAGES = (classifier, jem, robust_classifier, robust_jem)
+RECIPES = (adversarial, residual_nce, language_model, potts, plane, *STRUCTURED, *IMAGES)
 
 
 @contextmanager

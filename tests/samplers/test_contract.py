@@ -79,6 +79,24 @@ def random_states(discrete: bool) -> Tensor:
     return torch.randint(V, (N, L), generator=generator) if discrete else torch.randn(N, L, generator=generator)
 
 
+class Split(nn.Module):
+    """E(x) = |f(x)|^2 / 2 with an affine first layer f; lowest, 0, at x = 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(2.0))
+        self.inner, self.outer = nn.Dropout(0.5).eval(), nn.Dropout(0.5)
+
+    def first_layer(self, x: Tensor) -> Tensor:
+        return self.scale * self.inner(self.outer(x.to(self.scale)))
+
+    def from_first_layer(self, h: Tensor) -> Tensor:
+        return h.flatten(1).square().sum(dim=1) / 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.from_first_layer(self.first_layer(x))
+
+
 @dataclass(frozen=True)
 class Case:
     """How a sampler is called in these tests.
@@ -86,6 +104,7 @@ class Case:
     ``arguments`` are those besides energy, x0 and generator; with them every chain must get from ``start`` to its
     target. ``start`` maps ``discrete`` to x0. ``model`` replaces the energy where a sampler does not take any.
     ``relaxed``: the states are relaxed tokens, and a target is a row of corners.
+    ``count`` is the number that is refused where it is none.
     """
 
     arguments: dict[str, Any]
@@ -93,6 +112,7 @@ class Case:
     start: Callable[[bool], Tensor] = random_states
     model: Callable[[], nn.Module] | None = None
     relaxed: bool = False
+    count: str = "n_steps"
 
     @property
     def tokens(self) -> bool:
@@ -117,7 +137,28 @@ CASES = {
     "ancestral": Case({"n_steps": 4}, model=lambda: LSTMLanguageModel(V, width=8)),
     "relaxed_descent": Case({"n_steps": 2, "step_size": 1.0}, start=relaxed_states, relaxed=True),
     "beam": Case({"n_steps": 1, "n_values": V, "width": 2}),
-    "resampling": Case({"group_size": N}, start=lambda discrete: targets(discrete).repeat(N, 1)),
+    "pgd": Case(
+        {"radius": 2.0, "n_steps": 2, "step_size": 0.5, "random_start": False, "bounds": None},
+        discrete=False,
+        start=lambda discrete: targets(discrete) + 1,
+    ),
+    "pyld": Case(
+        {"n_outer": 2, "n_inner": 2, "step_size": 0.1, "bounds": None}, discrete=False, model=Split, count="n_outer"
+    ),
+    "combined": Case(
+        {
+            "attack": lambda x: x.flatten(1).sum(dim=1),
+            "radius": 0.0,
+            "n_pgd_steps": 2,
+            "contrast": 1.0,
+            "n_steps": 2,
+            "step_size": 1 / 60,
+            "noise_std": 0.0,
+            "bounds": None,
+        },
+        discrete=False,
+    ),
+    "resampling": Case({"group_size": N}, start=lambda discrete: targets(discrete).repeat(N, 1), count="group_size"),
 }
 
 
@@ -263,7 +304,7 @@ def test_no_steps_leave_every_state_where_it_is(name):
 @pytest.mark.parametrize("n_steps", [-1, 1.5, float("nan")])
 def test_a_number_of_steps_that_is_none_is_refused(name, n_steps):
     case = case_of(name)
-    count = "group_size" if name == "resampling" else "n_steps"
+    count = case.count
     with pytest.raises(ValueError, match=rf"{count} is a whole number: expected . or larger, got {n_steps}"):
         call(name, case.energy(), **{count: n_steps})
 
@@ -355,6 +396,18 @@ class Altered(nn.Module):
         if self.given is not None:
             self.given(x)
         return e if self.returned is None else self.returned(x, e)
+
+    def first_layer(self, x: Tensor) -> Tensor:
+        return self._of("first_layer", x)
+
+    def from_first_layer(self, h: Tensor) -> Tensor:
+        return self._of("from_first_layer", h)
+
+    def _of(self, part: str, x: Tensor) -> Tensor:
+        found = getattr(self.energy, part)(x.clone())
+        if self.given is not None:
+            self.given(x)
+        return found
 
     def advance(self, tokens: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         found = self.energy.advance(tokens.clone(), state)  # type: ignore[operator]

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ebm_course.core import Conditioned
 from ebm_course.energies.gaussian_mixture import GaussianMixture
@@ -101,10 +102,11 @@ def test_a_step_too_long_ends_in_a_clear_error():
         {"step_size": 0.0},
         {"noise_std": -1.0},
         {"max_grad_norm": 0.0},
+        {"max_grad_value": 0.0},
         {"step_size": torch.inf},
         {"noise_std": torch.inf},
     ]
-    + [{name: torch.nan} for name in ("step_size", "noise_std", "max_grad_norm")],
+    + [{name: torch.nan} for name in ("step_size", "noise_std", "max_grad_norm", "max_grad_value")],
 )
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match="expected step_size > 0"):
@@ -166,3 +168,68 @@ def test_an_infinite_largest_norm_is_none() -> None:
     options = {"n_steps": 3, "step_size": 0.1}
     free = langevin(bowl, x0, generator=generator(), **options).x
     assert torch.equal(langevin(bowl, x0, max_grad_norm=torch.inf, generator=generator(), **options).x, free)
+
+
+def linear(slope: torch.Tensor):
+    """An energy whose gradient is the same everywhere."""
+    return lambda x: (x * slope).flatten(1).sum(dim=1)
+
+
+def test_entries_of_a_gradient_are_clamped_one_by_one_and_before_its_norm() -> None:
+    x0, slope = torch.zeros(2, 3), torch.tensor([5.0, -0.5, -5.0])
+    options = {"n_steps": 1, "step_size": 0.1, "noise_std": 0.0, "max_grad_value": 1.0}
+    by_value = langevin(linear(slope), x0, generator=generator(), **options)
+    torch.testing.assert_close(by_value.x, torch.tensor([[-0.1, 0.05, 0.1]]).expand(2, 3))
+    torch.testing.assert_close(by_value.info["grad_norm"], slope.norm().expand(2))
+    both = langevin(linear(slope), x0, max_grad_norm=0.5, generator=generator(), **options)
+    clamped = torch.tensor([1.0, -0.5, -1.0])
+    torch.testing.assert_close(both.x, (-0.1 * 0.5 * clamped / clamped.norm()).expand(2, 3))
+
+
+def test_states_are_clamped_after_every_step_and_not_before_the_first() -> None:
+    x0, slope = torch.tensor([[0.95, 3.0]]), torch.tensor([-1.0, 1.0])
+    options = {"step_size": 0.1, "noise_std": 0.0, "bounds": (-1.0, 1.0), "keep_path": True}
+    path = langevin(linear(slope), x0, n_steps=2, generator=generator(), **options).path
+    torch.testing.assert_close(path[:, 0], torch.tensor([[0.95, 3.0], [1.0, 1.0], [1.0, 0.9]]))
+    assert torch.equal(langevin(linear(slope), x0, n_steps=0, generator=generator(), **options).x, x0)
+
+
+def test_clamped_states_pile_up_on_the_faces() -> None:
+    x0 = torch.zeros(1_000, 1)
+    x = langevin(bowl, x0, n_steps=50, step_size=0.1, bounds=(-0.5, 0.5), generator=generator()).x
+    assert x.abs().max() == 0.5
+    assert (x.abs() == 0.5).float().mean() > 0.2  # p on the box has no mass there
+
+
+@pytest.mark.parametrize("bounds", [(1.0, -1.0), (0.0, 0.0), (torch.nan, 1.0)])
+def test_bounds_that_hold_no_interval_are_refused(bounds: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match=r"bounds are \(low, high\), low < high: got"):
+        langevin(bowl, torch.zeros(1, 1), n_steps=1, step_size=0.1, bounds=bounds, generator=generator())
+
+
+def test_noise_tied_to_the_step_is_the_papers_step_of_twice_the_length() -> None:
+    # Welling and Teh: x - (alpha / 2) grad + N(0, alpha)
+    alpha, x0, noise = 0.3, torch.tensor([[1.0, -2.0]]), torch.randn(1, 2, generator=generator(4))
+    x = langevin(bowl, x0, n_steps=1, step_size=alpha / 2, generator=generator(4)).x
+    torch.testing.assert_close(x, x0 - alpha / 2 * 2 * x0 + math.sqrt(alpha) * noise)
+
+
+class Watched(TorchDispatchMode):
+    """Notes of which of (input, weight, bias) each backward pass of a convolution computes a gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.masks: list[list[bool]] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func is torch.ops.aten.convolution_backward.default:
+            self.masks.append(list(args[-1]))
+        return func(*args, **(kwargs or {}))
+
+
+def test_no_work_is_done_for_gradients_of_parameters() -> None:
+    net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.LeakyReLU(), torch.nn.Conv2d(4, 1, 3))
+    with Watched() as watched:
+        langevin(lambda x: net(x).flatten(1).sum(dim=1), torch.zeros(2, 1, 6, 6), n_steps=2, step_size=0.1,
+                 generator=generator())  # fmt: skip
+    assert watched.masks == [[True, False, False]] * 4

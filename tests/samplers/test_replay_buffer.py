@@ -87,3 +87,83 @@ def test_a_share_of_restarts_outside_0_to_1_is_refused(p: float) -> None:
     buffer, fresh = ReplayBuffer(torch.zeros(4, 2)), torch.ones(2, 2)
     with pytest.raises(ValueError, match=f"expected 0 to 1, got {p}"):
         buffer.sample(2, restart_probability=p, fresh=fresh, generator=torch.Generator())
+
+
+def labelled(n: int = 12, n_classes: int = 3) -> ReplayBuffer:
+    """Slot i holds the state i; its class is i mod the number of classes."""
+    return ReplayBuffer(torch.arange(float(n))[:, None], labels=torch.arange(n) % n_classes)
+
+
+def test_every_chain_comes_from_a_slot_of_its_class_and_no_slot_twice() -> None:
+    buffer, wanted = labelled(), torch.tensor([2, 0, 2, 2, 1, 2])
+    for seed in range(20):
+        states, slots = buffer.sample(6, labels=wanted, generator=generator(seed))
+        assert torch.equal(buffer.labels[slots], wanted)
+        assert torch.equal(states[:, 0], slots.float())
+        assert len(slots.unique()) == 6
+
+
+def test_every_slot_of_a_class_is_as_likely_for_every_chain() -> None:
+    buffer, g, n = labelled(), generator(), 4_000
+    counts = torch.zeros(2, 12)
+    for _ in range(n):
+        _, slots = buffer.sample(3, labels=torch.tensor([1, 0, 1]), generator=g)
+        counts[0, slots[0]] += 1
+        counts[1, slots[2]] += 1
+    share, expected = counts / n, (torch.arange(12) % 3 == 1).float() / 4
+    assert ((share - expected).abs() <= 5 * (expected * (1 - expected) / n).sqrt()).all()
+
+
+def test_fresh_states_restart_chains_of_their_own_class() -> None:
+    buffer, wanted = labelled(300), torch.arange(300) % 3
+    fresh = -1.0 - wanted[:, None]
+    states, slots = buffer.sample(300, labels=wanted, fresh=fresh, restart_probability=0.5, generator=generator())
+    restarted = states[:, 0] < 0
+    assert 0 < restarted.sum() < 300
+    assert torch.equal(states[restarted], fresh[restarted])
+    assert torch.equal(buffer.labels[slots], wanted)
+
+
+def test_a_slot_keeps_its_class_unless_another_is_pushed() -> None:
+    buffer = labelled()
+    _, slots = buffer.sample(4, generator=generator())
+    before = buffer.labels.clone()
+    buffer.push(slots, torch.zeros(4, 1))
+    assert torch.equal(buffer.labels, before)
+    buffer.push(slots, torch.zeros(4, 1), labels=torch.tensor([0, 1, 2, 0]))
+    assert torch.equal(buffer.labels[slots], torch.tensor([0, 1, 2, 0]))
+
+
+def test_labels_change_no_draw_that_does_not_ask_for_them() -> None:
+    plain = ReplayBuffer(torch.arange(12.0)[:, None]).sample(5, generator=generator())
+    for one, two in zip(plain, labelled().sample(5, generator=generator()), strict=True):
+        assert torch.equal(one, two)
+
+
+def test_labels_are_copied_and_saved_with_the_states() -> None:
+    labels = torch.arange(12) % 3
+    buffer, other = ReplayBuffer(torch.randn(12, 2), labels), ReplayBuffer(torch.zeros(12, 2), torch.zeros(12).long())
+    labels += 1
+    assert torch.equal(buffer.labels, torch.arange(12) % 3)
+    other.load_state_dict(buffer.state_dict())
+    assert torch.equal(other.labels, buffer.labels) and torch.equal(other.states, buffer.states)
+    assert set(ReplayBuffer(torch.zeros(2, 1)).state_dict()) == {"states"}
+
+
+def test_labels_that_do_not_fit_are_refused() -> None:
+    buffer, plain = labelled(), ReplayBuffer(torch.zeros(4, 1))
+    with pytest.raises(ValueError, match="5 chains of class 1 were asked for, the buffer holds 4: expected no more"):
+        buffer.sample(5, labels=torch.ones(5).long(), generator=generator())
+    with pytest.raises(ValueError, match="1 chains of class 7 were asked for, the buffer holds 0"):
+        buffer.sample(1, labels=torch.tensor([7]), generator=generator())
+    with pytest.raises(ValueError, match="labels were asked for, this buffer has none"):
+        plain.sample(1, labels=torch.tensor([0]), generator=generator())
+    with pytest.raises(ValueError, match="labels were given, this buffer has none"):
+        plain.push(torch.tensor([0]), torch.zeros(1, 1), labels=torch.tensor([0]))
+    for wrong in (torch.zeros(3).long(), torch.zeros(4), torch.tensor([0, 0, 0, -1])):
+        with pytest.raises(ValueError, match=r"labels have shape \(4,\) of torch\.int64, 0 or larger"):
+            ReplayBuffer(torch.zeros(4, 1), labels=wrong)
+    with pytest.raises(ValueError, match="no labels were saved with the states"):
+        labelled(4).load_state_dict(plain.state_dict())
+    with pytest.raises(ValueError, match=r"^labels were saved with the states"):
+        plain.load_state_dict(labelled(4).state_dict())

@@ -10,6 +10,7 @@ import torch
 from ebm_course.core import Batch
 from ebm_course.tasks.agreement import agreement
 from ebm_course.tasks.arithmetic import arithmetic, digit_synonyms
+from ebm_course.tasks.images import digits
 from ebm_course.tasks.toy2d import toy2d
 from ebm_course.tasks.toy2d_densities import ring
 from ebm_course.training.batches import Batches
@@ -31,6 +32,9 @@ def test_the_default_device_moves_no_data() -> None:
     for part in (made.train, made.valid, made.test):
         assert part.y is not None and {part.x.device.type, part.y.device.type} == {"cpu"}
     assert made.score(made.test.y, made.test)["accuracy"] == 1.0
+    images = digits()
+    assert {part.x.device.type for part in (images.train, images.valid, images.test)} == {"cpu"}
+    assert images.score(torch.zeros(360, 10, device="cpu"), images.test)
     assert digit_synonyms().device.type == "cpu"
     batches = Batches(Batch(torch.arange(6, device="cpu")), 6, seed=0)
     assert sorted(batches[0].x.tolist()) == list(range(6))

@@ -1,0 +1,158 @@
+"""Why does combined inference fail or help? Every setting of it on a grid, and the best chosen and scored apart.
+
+Settings are chosen on samples compared with validation images, and what was chosen is scored on new samples compared
+with held-out images, against Langevin steps alone, chosen and scored alike.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ebm_course.energies.joint import Joint
+from ebm_course.experiments.images.quality import Reference
+from ebm_course.experiments.images.sampling import Starts, attacked, in_parts
+from ebm_course.samplers.langevin import langevin
+
+
+class Setting(NamedTuple):
+    """How samples are made: where they begin, how far the attack goes, what is left of the contrast, and what follows.
+
+    ``energy``: that of the steps, ``class`` for E(x, y) of the wanted class and ``all`` for E(x).
+    """
+
+    start: str
+    radius: float
+    contrast: float
+    energy: str
+    n_steps: int
+
+    @property
+    def name(self) -> str:
+        """As a part of an entry's name."""
+        parts = (self.start, f"radius-{self.radius:g}", f"contrast-{self.contrast:g}", self.energy)
+        return "/".join((*parts, f"steps-{self.n_steps}"))
+
+    @property
+    def is_combined(self) -> bool:
+        """Whether there are both an attack and Langevin steps."""
+        return self.radius > 0 and self.n_steps > 0
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there are Langevin steps and nothing else."""
+        return self.radius == 0 and self.contrast == 1 and self.n_steps > 0
+
+
+def settings(config: Any) -> list[Setting]:
+    """The whole grid from class Gaussians on E(x, y); on E(x), and from noise, what tells how these change it.
+
+    Settings that differ in the number of steps alone follow one another: more steps go on from fewer.
+    """
+    found = []
+    for start, energy, contrasts in (
+        ("gaussians", "class", config.grid_contrasts),
+        ("gaussians", "all", (1.0, config.contrast)),
+        ("noise", "class", (config.contrast,)),
+    ):
+        counts = (0, config.n_few, config.n_many) if energy == "class" else (config.n_few, config.n_many)
+        for radius, contrast in itertools.product(config.grid_radii, dict.fromkeys(contrasts)):
+            found += [Setting(start, radius, contrast, energy, n) for n in counts]
+    return found
+
+
+def samples(
+    joint: Joint, begin: Starts, config: Any, generator: torch.Generator, wanted: Sequence[Setting]
+) -> Iterator[tuple[Setting, Tensor]]:
+    """Samples of each setting, in order."""
+    for _, same in itertools.groupby(wanted, key=lambda setting: setting[:-1]):
+        group = list(same)
+        first = group[0]
+        x0 = begin.gaussians if first.start == "gaussians" else begin.noise
+        x, done = first.contrast * _attacked(joint, x0, begin.classes, first.radius, config, generator), 0
+        for setting in group:
+            x = _stepped(joint, x, begin.classes, setting, setting.n_steps - done, config, generator)
+            done = setting.n_steps
+            yield setting, x
+
+
+def grid(
+    joint: Joint, reference: Reference, begin: Starts, config: Any, generator: torch.Generator
+) -> list[dict[str, Any]]:
+    """A row for each setting: its fields, the quality of its samples, and what tells why.
+
+    ``mean_energy``: of E(x, y) at the end; ``moved``: root mean square distance of a pixel from the start; ``outside``:
+    share of pixels outside [-1, 1] before they are clamped.
+    """
+    rows = []
+    for setting, x in samples(joint, begin, config, generator, settings(config)):
+        x0 = begin.gaussians if setting.start == "gaussians" else begin.noise
+        why = {
+            "mean_energy": mean_energy(joint, x, begin.classes),
+            "moved": float((x - x0).square().mean().sqrt()),
+            "outside": float((x.abs() > 1).float().mean()),
+        }
+        rows.append({**setting._asdict(), **reference.quality(x, nearest=False), **why})
+    return rows
+
+
+def setting_of(row: Mapping[str, Any]) -> Setting:
+    """The setting of a row of the grid."""
+    return Setting(*(row[field] for field in Setting._fields))
+
+
+def chosen(rows: Sequence[dict[str, Any]], kind: str) -> Setting:
+    """The setting of the smallest distance, among those that are ``combined`` or Langevin steps ``alone``."""
+    distances = {setting_of(row): row["distance"] for row in rows}
+    of_kind = {s: distance for s, distance in distances.items() if getattr(s, f"is_{kind}")}
+    return min(of_kind, key=lambda setting: of_kind[setting])
+
+
+def scored(
+    joint: Joint,
+    setting: Setting,
+    reference: Reference,
+    begin: Starts,
+    config: Any,
+    generator: torch.Generator,
+    *,
+    chosen_on: Starts,
+) -> dict[str, float]:
+    """The quality of one setting's samples from new starts.
+
+    Raises:
+        ValueError: a start is one of those the setting was chosen on.
+    """
+    if (begin.gaussians[:, None] == chosen_on.gaussians[None]).flatten(2).all(dim=2).any():
+        raise ValueError("a setting is chosen on other samples than those scored: a start is among both.")
+    [(_, x)] = samples(joint, begin, config, generator, [setting])
+    return reference.quality(x)
+
+
+@torch.no_grad()
+def mean_energy(joint: Joint, x: Tensor, classes: Tensor) -> float:
+    """Mean E(x, y), nats."""
+    return float(in_parts(lambda x, y: joint.given(y)(x), x, classes).mean())
+
+
+def _attacked(
+    joint: Joint, x: Tensor, classes: Tensor, radius: float, config: Any, generator: torch.Generator
+) -> Tensor:
+    return in_parts(lambda x, y: attacked(joint, x, y, radius, config.n_attack_steps, generator), x, classes)
+
+
+def _stepped(
+    joint: Joint, x: Tensor, classes: Tensor, setting: Setting, n: int, config: Any, generator: torch.Generator
+) -> Tensor:
+    if n == 0:
+        return x
+    options: dict[str, Any] = {"step_size": config.step_size, "noise_std": config.noise_std, "generator": generator}
+
+    def steps(x: Tensor, y: Tensor) -> Tensor:
+        return langevin(joint.given(y) if setting.energy == "class" else joint, x, n_steps=n, **options).x
+
+    return in_parts(steps, x, classes)

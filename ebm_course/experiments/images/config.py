@@ -1,0 +1,197 @@
+"""What is trained, sampled, measured and claimed, declared before the run, at four sizes.
+
+Source: Korst and Asadulaev (2022), Section 4 and Table 1. Departure: small images and nets but in ``paper``, a judge
+trained for each data set in the place of Inception, and the fields below for what the paper does not say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ebm_course.core import Task
+from ebm_course.energies.convnet import ConvNet
+from ebm_course.energies.wide_resnet import WideResNet
+from ebm_course.experiments.configs import Settings, changed
+from ebm_course.experiments.images.arms import arms_of, is_step_10, step_10_arms
+from ebm_course.experiments.images.declared import claims
+from ebm_course.experiments.variants import Variant
+from ebm_course.recipes.images import classifier, jem, robust_classifier, robust_jem
+from ebm_course.recipes.shared import check_ranges
+from ebm_course.results.findings import Claim
+from ebm_course.tasks.images import cifar10, digits, mnist
+
+DATA = ("digits", "mnist", "cifar10")
+SHARES = {"digits": 1.0, "mnist": 1.0, "cifar10": 0.6}
+"""Of the runs of the whole experiment: with five of digits and MNIST come three of CIFAR-10, which cost most."""
+N_RUNS = 5
+RECIPES = {
+    "classifier": classifier,
+    "jem": jem,
+    "robust_classifier": robust_classifier,
+    "robust_jem": robust_jem,
+}
+TABLE = ("classifier", "jem", "robust-classifier", "robust-jem")
+"""Arms of the paper's Table 1, beside the plain classifier; every data set has them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Settings):
+    """Five runs on digits and MNIST, three on CIFAR-10, and how nets are sampled and measured."""
+
+    n_runs: int = N_RUNS
+    data: tuple[str, ...] = ()
+    claims: tuple[Claim, ...] = claims()
+    judges: tuple[Variant, ...] = ()  # a classifier for each data set, apart from all arms
+    n_images: int = 1_000  # samples, and held-out images they are compared with; all held-out ones where these are less
+    radii: tuple[float, ...] = (0.1, 0.2, 0.3, 0.5)  # of attacks on classifiers
+    n_attack_steps: int = 20
+    step_size: float = 1.0  # of Langevin steps that sample, the same for every net
+    noise_std: float = 0.01
+    n_few: int = 10  # Langevin steps, few
+    n_many: int = 50  # and many: the paper's conditional inference
+    radius: float = 0.5  # of the attack in combined inference: the paper's, read on [-1, 1]
+    contrast: float = 0.8  # after it: the paper gives no number
+    n_samples_of_grid: int = 300  # of every setting of combined inference, compared with validation images
+    grid_radii: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.5)
+    grid_contrasts: tuple[float, ...] = (1.0, 0.8, 0.5)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges(
+            self,
+            counts="n_images n_attack_steps n_few n_many n_samples_of_grid",
+            positive="step_size",
+            not_negative="noise_std radius",
+            shares="contrast",
+        )
+        lacking = [name for name in self.data if f"{name}/judge" not in {judge.name for judge in self.judges}]
+        if lacking:
+            there = ", ".join(judge.name.partition("/")[0] for judge in self.judges) or "(none)"
+            raise ValueError(f"data: this preset has no nets for {lacking[0]}, expected one of {there}.")
+        if self.n_few >= self.n_many:
+            raise ValueError(f"n_few: expected fewer steps than n_many, got {self.n_few} and {self.n_many}.")
+        for name, needed in (("grid_radii", self.radius), ("grid_contrasts", self.contrast)):
+            if needed not in getattr(self, name):
+                raise ValueError(f"{name}: expected the setting itself, {needed}, among {getattr(self, name)}.")
+        if 0.0 not in self.grid_radii or 1.0 not in self.grid_contrasts:
+            raise ValueError(
+                "the grid has Langevin steps alone in it: expected radius 0 and contrast 1 among its values."
+            )
+
+    def runs_of(self, data: str) -> int:
+        """Runs on a data set."""
+        return max(1, round(self.n_runs * SHARES[data]))
+
+    def judge(self, data: str) -> Variant:
+        """The judge of samples on a data set."""
+        return next(judge for judge in self.judges if judge.name == f"{data}/judge")
+
+    def arms(self, data: str) -> tuple[Variant, ...]:
+        """The arms on a data set whose samples are measured."""
+        return tuple(v for v in self.variants if v.name.startswith(f"{data}/") and not is_step_10(v))
+
+    def lives(self, data: str) -> tuple[Variant, ...]:
+        """The arms on a data set that are trained to see how long they live."""
+        return tuple(v for v in self.variants if v.name.startswith(f"{data}/") and is_step_10(v))
+
+
+NOTEBOOK_BASE = {name: recipe.NOTEBOOK for name, recipe in RECIPES.items()}
+PAPER_BASE = {name: recipe.PAPER for name, recipe in RECIPES.items()}
+SMOKE_BASE = {name: recipe.SMOKE for name, recipe in RECIPES.items()}
+
+
+def judge_of(data: str, task: Callable[..., Task], net: Callable[..., Any], **changes: Any) -> Variant:
+    """A classifier trained with some noise on images, so that small blemishes do not decide."""
+    config = changed(classifier.NOTEBOOK, {"task": task, "net": net, "image_noise_std": 0.1, **changes})
+    return Variant(f"{data}/judge", f"{data}: the judge of samples", config, classifier.fit)
+
+
+def small(data: str, task: Callable[..., Task], width: int, n_steps: int, *, rows: tuple[str, ...], **more: Any) -> Any:
+    """Arms and judge of a data set with small nets, Adam, and the notebook recipes' chains and attack."""
+    changes: Mapping[str, Any] = {
+        "task": task,
+        "net": partial(ConvNet, width=width, n_features=32),
+        "n_steps": n_steps,
+        "validate_every": max(1, n_steps // 5),
+        **more,
+    }
+    found = arms_of(data, rows, NOTEBOOK_BASE, changes, ships=data == "digits")
+    return found, judge_of(data, task, partial(ConvNet, width=32, n_features=32), n_steps=n_steps, **more)
+
+
+def together(parts: Mapping[str, Any], *, lives: tuple[Variant, ...] = (), **rest: Any) -> Config:
+    """The configuration of these data sets."""
+    arms = sum((arms for arms, _ in parts.values()), ())
+    return Config(data=tuple(parts), variants=arms + lives, judges=tuple(judge for _, judge in parts.values()), **rest)
+
+
+MNIST_14, CIFAR_16 = partial(mnist, size=14), partial(cifar10, size=16)
+LIVES: Mapping[str, Any] = {
+    "task": digits,
+    "net": partial(ConvNet, width=16, n_features=32),
+    "n_steps": 1_000,
+    "validate_every": 1_000,
+}
+CPU = together(
+    {
+        "digits": small("digits", digits, 16, 500, rows=(*TABLE, "jem-plus", "robust-jem-adversarial")),
+        "mnist": small("mnist", MNIST_14, 16, 2_000, rows=(*TABLE, "robust-jem-adversarial")),
+        "cifar10": small("cifar10", CIFAR_16, 32, 3_000, rows=TABLE, flip=True, pad=2, radius=0.1),
+    },
+    lives=step_10_arms("digits", NOTEBOOK_BASE, LIVES),
+    words="images of 8, 14 and 16 pixels a side, for two CPU cores",
+)
+NOTEBOOK = together(
+    {
+        "digits": small("digits", digits, 16, 300, rows=TABLE),
+        "mnist": small("mnist", MNIST_14, 16, 300, rows=TABLE),
+        "cifar10": small("cifar10", CIFAR_16, 16, 300, rows=TABLE, flip=True, pad=2, radius=0.1),
+    },
+    lives=step_10_arms("digits", NOTEBOOK_BASE, LIVES),
+    n_runs=1,
+    n_images=360,
+    words="small nets for a few minutes, one run",
+)
+
+
+def _smoke(data: str, task: Callable[..., Task]) -> Any:
+    changes = {"task": task, "restarts": 1}
+    judge = changed(classifier.SMOKE, {"task": task, "net": partial(ConvNet, width=4, n_features=8)})
+    rows = arms_of(data, (*TABLE, "jem-plus", "robust-jem-adversarial"), SMOKE_BASE, changes)
+    return rows, Variant(f"{data}/judge", f"{data}: the judge of samples", judge, classifier.fit)
+
+
+SMOKE = together(
+    {"digits": _smoke("digits", digits)},
+    lives=step_10_arms("digits", SMOKE_BASE, {}),
+    n_runs=2,
+    n_images=40,
+    n_samples_of_grid=40,
+    n_attack_steps=2,
+    n_few=1,
+    n_many=2,
+    radii=(0.1, 0.3),
+    grid_radii=(0.0, 0.5),
+    grid_contrasts=(1.0, 0.8),
+    words="every part on a few digits",
+)
+_BIG: dict[str, Any] = {"precision": "bfloat16", "compile": True}
+_PAPER_JUDGE: dict[str, Any] = {"n_steps": 20_000, "pad": 4, "flip": True, "validate_every": 703, **_BIG}
+PAPER = together(
+    {
+        "digits": small("digits", digits, 32, 2_000, rows=(*TABLE, "jem-plus", "robust-jem-adversarial")),
+        "mnist": small("mnist", mnist, 64, 20_000, rows=(*TABLE, "robust-jem-adversarial"), **_BIG),
+        "cifar10": (
+            arms_of("cifar10", (*TABLE, "robust-jem-adversarial"), PAPER_BASE, {"restarts": 10, **_BIG}),
+            judge_of("cifar10", cifar10, partial(WideResNet, depth=16, widen=4, norm="batch"), **_PAPER_JUDGE),
+        ),
+    },
+    lives=step_10_arms("digits", NOTEBOOK_BASE, LIVES),
+    n_images=10_000,
+    n_samples_of_grid=2_000,
+    words="CIFAR-10 with WRN-28-10 as in the paper, for GPUs",
+)
+PRESETS = {"paper": PAPER, "cpu": CPU, "notebook": NOTEBOOK, "smoke": SMOKE}

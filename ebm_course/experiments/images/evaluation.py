@@ -1,0 +1,68 @@
+"""What is measured of one net as a classifier: right answers, attacks, calibration, foreign images, energy gap."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ebm_course.core import Batch, energy_grad, frozen
+from ebm_course.energies.joint import Joint
+from ebm_course.metrics.calibration import expected_calibration_error
+from ebm_course.metrics.energy_gap import energy_gap
+from ebm_course.metrics.out_of_distribution import familiarity, out_of_distribution
+from ebm_course.metrics.robustness import accuracy, robust_accuracy
+from ebm_course.recipes.images.parts import ROWS_AT_ONCE, evaluated, labels
+from ebm_course.runtime import Run
+from ebm_course.samplers.pgd import pgd
+
+
+def classified(joint: Joint, test: Batch, config: Any, run: Run) -> dict[str, float]:
+    """``accuracy``, ``calibration`` (expected error) and ``pgd-R``, the accuracy under attacks of each radius."""
+    y, logits = labels(test), evaluated(joint.classifier, test.x)
+    found = {
+        "accuracy": accuracy(logits, y),
+        "calibration": expected_calibration_error(logits.softmax(dim=1), y),
+    }
+    for radius in config.radii:
+        generator = run.generator(f"attack {radius}")
+        moved = []
+        for x, of in zip(test.x.split(ROWS_AT_ONCE), y.split(ROWS_AT_ONCE), strict=True):
+            options: dict[str, Any] = {"radius": radius, "n_steps": config.n_attack_steps, "generator": generator}
+            moved.append(pgd(joint.log_likelihood(of), x, **options).x)
+        found[f"pgd-{radius:g}"] = robust_accuracy(logits, evaluated(joint.classifier, torch.cat(moved)), y)
+    return found
+
+
+def foreign_images(x: Tensor, gaussians: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    """Images unlike the data (N, C, H, W), by name: from uniform noise to mixes of two images each."""
+    n, c, h, w = x.shape
+    order = torch.rand(n, h * w, generator=generator, device=x.device).argsort(dim=1)
+    shuffled = x.flatten(2).gather(2, order[:, None].expand(n, c, h * w)).view(x.shape)
+    return {
+        "noise": 2 * torch.rand(x.shape, generator=generator, device=x.device) - 1,
+        "inverted": -x,
+        "shuffled": shuffled,
+        "gaussians": gaussians,
+        "mixes": (x + x.roll(1, dims=0)) / 2,
+    }
+
+
+def told_apart(joint: Joint, inside: Tensor, outside: dict[str, Tensor]) -> dict[str, dict[str, float]]:
+    """AUROC of held-out data against each set of foreign images by each of three scores."""
+    mine = _scores(joint, inside)
+    return {name: out_of_distribution(mine, _scores(joint, x)) for name, x in outside.items()}
+
+
+@torch.no_grad()
+def gap(joint: Joint, held_out: Tensor, samples: Tensor) -> float:
+    """Mean energy of held-out data minus that of samples, nats."""
+    e_data, e_samples = (-evaluated(joint.classifier, x).logsumexp(dim=1) for x in (held_out, samples))
+    return energy_gap(e_data, e_samples)
+
+
+def _scores(joint: Joint, x: Tensor) -> dict[str, Tensor]:
+    with frozen(joint):
+        slopes = torch.cat([energy_grad(joint, part)[1] for part in x.split(ROWS_AT_ONCE)])
+    return familiarity(evaluated(joint.classifier, x), -slopes)

@@ -1,0 +1,188 @@
+"""Stages: judges and arms, each trained in every run; anchors; and what is measured of each arm and of its samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from ebm_course.core import Batch, Task
+from ebm_course.energies.joint import Joint
+from ebm_course.experiments.configs import MOST_RUNS
+from ebm_course.experiments.images import combining
+from ebm_course.experiments.images.config import Config
+from ebm_course.experiments.images.evaluation import classified, foreign_images, gap, told_apart
+from ebm_course.experiments.images.quality import Reference, anchors
+from ebm_course.experiments.images.sampling import Starts, starts, ways
+from ebm_course.experiments.nets import load_net
+from ebm_course.experiments.stages import Results
+from ebm_course.experiments.variants import Variant, seeded, trained
+from ebm_course.recipes.images.gap_watch import DivergedError
+from ebm_course.recipes.images.parts import evaluated, labels
+from ebm_course.recipes.shared import rows_digest
+from ebm_course.runtime import Run
+from ebm_course.samplers.class_gaussians import ClassGaussians
+from ebm_course.storage import read_tensors, write_tensors
+from ebm_course.tasks.images import n_classes_of, shape_of
+from ebm_course.training.resume import FILE_NAME as STATE
+from ebm_course.training.state import unpack
+
+Work = Callable[[Path, Results], Any]
+BUFFER = "buffer.safetensors"  # the first chains of the buffer after the last update
+
+
+class Rows(NamedTuple):
+    """What a run works with on one data set."""
+
+    task: Task
+    train: Batch
+    valid: Batch
+    test: Batch  # the first n_images of those held out
+    gaussians: ClassGaussians
+
+
+class Bench:
+    """Data, judges and nets of every run, and the work of its stages.
+
+    Args:
+        config: the experiment's.
+        run: device and first seed.
+    """
+
+    def __init__(self, config: Config, run: Run):
+        self.config, self.run = config, run
+        self._digests: dict[str, str] = {}
+        self._rows: tuple[tuple[str, int] | None, Rows | None] = (None, None)  # of the data set and run at work
+
+    def held_out(self, data: str) -> str:
+        """A digest of the held-out images: whoever has other files makes other stages."""
+        if data not in self._digests:
+            self._digests[data] = rows_digest(self.config.judge(data).config.task().test)
+        return self._digests[data]
+
+    def of_run(self, k: int) -> Run:
+        """The streams of run k for measurements, apart from those of its trainings."""
+        return Run(self.run.device, self.run.seed + k)
+
+    def rows(self, data: str, k: int) -> Rows:
+        """Images of run k, which are split by its seed, and a Gaussian for each class of those to train on."""
+        if self._rows[0] != (data, k) or self._rows[1] is None:
+            task = self.config.judge(data).config.task(seed=self.run.seed + k)
+            train, valid, test = (part.to(self.run.device) for part in (task.train, task.valid, task.test))
+            gaussians = ClassGaussians.fit(train.x, labels(train), n_classes_of(task))
+            first = torch.arange(min(self.config.n_images, len(test)), device=test.x.device)
+            self._rows = (data, k), Rows(task, train, valid, test[first], gaussians)
+        return self._rows[1]  # type: ignore[return-value]
+
+    def train_judge(self, data: str, k: int) -> Work:
+        """Train the judge of run k, with a seed that no arm has."""
+        return trained(self.config.judge(data), MOST_RUNS + k, self.run)
+
+    def train(self, variant: Variant, k: int) -> Work:
+        """Train an arm and keep the first chains of its buffer."""
+        work = trained(variant, k, self.run)
+
+        def train_and_keep(folder: Path, results: Results) -> dict[str, Any]:
+            result: dict[str, Any] = work(folder, results)
+            tensors, note = read_tensors(folder / STATE, sealed=True)
+            kept = unpack(tensors, note["state"])["keep"]
+            if "buffer" in kept and self.run.is_main:
+                write_tensors(folder / BUFFER, {"x": kept["buffer"]["states"][: self.config.n_images].contiguous()}, {})
+            self.run.wait()
+            return result
+
+        return train_and_keep
+
+    def live(self, variant: Variant, k: int) -> Work:
+        """Train an arm until it dies or all updates are done: how many it lived, and whether it died."""
+
+        def work(folder: Path, results: Results) -> dict[str, Any]:
+            try:
+                variant.fit(variant.config, seeded(self.run, k), folder=None, progress=results.progress)
+            except DivergedError as error:
+                return {"updates": error.update, "died": True}
+            return {"updates": variant.config.n_steps, "died": False}
+
+        return work
+
+    def anchors(self, data: str, k: int) -> Work:
+        """Measure images that no energy made, and the judge itself."""
+
+        def work(_: Path, results: Results) -> dict[str, Any]:
+            rows, run, reference = self.rows(data, k), self.of_run(k), self.reference(results, data, k)
+            found = anchors(rows.train, rows.gaussians, len(rows.test), run.generator("anchors"))
+            measured: dict[str, Any] = {name: reference.quality(x) for name, x in found.items()}
+            judge = rows.task.score(evaluated(reference.judge, rows.test.x), rows.test)
+            return {"anchors": measured, "judge": judge, "n_images": len(rows.test)}
+
+        return work
+
+    def measure(self, variant: Variant, k: int) -> Work:
+        """Measure an arm as a classifier, as an energy, and by its samples of every way and its buffer."""
+        data = variant.name.partition("/")[0]
+
+        def work(_: Path, results: Results) -> dict[str, Any]:
+            rows, run, joint = self.rows(data, k), self.of_run(k), self.joint(results, variant, k)
+            reference, begin = self.reference(results, data, k), self.starts(data, k, "samples", len(rows.test))
+            found: dict[str, Any] = {"classifier": classified(joint, rows.test, self.config, run)}
+            foreign = foreign_images(rows.test.x, begin.gaussians, run.generator("foreign"))
+            found["foreign"] = told_apart(joint, rows.test.x, foreign)
+            samples = dict(ways(joint, begin, self.config, run.generator("chains")))
+            found["gap"] = gap(joint, rows.test.x, samples["short"])
+            found["samples"] = {name: reference.quality(x) for name, x in samples.items()}
+            file = results.folder(variant.stage(k)) / BUFFER
+            if file.is_file():
+                kept = read_tensors(file)[0]["x"].to(run.device)
+                if len(kept) >= len(rows.test):
+                    found["samples"]["buffer"] = reference.quality(kept[: len(rows.test)])
+                found["buffer_gap"] = gap(joint, rows.test.x, kept)
+            return found
+
+        return work
+
+    def combine(self, variant: Variant, k: int) -> Work:
+        """Sample an arm by every setting of combined inference; score the best one anew, and the best steps alone."""
+        data = variant.name.partition("/")[0]
+
+        def work(_: Path, results: Results) -> dict[str, Any]:
+            rows, run, joint, config = self.rows(data, k), self.of_run(k), self.joint(results, variant, k), self.config
+            n = min(config.n_samples_of_grid, len(rows.valid))
+            valid = Reference(self.judge(results, data, k), rows.valid.x[:n], rows.train.x)
+            first = self.starts(data, k, "choice", n)
+            found = combining.grid(joint, valid, first, config, run.generator("grid"))
+            held_out, begin = self.reference(results, data, k), self.starts(data, k, "scoring", len(rows.test))
+            best = {kind: combining.chosen(found, kind) for kind in ("combined", "alone")}
+            scores = {
+                kind: combining.scored(
+                    joint, setting, held_out, begin, config, run.generator(f"scoring {kind}"), chosen_on=first
+                )
+                for kind, setting in best.items()
+            }
+            of_data = combining.mean_energy(joint, rows.valid.x[:n], labels(rows.valid)[:n])
+            names = {kind: setting.name for kind, setting in best.items()}
+            return {"grid": found, "n": n, "chosen": names, "scored": scores, "energy_of_data": of_data}
+
+        return work
+
+    def starts(self, data: str, k: int, purpose: str, n: int) -> Starts:
+        """Where the chains of run k begin, the same for every arm; others for another purpose."""
+        return starts(self.rows(data, k).gaussians, n, self.of_run(k).generator(f"starts for {purpose}"))
+
+    def judge(self, results: Results, data: str, k: int) -> Any:
+        """The judge of run k."""
+        variant, rows = self.config.judge(data), self.rows(data, k)
+        net = variant.config.net(shape_of(rows.task), n_classes_of(rows.task))
+        return load_net(results.folder(variant.stage(k)), net, variant.origin(self.run, MOST_RUNS + k), self.run)
+
+    def reference(self, results: Results, data: str, k: int) -> Reference:
+        """The judge of run k and the held-out images."""
+        rows = self.rows(data, k)
+        return Reference(self.judge(results, data, k), rows.test.x, rows.train.x)
+
+    def joint(self, results: Results, variant: Variant, k: int) -> Joint:
+        """The net of an arm in run k as an energy."""
+        task = self.rows(variant.name.partition("/")[0], k).task
+        net = variant.config.net(shape_of(task), n_classes_of(task))
+        return Joint(load_net(results.folder(variant.stage(k)), net, variant.origin(self.run, k), self.run))

@@ -1,0 +1,78 @@
+"""Samples of a classifier as an energy, drawn alike from every net. It knows energies and samplers, no metric.
+
+Every way begins from the same states, the classes drawn as often as they occur; pixels may leave [-1, 1] on the way, as
+in the paper, and are clamped where images are judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ebm_course.core import Energy
+from ebm_course.energies.joint import Joint
+from ebm_course.recipes.images.parts import ROWS_AT_ONCE
+from ebm_course.samplers.class_gaussians import ClassGaussians
+from ebm_course.samplers.combined import combined
+from ebm_course.samplers.langevin import langevin
+from ebm_course.samplers.pgd import pgd
+
+
+@dataclass(frozen=True)
+class Starts:
+    """Where chains begin: ``gaussians`` (N, C, H, W) of ``classes`` (N,), and uniform ``noise`` of the same shape."""
+
+    gaussians: Tensor
+    noise: Tensor
+    classes: Tensor
+
+
+def starts(gaussians: ClassGaussians, n: int, generator: torch.Generator) -> Starts:
+    """n of each."""
+    classes = gaussians.draw_labels(n, generator=generator)
+    x = gaussians.sample(classes, generator=generator)
+    return Starts(x, 2 * torch.rand(x.shape, generator=generator, device=x.device) - 1, classes)
+
+
+def in_parts(move: Callable[[Tensor, Tensor], Tensor], x: Tensor, classes: Tensor) -> Tensor:
+    """``move`` of states and their classes, some hundred at once."""
+    pairs = zip(x.split(ROWS_AT_ONCE), classes.split(ROWS_AT_ONCE), strict=True)
+    return torch.cat([move(part, y) for part, y in pairs])
+
+
+def ways(joint: Joint, begin: Starts, config: Any, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:
+    """Every way to sample a net, by name.
+
+    ``short`` and ``long``: Langevin steps on E(x) from class Gaussians, n_few and n_many; ``noise``: n_many from
+    uniform noise; ``towards``: the attack towards a class alone; ``combined``: the attack, less contrast, n_many steps
+    on the energy of the class.
+    """
+    moves: dict[str, Any] = {"step_size": config.step_size, "noise_std": config.noise_std, "generator": generator}
+
+    def steps(n: int) -> Callable[[Tensor, Tensor], Tensor]:
+        return lambda x, y: langevin(joint, x, n_steps=n, **moves).x
+
+    def towards(x: Tensor, y: Tensor) -> Tensor:
+        return attacked(joint, x, y, config.radius, config.n_attack_steps, generator)
+
+    def all_three(x: Tensor, y: Tensor) -> Tensor:
+        options = {"radius": config.radius, "n_pgd_steps": config.n_attack_steps, "contrast": config.contrast}
+        attack: Energy = joint.negative_log_likelihood(y)
+        return combined(joint.given(y), x, attack=attack, n_steps=config.n_many, **options, **moves).x
+
+    short = in_parts(steps(config.n_few), begin.gaussians, begin.classes)
+    yield "short", short
+    yield "long", in_parts(steps(config.n_many - config.n_few), short, begin.classes)
+    yield "noise", in_parts(steps(config.n_many), begin.noise, begin.classes)
+    yield "towards", in_parts(towards, begin.gaussians, begin.classes)
+    yield "combined", in_parts(all_three, begin.gaussians, begin.classes)
+
+
+def attacked(joint: Joint, x: Tensor, y: Tensor, radius: float, n_steps: int, generator: torch.Generator) -> Tensor:
+    """Images moved towards their classes, from where they are, as in combined inference."""
+    options: dict[str, Any] = {"radius": radius, "n_steps": n_steps, "random_start": False, "generator": generator}
+    return pgd(joint.negative_log_likelihood(y), x, **options).x

@@ -1,0 +1,136 @@
+r"""Projected gradient descent: the lowest energy that a few steps find in a small ball around each state.
+
+.. math:: x \leftarrow \Pi \bigl[ x - \alpha \, u(\nabla E(x)) \bigr], \qquad
+    u(g) = \operatorname{sign} g \;(L_\infty), \quad u(g) = g / \|g\|_2 \;(L_2)
+
+where u(g) is the direction in which a linear E falls fastest per unit of the norm. An attack is a choice of the energy:
+downhill in log p(y | x) of the true label y makes a classifier wrong, downhill in -log p(t | x) makes it say t.
+It knows no classifier and no data.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.linalg import vector_norm
+
+from ebm_course.checks import check_bounds, check_count, check_finite, check_generator
+from ebm_course.core import Energy, Negatives, energies_of, frozen
+from ebm_course.samplers.gradients import chains_at_once, gradients_of
+
+
+def pgd(
+    energy: Energy,
+    x0: Tensor,
+    *,
+    radius: float,
+    n_steps: int,
+    step_size: float | None = None,
+    norm: Literal["linf", "l2"] = "linf",
+    random_start: bool = True,
+    bounds: tuple[float, float] | None = (-1.0, 1.0),
+    max_rows: int | None = None,
+    keep_path: bool = False,
+    generator: torch.Generator,
+) -> Negatives:
+    """x <- projection of x - step_size * u(grad E(x)), ``n_steps`` times, all chains at once.
+
+    In the maximum norm ball and box are intervals, entry by entry, and the result is the nearest point of both. In the
+    Euclidean norm x is scaled onto the ball and then clamped to the box. As x0 is in the box, clamping only brings x
+    nearer to x0, so the result is in both; where a face is met it is not the nearest such point, as in other libraries.
+
+    Args:
+        energy: energies of real-valued states; its gradient's length does not matter, and where it is 0 x stays.
+        x0: (N, *S), real-valued, centres of the balls, inside the bounds; not changed.
+        radius: of the ball, 0 or more, unit of x: on [-1, 1] 8/255 of the whole range is 16/255 here. At 0 x is x0.
+        n_steps: steps, 0 or more.
+        step_size: length of a step in the same norm, 0 or more; by default 2.5 radius / n_steps, enough to cross the
+            ball and come back.
+        norm: "linf" or "l2", over all entries of a state.
+        random_start: whether to begin at a point drawn uniformly from the ball, then clamped, instead of at x0.
+        bounds: low and high of every entry, by default those of images in this course; None for states without any.
+        max_rows: states whose gradient is taken at once, as in ``langevin``; the result is the same.
+        keep_path: return every state visited, from the random start on.
+
+    Returns:
+        x (N, *S), the last state of each chain, not its lowest; info, each (N,): ``energy`` at x.
+
+    Raises:
+        TypeError: integer states.
+        ValueError: states have no axis but N, an entry of x0 is out of the bounds, these hold no interval, another norm
+            is named, or radius, step size or a number is negative or NaN.
+        FloatingPointError: states or energies at the end are not finite.
+
+    Source: Madry et al. (2018), Section 2.1. Departure: minimises an energy instead of maximising a loss.
+
+    >>> generator, x0 = torch.Generator().manual_seed(0), torch.zeros(5, 1, 2, 2)
+    >>> pushed = pgd(lambda x: x.flatten(1).sum(dim=1), x0, radius=0.25, n_steps=10, generator=generator)
+    >>> pushed.x.shape, pushed.x.unique()
+    (torch.Size([5, 1, 2, 2]), tensor([-0.2500]))
+    """
+    check_generator(generator, x0)
+    check_count("n_steps", n_steps)
+    check_bounds(bounds)
+    max_rows = chains_at_once(max_rows, x0)
+    step_size = 2.5 * radius / max(n_steps, 1) if step_size is None else step_size
+    _check(x0, radius, step_size, norm, bounds)
+    low, high = (-torch.inf, torch.inf) if bounds is None else bounds
+    x0 = x0.detach()
+    lower, upper = (x0 - radius).clamp_min(low), (x0 + radius).clamp_max(high)  # ball and box in the maximum norm
+
+    def moved(x: Tensor, step: Tensor) -> Tensor:
+        if norm == "linf":
+            return torch.minimum(torch.maximum(x + step, lower), upper)
+        away = x + step - x0
+        return (x0 + away * (radius / _length(away)).clamp_max(1)).clamp(low, high)
+
+    x = moved(x0, radius * _in_unit_ball(x0, norm, generator)) if random_start else x0.clone()
+    path = [x]
+    with frozen(energy):
+        for _ in range(n_steps):
+            grad = gradients_of(energy, x, max_rows)
+            direction = grad.sign() if norm == "linf" else grad / _length(grad)
+            x = moved(x, -step_size * direction)
+            if keep_path:
+                path.append(x)
+        with torch.no_grad():
+            e = energies_of(energy, x)
+    seen = e.masked_fill(~x.isfinite().flatten(1).all(dim=1), torch.nan)
+    check_finite("the state or its energy after projected gradient descent", seen, "Check the energy and x0.")
+    return Negatives(x, {"energy": e}, path=torch.stack(path) if keep_path else None)
+
+
+def _length(x: Tensor) -> Tensor:
+    """Euclidean norms (N, 1, ...), never 0."""
+    norm = vector_norm(x.flatten(1), dim=1).clamp_min(torch.finfo(x.dtype).tiny)
+    return norm.view(-1, *[1] * (x.ndim - 1))
+
+
+def _in_unit_ball(x: Tensor, norm: str, generator: torch.Generator) -> Tensor:
+    """Points (N, *S) uniform in the unit ball: of D + 2 coordinates on a sphere, any D are (Voelker et al., 2017)."""
+    if norm == "linf":
+        return torch.empty(x.shape, device=x.device, dtype=x.dtype).uniform_(-1, 1, generator=generator)
+    n, d = x.flatten(1).shape
+    sphere = torch.randn(n, d + 2, generator=generator, device=x.device, dtype=x.dtype)
+    return (sphere / _length(sphere))[:, :d].reshape(x.shape)
+
+
+def _check(x0: Tensor, radius: float, step_size: float, norm: str, bounds: tuple[float, float] | None) -> None:
+    if x0.ndim < 2:
+        raise ValueError(f"states have shape (N, *S), got {tuple(x0.shape)}: use x0[:, None] for points on a line.")
+    if not x0.is_floating_point():
+        raise TypeError(f"a gradient needs real-valued states, got {x0.dtype}: pass images as float32 in the bounds.")
+    if not (0 <= radius < torch.inf and 0 <= step_size < torch.inf):  # a NaN fails both
+        raise ValueError(
+            f"expected radius >= 0 and step_size >= 0, both finite: got {radius} and {step_size}. "
+            "Start with a radius of 0.1 on [-1, 1] and the default step."
+        )
+    if norm not in ("linf", "l2"):
+        raise ValueError(f"norm is 'linf' or 'l2': got {norm!r}. Pass 'linf' for the largest change of an entry.")
+    if bounds is not None and bool(((x0 < bounds[0]) | (x0 > bounds[1])).any()):  # one wait for the device an attack
+        raise ValueError(
+            f"x0 has entries out of the bounds {bounds}: got {x0.min():.4g} to {x0.max():.4g}. "
+            "Clamp it, or pass the bounds of these states."
+        )

@@ -1,0 +1,243 @@
+"""One update of each image recipe: what it minimises, what it leaves alone, and that each is one change to another."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ebm_course.core import Batch, Energy, Negatives
+from ebm_course.energies.convnet import ConvNet
+from ebm_course.recipes.images import classifier, jem, robust_classifier, robust_jem
+from ebm_course.recipes.images.chains import Chains, langevin_steps, uniform
+from ebm_course.recipes.images.parts import Learner, adam, sgd
+from ebm_course.samplers.replay_buffer import ReplayBuffer
+
+PLAIN: dict[str, Any] = {"optimizer": sgd, "rate": 0.1, "image_noise_std": 0.0}
+CONFIG = replace(robust_jem.SMOKE, **PLAIN)
+"""Has the fields of all four recipes."""
+
+X = torch.rand(16, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+Y = torch.arange(16) % 10
+BATCH = Batch(X, Y)
+
+
+def changed(**fields: Any) -> robust_jem.Config:
+    return replace(CONFIG, **fields)
+
+
+def net(**options: Any) -> ConvNet:
+    torch.manual_seed(0)
+    return ConvNet((1, 8, 8), 10, width=4, **options)
+
+
+def chains(config: Any) -> Chains:
+    fresh = uniform(BATCH, 10)
+    buffer = ReplayBuffer(fresh(32, torch.Generator().manual_seed(1)))
+    return Chains(langevin_steps(config), fresh, buffer=buffer, restart_probability=config.restart_probability)
+
+
+def updated(recipe: Any, config: Any, start: nn.Module | None = None) -> tuple[nn.Module, dict[str, Tensor]]:
+    """The net after one update of the recipe, and what was logged."""
+    learner = Learner(copy.deepcopy(start or net()), config)
+    given = [chains(config)] if recipe in (jem, robust_jem) else []
+    log = recipe.make_step(learner, *given)(BATCH, torch.Generator().manual_seed(2))
+    return learner.net, log
+
+
+def same(one: nn.Module, two: nn.Module) -> bool:
+    pairs = zip(one.parameters(), two.parameters(), strict=True)
+    return all(torch.allclose(p, q, rtol=1e-5, atol=1e-7) for p, q in pairs)
+
+
+def test_one_step_of_jem_is_its_five_lines_written_out() -> None:
+    config = replace(CONFIG, l2=0.1, energy_weight=0.5)
+    found, log = updated(jem, config)
+    other, own, generator = net(), chains(config), torch.Generator().manual_seed(2)
+    assert own.buffer is not None
+    x0, _ = own.buffer.sample(
+        16, restart_probability=config.restart_probability, fresh=own.fresh(16, generator), generator=generator
+    )
+    x = x0
+    for _ in range(config.n_sampler_steps):
+        x = x.detach().requires_grad_()
+        (grad,) = torch.autograd.grad(-other(x).logsumexp(1).sum(), x)
+        x = x - config.step_size * grad + 0.01 * torch.randn(x.shape, generator=generator)
+    e, e_sample = -other(X).logsumexp(1), -other(x.detach()).logsumexp(1)
+    loss = nn.functional.cross_entropy(other(X), Y) + 0.5 * (
+        e.mean() - e_sample.mean() + 0.1 * (e.square().mean() + e_sample.square().mean())
+    )
+    loss.backward()
+    torch.optim.SGD(other.parameters(), lr=0.1).step()
+    assert same(found, other) and log["loss"].item() == pytest.approx(loss.item(), rel=1e-5)
+    assert log["energy_gap"].item() == pytest.approx((e.mean() - e_sample.mean()).item(), rel=1e-4)
+
+
+def test_jem_without_its_energy_term_is_the_classifier() -> None:
+    assert same(updated(jem, replace(CONFIG, energy_weight=0.0))[0], updated(classifier, CONFIG)[0])
+    assert not same(updated(jem, CONFIG)[0], updated(classifier, CONFIG)[0])
+
+
+def test_the_robust_classifier_with_clean_images_alone_is_the_classifier() -> None:
+    assert same(updated(robust_classifier, replace(CONFIG, clean_share=1.0))[0], updated(classifier, CONFIG)[0])
+    assert not same(updated(robust_classifier, CONFIG)[0], updated(classifier, CONFIG)[0])
+
+
+def test_robust_jem_with_clean_images_alone_is_jem() -> None:
+    assert same(updated(robust_jem, replace(CONFIG, clean_share=1.0))[0], updated(jem, CONFIG)[0])
+    assert not same(updated(robust_jem, CONFIG)[0], updated(jem, CONFIG)[0])
+
+
+def test_robust_jem_without_its_energy_term_is_the_robust_classifier_up_to_where_attacks_start() -> None:
+    config = replace(CONFIG, random_start=False)
+    assert same(updated(robust_jem, replace(config, energy_weight=0.0))[0], updated(robust_classifier, config)[0])
+
+
+@pytest.mark.parametrize("radius, equal", [(1e-7, True), (0.3, False)])
+def test_clean_and_attacked_images_are_one_to_the_energy_where_the_ball_is_a_point(radius: float, equal: bool) -> None:
+    nets = [updated(robust_jem, changed(radius=radius, energy_sees=seen))[0] for seen in robust_jem.SEEN]
+    assert same(*nets) == equal
+
+
+def test_the_energy_that_sees_attacked_images_is_theirs() -> None:
+    config = replace(CONFIG, energy_sees="adversarial", random_start=False)
+    _, log = updated(robust_jem, config)
+    start = net()
+    found = robust_classifier.attacked(config, Learner(start, config).log_likelihood(Y), X, torch.Generator())
+    assert log["e_data"].item() == pytest.approx(-start(found).logsumexp(1).mean().item(), rel=1e-5)
+    _, clean = updated(robust_jem, replace(config, energy_sees="clean"))
+    assert clean["e_data"].item() == pytest.approx(-start(X).logsumexp(1).mean().item(), rel=1e-5)
+
+
+class Spied(ConvNet):
+    """Notes of every call how many rows it had, the mode, and whether parameters took gradients."""
+
+    calls: list[tuple[int, bool, bool]]
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls.append((len(x), self.training, any(p.requires_grad for p in self.parameters())))
+        return super().forward(x)
+
+
+def spied(recipe: Any, config: Any, **options: Any) -> list[tuple[int, bool, bool]]:
+    start = Spied((1, 8, 8), 10, width=8, **options)
+    start.calls = []
+    found: Any = updated(recipe, config, start)[0]
+    assert all(p.requires_grad for p in found.parameters())
+    calls: list[tuple[int, bool, bool]] = found.calls
+    return calls
+
+
+def test_samplers_and_attacks_take_no_gradient_of_parameters_and_the_loss_is_one_call() -> None:
+    k, n = CONFIG.n_sampler_steps, CONFIG.n_attack_steps
+    sampling = [(16, False, False)] * (k + 1)
+    assert spied(jem, CONFIG) == [*sampling, (32, True, True)]
+    attacking = [(16, False, False)] * (n + 1)
+    assert spied(robust_jem, CONFIG) == [*sampling, *attacking, (48, True, True)]
+    assert spied(robust_jem, replace(CONFIG, energy_sees="adversarial"))[-1] == (32, True, True)
+
+
+def test_with_batch_norm_each_kind_of_image_passes_alone() -> None:
+    assert spied(jem, CONFIG, norm="batch")[-2:] == [(16, True, True)] * 2
+    assert spied(jem, CONFIG, norm="group")[-1] == (32, True, True)
+
+
+def test_the_buffer_holds_where_the_chains_ended() -> None:
+    learner, own = Learner(net(), CONFIG), chains(CONFIG)
+    assert own.buffer is not None
+    before = own.buffer.states.clone()
+    jem.make_step(learner, own)(BATCH, torch.Generator().manual_seed(2))
+    moved = (own.buffer.states != before).flatten(1).any(dim=1)
+    assert int(moved.sum()) == 16
+
+
+def test_a_batch_without_labels_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"learns from labels \(N,\): got a batch without"):
+        classifier.make_step(Learner(net(), CONFIG))(Batch(X), torch.Generator())
+
+
+VALUES = torch.tensor([-1.0, 0.0, 1.0])
+STATES = torch.cartesian_prod(VALUES, VALUES).view(9, 1, 1, 2)
+
+
+class Table(nn.Module):
+    """Free logits (9, 3) of the nine images of two pixels with three shades."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(9, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        shades = (x.flatten(1) + 1).round().long()
+        logits: Tensor = self.table[3 * shades[:, 0] + shades[:, 1]]
+        return logits
+
+
+def exact(energy: Energy, x0: Tensor, *, generator: torch.Generator) -> Negatives:
+    """As many independent samples as rows, from the nine probabilities."""
+    with torch.no_grad():
+        p = (-energy(STATES)).softmax(0)
+    x = STATES[torch.multinomial(p, len(x0), replacement=True, generator=generator)]
+    return Negatives(x, {"grad_norm": x.new_zeros(len(x))})
+
+
+def test_where_all_images_can_be_summed_jem_recovers_the_joint_distribution() -> None:
+    generator, n = torch.Generator().manual_seed(3), 20_000
+    p = torch.randn(27, generator=generator).mul(0.7).softmax(0)
+    drawn = torch.multinomial(p, n, replacement=True, generator=generator)
+    data = Batch(STATES[drawn // 3], drawn % 3)
+    config = replace(CONFIG, optimizer=adam, rate=0.1, n_steps=200, milestones=(0.4, 0.6, 0.8))
+    learner = Learner(Table(), config)
+    step = jem.make_step(learner, Chains(exact, lambda m, g: data.x[:m]))
+    for _ in range(config.n_steps):
+        step(data, generator)
+    assert isinstance(learner.net, Table)
+    found = learner.net.table.detach().flatten().softmax(0)
+    standard_error = (p * (1 - p) / n).sqrt()  # of the best estimate from so many rows
+    assert ((found - p).abs() <= 5 * standard_error).all()
+    assert ((torch.full_like(p, 1 / 27) - p).abs() > 5 * standard_error).any()  # which the start is not
+
+
+@pytest.mark.slow
+def test_with_langevin_chains_jem_comes_near_the_density_of_two_pixels_and_a_class() -> None:
+    torch.manual_seed(0)
+    generator, n, std = torch.Generator().manual_seed(4), 4_000, 0.25
+    means = torch.tensor([[-0.5, 0.0], [0.5, 0.0]])
+    y = torch.randint(2, (n,), generator=generator)
+    data = Batch((means[y] + std * torch.randn(n, 2, generator=generator)).view(n, 1, 1, 2), y)
+
+    class Bowl(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            layers = [nn.Linear(2, 32), nn.SiLU(), nn.Linear(32, 32), nn.SiLU(), nn.Linear(32, 2)]
+            self.layers = nn.Sequential(nn.Flatten(), *layers)
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.layers(x) - x.flatten(1).square().sum(1, keepdim=True)
+            return logits
+
+    config = replace(
+        CONFIG, optimizer=adam, rate=5e-3, n_steps=600, milestones=(0.5, 0.8), n_sampler_steps=20, step_size=0.01,
+        noise_std=None, l2=0.0,
+    )  # fmt: skip
+    fresh = uniform(data, 2)
+    own = Chains(langevin_steps(config), fresh, buffer=ReplayBuffer(fresh(512, generator)), restart_probability=0.05)
+    learner = Learner(Bowl(), config)
+    step = jem.make_step(learner, own)
+    for i in range(config.n_steps):
+        step(data[(torch.arange(256) + 256 * i) % n], generator)
+    side, m = 6.0, 200
+    points = (torch.arange(m) + 0.5) / m * side - side / 2
+    grid = torch.cartesian_prod(points, points)
+    with torch.no_grad():
+        log_p = learner.net(grid.view(-1, 1, 1, 2)).flatten().log_softmax(0).view(-1, 2) - math.log((side / m) ** 2)
+    distance = (grid[:, None] - means).square().sum(-1)
+    log_truth = -distance / (2 * std**2) - math.log(2 * math.pi * std**2) - math.log(2)
+    kl = (log_truth.exp() * (log_truth - log_p)).sum() * (side / m) ** 2
+    flat = math.log(4) - math.log(2 * math.pi * math.e * std**2)  # of a uniform guess on [-1, 1]^2
+    assert kl.item() < 0.1 * flat

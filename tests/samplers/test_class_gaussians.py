@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import MultivariateNormal
+
+from ebm_course.samplers.class_gaussians import ClassGaussians
+
+K, SHAPE, D = 3, (1, 2, 2), 4
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def rows(n: int = 300, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """States with another mean and another full covariance in each class; labels in no order."""
+    g = generator(seed)
+    y = torch.randint(K, (n,), generator=g)
+    mixing = 0.3 * torch.randn(K, D, D, generator=g)
+    means = torch.linspace(-1, 1, K)[:, None] * torch.ones(D)
+    x = means[y] + torch.einsum("nij,nj->ni", mixing[y], torch.randn(n, D, generator=g))
+    return x.view(n, *SHAPE), y
+
+
+def moments(x: Tensor, jitter: float) -> tuple[Tensor, Tensor]:
+    flat = x.flatten(1).double()
+    return flat.mean(dim=0), flat.T.cov(correction=0) + jitter * torch.eye(D)
+
+
+def test_means_and_covariances_are_those_of_the_rows_of_each_class() -> None:
+    x, y = rows()
+    gaussians = ClassGaussians.fit(x, y, K, jitter=0.01)
+    assert gaussians.means.shape == (K, *SHAPE) and gaussians.means.dtype == x.dtype
+    assert torch.equal(gaussians.counts, y.bincount())
+    for k in range(K):
+        mean, covariance = moments(x[y == k], 0.01)
+        torch.testing.assert_close(gaussians.means[k].flatten().double(), mean, atol=1e-6, rtol=1e-6)
+        factor = gaussians.factors[k].double()
+        torch.testing.assert_close(factor @ factor.T, covariance, atol=1e-6, rtol=1e-5)
+        assert torch.equal(factor, factor.tril())
+
+
+def test_samples_have_the_means_and_covariances_of_their_classes() -> None:
+    x, y = rows()
+    gaussians, n = ClassGaussians.fit(x, y, K, bounds=None), 60_000
+    labels = torch.randint(K, (n,), generator=generator(2))
+    drawn = gaussians.sample(labels, generator=generator(1))
+    assert drawn.shape == (n, *SHAPE) and drawn.dtype == x.dtype
+    for k in range(K):
+        mean, covariance = moments(x[y == k], 1e-4)
+        found_mean, found = moments(drawn[labels == k], 0.0)
+        m, variance = int((labels == k).sum()), covariance.diagonal()
+        assert ((found_mean - mean).abs() < 5 * (variance / m).sqrt()).all()
+        error = ((variance[:, None] * variance + covariance.square()) / m).sqrt()  # of a covariance's entry
+        assert ((found - covariance).abs() < 5 * error).all()
+
+
+def test_a_row_stands_where_its_label_stands() -> None:
+    x, y = rows()
+    gaussians = ClassGaussians.fit(x, y, K, jitter=1e-12, bounds=None)
+    tight = ClassGaussians(gaussians.means, 1e-6 * gaussians.factors, gaussians.counts)
+    labels = torch.tensor([2, 0, 2, 1, 2])
+    torch.testing.assert_close(tight.sample(labels, generator=generator()), tight.means[labels], atol=1e-4, rtol=0)
+
+
+def test_the_draw_of_a_row_does_not_depend_on_the_labels_of_others() -> None:
+    gaussians = ClassGaussians.fit(*rows(), K)
+    one = gaussians.sample(torch.tensor([0, 1, 2, 0]), generator=generator())
+    two = gaussians.sample(torch.tensor([2, 1, 1, 0]), generator=generator())
+    torch.testing.assert_close(one[[1, 3]], two[[1, 3]])
+
+
+def test_log_prob_is_that_of_torchs_own_gaussian() -> None:
+    x, y = rows()
+    gaussians = ClassGaussians.fit(x.double(), y, K)
+    found = gaussians.log_prob(x.double(), y)
+    for k in range(K):
+        theirs = MultivariateNormal(gaussians.means[k].flatten(), scale_tril=gaussians.factors[k])
+        torch.testing.assert_close(found[y == k], theirs.log_prob(x[y == k].double().flatten(1)))
+    torch.testing.assert_close(gaussians.log_prob(x, y).double(), found, atol=1e-3, rtol=1e-4)
+
+
+def test_log_prob_has_the_gradient_of_a_gaussian() -> None:
+    x, y = rows(20)
+    gaussians = ClassGaussians.fit(x.double(), y, K)
+    at = x.double().requires_grad_()
+    (grad,) = torch.autograd.grad(gaussians.log_prob(at, y).sum(), at)
+    precision = torch.cholesky_inverse(gaussians.factors)[y]
+    expected = -torch.einsum("nij,nj->ni", precision, (at - gaussians.means[y]).flatten(1))
+    torch.testing.assert_close(grad.flatten(1), expected)
+
+
+def test_jitter_is_all_the_variance_of_a_pixel_that_never_changes_and_of_a_single_row() -> None:
+    x = torch.full((1, *SHAPE), 0.5)
+    gaussians = ClassGaussians.fit(x, torch.zeros(1, dtype=torch.int64), 1, jitter=0.04)
+    torch.testing.assert_close(gaussians.factors[0], 0.2 * torch.eye(D))
+    torch.testing.assert_close(gaussians.means, x)
+
+
+def test_fewer_rows_than_pixels_are_enough_for_a_draw() -> None:
+    x = torch.rand(6, 3, 8, 8, generator=generator())
+    drawn = ClassGaussians.fit(x, torch.arange(6) % 2, 2).sample(torch.tensor([0, 1]), generator=generator())
+    assert drawn.isfinite().all()
+
+
+def test_samples_stay_in_the_bounds_or_have_none() -> None:
+    x, y = rows()
+    labels = torch.arange(3_000) % K
+    assert ClassGaussians.fit(x, y, K).sample(labels, generator=generator()).abs().max() == 1
+    assert ClassGaussians.fit(x, y, K, bounds=None).sample(labels, generator=generator()).abs().max() > 1
+    inside = ClassGaussians.fit(x, y, K, bounds=(0.0, 0.2)).sample(labels, generator=generator())
+    assert inside.min() == 0 and inside.max().item() == pytest.approx(0.2)
+
+
+def test_labels_are_drawn_by_the_share_of_their_rows() -> None:
+    x, n = torch.rand(10, *SHAPE, generator=generator()), 30_000
+    gaussians = ClassGaussians.fit(x, torch.tensor([0] * 7 + [1] * 2 + [2]), K)
+    share = gaussians.draw_labels(n, generator=generator()).bincount(minlength=K) / n
+    for found, p in zip(share.tolist(), [0.7, 0.2, 0.1], strict=True):
+        assert found == pytest.approx(p, abs=5 * math.sqrt(p * (1 - p) / n))
+
+
+def test_no_labels_give_no_states() -> None:
+    gaussians = ClassGaussians.fit(*rows(), K)
+    none = gaussians.draw_labels(0, generator=generator())
+    assert none.dtype == torch.int64 and none.shape == (0,)
+    states = gaussians.sample(none, generator=generator())
+    assert states.shape == (0, *SHAPE) and gaussians.log_prob(states, none).shape == (0,)
+
+
+def test_a_class_without_rows_is_refused_by_its_number() -> None:
+    x, y = rows()
+    with pytest.raises(ValueError, match=r"every class needs rows to be fitted to: got none of \[1, 3\]"):
+        ClassGaussians.fit(x[y != 1], y[y != 1], 4)
+
+
+@pytest.mark.parametrize("jitter", [0.0, -1.0, math.nan, math.inf])
+def test_jitter_that_is_no_positive_number_is_refused(jitter: float) -> None:
+    with pytest.raises(ValueError, match=f"expected a number above 0, got {jitter}"):
+        ClassGaussians.fit(*rows(), K, jitter=jitter)
+
+
+def test_labels_and_states_that_do_not_fit_are_refused() -> None:
+    x, y = rows()
+    gaussians = ClassGaussians.fit(x, y, K)
+    with pytest.raises(ValueError, match=r"labels are 0 to 1: got 0 to 2\. Number the classes from 0"):
+        ClassGaussians.fit(x, y, 2)
+    with pytest.raises(ValueError, match=r"labels are 0 to 2: got -1 to 0"):
+        gaussians.sample(torch.tensor([0, -1]), generator=generator())
+    with pytest.raises(ValueError, match=r"labels have shape \(300,\) of torch\.int64: got \(299,\)"):
+        ClassGaussians.fit(x, y[1:], K)
+    with pytest.raises(ValueError, match=r"labels have shape \(N,\) of torch\.int64: got \(2,\) of torch\.float32"):
+        gaussians.sample(torch.zeros(2), generator=generator())
+    with pytest.raises(ValueError, match=r"states have shape \('N', 1, 2, 2\): got \(300, 4\)"):
+        gaussians.log_prob(x.flatten(1), y)
+    with pytest.raises(ValueError, match="low < high"):
+        ClassGaussians.fit(x, y, K, bounds=(1.0, 0.0))
+
+
+def test_smooth_images_whose_variances_lie_far_apart_have_an_exact_factor() -> None:
+    # six waves over 256 pixels: eigenvalues near 40, and the jitter everywhere else; single precision is 5e-4 off
+    waves = torch.stack([torch.cos(torch.arange(256) * k * math.pi / 256) for k in range(6)])
+    x, y = 0.4 * torch.randn(100, 6, generator=generator()) @ waves, torch.zeros(100, dtype=torch.int64)
+    factor = ClassGaussians.fit(x.view(100, 1, 16, 16), y, 1).factors[0].double()
+    basis = torch.linalg.svd(waves.double(), full_matrices=False).Vh
+    flat = torch.randn(256, generator=generator()).double()
+    flat -= basis.T @ (basis @ flat)
+    variance = (factor.T @ flat).square().sum() / flat.square().sum()
+    assert variance.item() == pytest.approx(1e-4, rel=1e-5)
