@@ -65,7 +65,7 @@ def test_a_beam_cut_into_parts_is_the_same(monkeypatch: pytest.MonkeyPatch) -> N
     assert torch.equal(decoded(searched(model, width=2), data), whole)
 
 
-def test_pads_take_no_place_in_a_narrow_beam() -> None:
+def test_a_narrow_beam_finds_the_same_in_sentences_alone_and_together() -> None:
     model, data = energy("a"), batch()
     together, alone = (decoded(searched(model, width=2, n_passes=1), data, rows_at_once=n) for n in (128, 1))
     assert torch.equal(together, alone)

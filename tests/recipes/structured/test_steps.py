@@ -26,6 +26,7 @@ from ebm_course.recipes.structured.game import (
     started_from,
 )
 from ebm_course.recipes.structured.parts import Learner, adam, sgd
+from ebm_course.runtime import Run
 from ebm_course.samplers.forward_algorithm import log_partition
 from ebm_course.samplers.inference_network import InferenceNetworks
 
@@ -268,3 +269,22 @@ def test_networks_start_from_a_pretrained_tagger_and_leave_it_alone(parametrisat
     with torch.no_grad():
         nets.head.bias.add_(1.0)
     assert torch.equal(pretrained.test_time(data.x, data.mask), expected)
+
+
+@pytest.mark.parametrize("name", ["bilstm", "crf", "spen_gradient", "game"])
+def test_each_of_two_processes_reads_its_half_of_a_minibatch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, rows = Run(torch.device("cpu"), 0, rank=1, n_processes=2), list[Tensor]()
+    monkeypatch.setattr("ebm_course.recipes.structured.parts.update", lambda *_, **__: {})
+    played, data = game("single"), batch()
+    for module in (played.nets.encoder, played.energy.encoder):  # type: ignore[union-attr]
+        module.register_forward_pre_hook(lambda _, given: rows.append(given[0]))
+    nets, energy = (Learner(m, sgd(m, rate=0.1), run=run) for m in (played.nets, played.energy))
+    given: dict[str, Any] = {"updates": Updates(), "n_updates": 1, "anchor": Anchor(played.nets, 0.0), "run": run}
+    step = {
+        "bilstm": lambda: bilstm.make_step(nets),
+        "crf": lambda: crf.make_step(energy),
+        "spen_gradient": lambda: spen_gradient.make_step(energy, spen_gradient.SMOKE),
+        "game": lambda: make_step(played, nets, energy, replace(CONFIG, loss="margin", **SINGLE), **given),
+    }[name]()
+    step(data, torch.Generator())
+    assert rows and all(torch.equal(x, data.x[2:]) for x in rows)

@@ -151,17 +151,14 @@ REPAIRS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.slow
 def test_without_labels_truncation_starves_the_networks_and_an_annealed_entropy_feeds_them() -> None:
-    base = replace(inference_network.NOTEBOOK, parametrisation="separated", **ALONE)
-    rows: dict[str, list[dict[str, float]]] = {name: [] for name in REPAIRS}
-    for seed in range(3):
-        for name, changes in REPAIRS.items():
-            rows[name].append(fitted(inference_network, replace(base, **changes), run=replace(RUN, seed=seed)).rows[-1])
-    right = {name: [row["valid_network_accuracy"] for row in found] for name, found in rows.items()}
-    for starved, middle, fed in zip(*right.values(), strict=True):
-        assert starved < middle < fed and fed > 0.8
-    assert sum(right["truncated"]) / 3 < 0.5  # where a chain's best has 0.87
-    for row in rows["with entropy"]:
-        assert abs(row["valid_exact_accuracy"] - row["valid_network_accuracy"]) < 0.03
+    base = replace(inference_network.NOTEBOOK, parametrisation="separated", n_epochs=12, **ALONE)
+    right: dict[str, list[float]] = {}
+    for name, changes in REPAIRS.items():
+        runs = [fitted(inference_network, replace(base, **changes), run=replace(RUN, seed=seed)) for seed in range(3)]
+        right[name] = [found.rows[-1]["valid_network_accuracy"] for found in runs]
+    assert max(right["truncated"] + right["not truncated"]) < 0.75 < min(right["with entropy"])  # a chain's best: 0.87
+    means = [sum(found) / 3 for found in right.values()]
+    assert means[0] < 0.45 < means[1] < means[2]
 
 
 @pytest.mark.slow
