@@ -90,7 +90,7 @@ def _arm(
     data: str, name: str, base: Mapping[str, Any], changes: Mapping[str, Any], without_ce: Mapping[str, Any]
 ) -> Variant:
     kind = name if name in RECIPES else "game"
-    fit: Fit = RECIPES[kind].fit  # type: ignore[attr-defined]
+    fit: Fit = RECIPES[kind].fit
     config = changed(base[kind], changes)
     if kind == "game":
         config = replace(config, **game_of(name, config.n_epochs))

@@ -7,7 +7,7 @@ epochs for all arms. ``cpu`` also has Adam for all and minibatches of 32.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,8 @@ TABLES = (*REFERENCES, *TABLE_1, *JOINT, *OURS)
 TOY_ROWS = (*TABLES, "k-20", *GLOBAL, "tag-lm", "network-of-global")
 NER_ROWS = (*REFERENCES, *TABLE_1, *JOINT, "margin-entropy", "stacked-ce-a", *GLOBAL)
 VECTOR_ROWS = ("bilstm", "crf", "margin", "stacked")
+GIVEN = ("crf", "tag-lm")
+"""Arms whose nets others are given; every set has them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,48 +98,40 @@ class Config(Settings):
         return task
 
 
-def _base(preset: str) -> dict[str, Any]:
-    return {name: recipe.PRESETS[preset] for name, recipe in RECIPES.items()}  # type: ignore[attr-defined]
+Part = tuple[tuple[str, ...], tuple[Variant, ...]]
 
 
-def of_set(data: str, rows: tuple[str, ...], preset: str, changes: dict[str, Any], **rest: Any) -> tuple[Variant, ...]:
-    """Rows of one set from a preset of the recipes, with the sources of them first."""
-    sources = arms_of(data, ("crf", "tag-lm"), _base(preset), changes, **rest)
-    return sources + arms_of(
-        data, tuple(row for row in rows if row not in ("crf", "tag-lm")), _base(preset), changes, **rest
-    )
+def part(data: str, rows: tuple[str, ...], preset: str, changes: Mapping[str, Any], **rest: Any) -> Part:
+    """Rows of one set, and their arms after the two whose nets others are given, from a preset of the recipes."""
+    base = {name: recipe.PRESETS[preset] for name, recipe in RECIPES.items()}
+    return rows, arms_of(data, tuple(dict.fromkeys((*GIVEN, *rows))), base, changes, **rest)
 
 
-def together(parts: Iterable[tuple[tuple[str, ...], tuple[Variant, ...]]], **rest: Any) -> Config:
+def together(parts: Iterable[Part], **rest: Any) -> Config:
     """The configuration of these rows of these sets."""
-    asked, sources = [], []
-    for rows, variants in parts:
-        data = variants[0].name.partition("/")[0]
-        sources += variants[:2]
-        asked += [v for v in variants if v.name in {f"{data}/{row}" for row in rows}]
+    asked, sources = list[Variant](), list[Variant]()
+    for rows, arms in parts:
+        sources += arms[: len(GIVEN)]
+        asked += [arm for arm in arms if arm.name.partition("/")[2] in rows]
     return Config(variants=tuple(asked), sources=tuple(sources), **rest)
-
-
-def _part(data: str, rows: tuple[str, ...], preset: str, changes: dict[str, Any], **rest: Any) -> Any:
-    return rows, of_set(data, rows, preset, changes, **rest)
 
 
 ALIKE: dict[str, Any] = {"patience": None, "keep_best": True}
 """No arm ends early: all have the same updates."""
 LANGUAGE: dict[str, Any] = ALIKE | {"validate_every": 5, "n_searched": 20}
-CPU_TWEETS: dict[str, Any] = ALIKE | {"validate_every": 2}
-CPU_POSTS: dict[str, Any] = ALIKE | {"batch_size": 32, "n_epochs": 14, "rate": 2e-3, "validate_every": 2}
+CPU_POSTS: dict[str, Any] = ALIKE | {"batch_size": 32, "n_epochs": 14, "rate": 2e-3, "energy_rate": 1e-3}
+
 WITH_GLOVE: dict[str, Any] = {"vectors": glove_vectors}
-TOY_PART = _part(TOY, TOY_ROWS, "notebook", LANGUAGE)
+TOY_PART = part(TOY, TOY_ROWS, "notebook", LANGUAGE)
 
 CPU = together(
     (
         TOY_PART,
-        _part(POS, TABLES, "cpu", CPU_TWEETS),
-        _part(POS_VECTORS, VECTOR_ROWS, "cpu", CPU_TWEETS | WITH_GLOVE | {"task": tweets_with_vectors}),
-        _part(NER, NER_ROWS, "ner", CPU_POSTS | {"task": posts}),
-        _part(NER_VECTORS, (*VECTOR_ROWS, *GLOBAL), "ner", CPU_POSTS | WITH_GLOVE | {"task": posts_with_vectors}),
-        _part(CONLL, NER_ROWS, "ner", CPU_POSTS | {"task": newswire}),
+        part(POS, TABLES, "cpu", ALIKE),
+        part(POS_VECTORS, VECTOR_ROWS, "cpu", ALIKE | WITH_GLOVE | {"task": tweets_with_vectors}),
+        part(NER, NER_ROWS, "ner", CPU_POSTS | {"task": posts}),
+        part(NER_VECTORS, (*VECTOR_ROWS, *GLOBAL), "ner", CPU_POSTS | WITH_GLOVE | {"task": posts_with_vectors}),
+        part(CONLL, NER_ROWS, "ner", CPU_POSTS | {"task": newswire}),
     ),
     data=(TOY, POS),
     words="minibatches of 32 and 14 epochs, for two CPU cores",
@@ -150,7 +144,7 @@ NOTEBOOK = together(
 )
 SMOKE_CHANGES: dict[str, Any] = ALIKE | {"task": small_language, "n_epochs": 2, "n_searched": 4, "tag_hidden": 8}
 SMOKE = together(
-    (_part(TOY, TOY_ROWS, "smoke", SMOKE_CHANGES),),
+    (part(TOY, TOY_ROWS, "smoke", SMOKE_CHANGES),),
     data=(TOY,),
     n_runs=2,
     beam_width=2,
@@ -168,17 +162,17 @@ PAPER_ENTITIES: dict[str, Any] = ALIKE | {"n_epochs": 100, "validate_every": 5}
 PAPER = together(
     (
         TOY_PART,
-        _part(POS, (*TABLES, "k-20"), "paper", PAPER_TWEETS | {"task": tweets}, without_ce=ADAM_WITHOUT_CE),
-        _part(
+        part(POS, (*TABLES, "k-20"), "paper", PAPER_TWEETS | {"task": tweets}, without_ce=ADAM_WITHOUT_CE),
+        part(
             POS_VECTORS,
             VECTOR_ROWS,
             "paper",
             PAPER_TWEETS | WITH_GLOVE | {"task": tweets_with_vectors},
             without_ce=ADAM_WITHOUT_CE,
         ),
-        _part(NER, NER_ROWS, "ner", PAPER_ENTITIES | {"task": posts}),
-        _part(NER_VECTORS, (*VECTOR_ROWS, *GLOBAL), "ner", PAPER_ENTITIES | WITH_GLOVE | {"task": posts_with_vectors}),
-        _part(CONLL, NER_ROWS, "ner", PAPER_ENTITIES | {"task": newswire}),
+        part(NER, NER_ROWS, "ner", PAPER_ENTITIES | {"task": posts}),
+        part(NER_VECTORS, (*VECTOR_ROWS, *GLOBAL), "ner", PAPER_ENTITIES | WITH_GLOVE | {"task": posts_with_vectors}),
+        part(CONLL, NER_ROWS, "ner", PAPER_ENTITIES | {"task": newswire}),
     ),
     data=(TOY, POS),
     words="minibatches of 10, the paper's optimisers, sizes and lambda, up to 150 epochs",

@@ -58,7 +58,7 @@ EXPERIMENT = Experiment(
     findings=findings,
     data=DATA,
     figures=tuple(f"{kind}/{data}/.*" for data in DATA for kind in ("answers", "energies", "gradients")),
-    shared="On published sets runs share all sentences: to train on, to select by, and the test sentences; order, start "
+    shared="On published sets runs share all sentences, those to train on, to select by and to test on; order, start "
     "and dropout are drawn anew in each, so that a verdict says nothing about other sentences. Runs on the agreement "
     "language share nothing: their sentences are others too. Arms of one run share sentences, and networks that are "
     "fitted to a CRF's energy that CRF. One rate, one number of updates and one rule serve all arms: each keeps the "

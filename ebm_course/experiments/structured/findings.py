@@ -81,7 +81,7 @@ class _Collected(Collected):
         """What can be reached in the language, the same in every run."""
         n_runs = self.config.runs_of(TOY)
         for kind, words in (("chain", "the best chain over tags"), ("global", "the language itself")):
-            for figure, value in vars(ceilings(kind)).items():  # type: ignore[arg-type]
+            for figure, value in vars(ceilings(kind)).items():
                 what = f"The most that {words} can reach: {FIGURES[figure]}."
                 self.add(f"{TOY}/ceilings/{kind}/{figure}", what, [value] * n_runs)
 

@@ -18,7 +18,7 @@ from ebm_course.recipes.structured.parts import chain_energy_of, energy_of, with
 
 
 class Size(NamedTuple):
-    """Numbers of parameters: of all that is trained, and of what tags sentences; ``_layers`` without tables of words."""
+    """Parameters of all that is trained, and of what tags sentences; ``_layers`` counts no tables of words."""
 
     trained: int
     trained_layers: int

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 ANSWERS = {  # Tables 1 and 2: test accuracy of tweets, test F1 of CoNLL-2003 with words alone
     "bilstm": (88.8, 84.9),
     "margin-truncated-no-ce": (13.9, 3.91),
@@ -62,5 +64,5 @@ def difference(data: str, arm: str) -> str | None:
     return _of(data, arm, DIFFERENCES, "points")
 
 
-def _of(data: str, arm: str, table: dict[str, tuple[float, float]], unit: str) -> str | None:
+def _of(data: str, arm: str, table: Mapping[str, tuple[float, float]], unit: str) -> str | None:
     return f"{table[arm][COLUMNS[data]]} {unit}" if data in COLUMNS and arm in table else None
