@@ -118,9 +118,8 @@ def together(parts: Iterable[Part], **rest: Any) -> Config:
 
 ALIKE: dict[str, Any] = {"patience": None, "keep_best": True}
 """No arm ends early: all have the same updates."""
-LANGUAGE: dict[str, Any] = ALIKE | {"validate_every": 5, "n_searched": 20}
+LANGUAGE: dict[str, Any] = ALIKE | {"n_searched": 10}
 CPU_POSTS: dict[str, Any] = ALIKE | {"batch_size": 32, "n_epochs": 14, "rate": 2e-3, "energy_rate": 1e-3}
-
 WITH_GLOVE: dict[str, Any] = {"vectors": glove_vectors}
 TOY_PART = part(TOY, TOY_ROWS, "notebook", LANGUAGE)
 

@@ -76,6 +76,8 @@ def unfair(config: Config) -> list[str]:
             names += [row.name for row in rows for field in fields if vars_of(row, field) != vars_of(rows[0], field)]
         names += [arm.name for arm in arms if n_epochs(arm) != n_epochs(arms[0])]
         names += [arm.name for arm in arms if arm.config.n_epochs % arm.config.validate_every]
+        margins = [arm for arm in games if arm.config.loss == "margin"]
+        names += [arm.name for arm in margins if arm.config.fine_tune_epochs % arm.config.validate_every]
         names += [arm.name for arm in games if arm.config.entropy_weight not in (0, ENTROPY)]
     return names
 
