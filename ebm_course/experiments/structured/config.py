@@ -88,6 +88,14 @@ class Config(Settings):
         """Those of them that tag sentences."""
         return tuple(variant for variant in self.arms(data) if is_measured(variant))
 
+    def timed(self, data: str) -> tuple[Variant, ...]:
+        """The parametrisations among them, whose training is timed."""
+        return tuple(variant for variant in self.arms(data) if variant.name in {f"{data}/{name}" for name in JOINT})
+
+    def speed_stage(self, data: str, k: int) -> str:
+        """The name of the stage that times them in run k; it names them, since they are timed in turn."""
+        return f"run-{k}/{data}/speed-{'+'.join(arm.name.partition('/')[2] for arm in self.timed(data))}"
+
     def given(self, variant: Variant) -> tuple[Variant, ...]:
         """The arms whose nets this one is given."""
         return tuple(source for source in self.sources if source.name in variant.starts_from.split())
@@ -119,6 +127,7 @@ def together(parts: Iterable[Part], **rest: Any) -> Config:
 ALIKE: dict[str, Any] = {"patience": None, "keep_best": True}
 """No arm ends early: all have the same updates."""
 LANGUAGE: dict[str, Any] = ALIKE | {"n_searched": 10}
+CPU_TWEETS: dict[str, Any] = ALIKE | {"n_epochs": 40, "validate_every": 2}
 CPU_POSTS: dict[str, Any] = ALIKE | {"batch_size": 32, "n_epochs": 14, "rate": 2e-3, "energy_rate": 1e-3}
 WITH_GLOVE: dict[str, Any] = {"vectors": glove_vectors}
 TOY_PART = part(TOY, TOY_ROWS, "notebook", LANGUAGE)
@@ -126,14 +135,14 @@ TOY_PART = part(TOY, TOY_ROWS, "notebook", LANGUAGE)
 CPU = together(
     (
         TOY_PART,
-        part(POS, TABLES, "cpu", ALIKE),
-        part(POS_VECTORS, VECTOR_ROWS, "cpu", ALIKE | WITH_GLOVE | {"task": tweets_with_vectors}),
+        part(POS, (*TABLES, "k-20"), "cpu", CPU_TWEETS),
+        part(POS_VECTORS, VECTOR_ROWS, "cpu", CPU_TWEETS | WITH_GLOVE | {"task": tweets_with_vectors}),
         part(NER, NER_ROWS, "ner", CPU_POSTS | {"task": posts}),
         part(NER_VECTORS, (*VECTOR_ROWS, *GLOBAL), "ner", CPU_POSTS | WITH_GLOVE | {"task": posts_with_vectors}),
         part(CONLL, NER_ROWS, "ner", CPU_POSTS | {"task": newswire}),
     ),
     data=(TOY, POS),
-    words="minibatches of 32 and 14 epochs, for two CPU cores",
+    words="minibatches of 32 and 40 epochs on tweets, for two CPU cores",
 )
 NOTEBOOK = together(
     (TOY_PART,),

@@ -32,12 +32,10 @@ def stages(config: Config, run: Run) -> list[Stage]:
                 if is_measured(variant):
                     measure = bench.measure(variant, k)
                     found.append(Stage(f"{variant.stage(k)}-measured", measure, _cost(data, variant) / 10, of=arm))
-            timed = bench.timed(data)
-            if timed:
-                of |= {"timed": [variant.identity for variant in timed]}
-                names = "+".join(variant.name.partition("/")[2] for variant in timed)
+            if config.timed(data):
+                timed = of | {"timed": [variant.identity for variant in config.timed(data)]}
                 found.append(
-                    Stage(f"run-{k}/{data}/speed-{names}", bench.time(data, k), 2 * SENTENCES.get(data, 10.0), of=of)
+                    Stage(config.speed_stage(data, k), bench.time(data, k), 2 * SENTENCES.get(data, 10.0), of=timed)
                 )
     return found
 

@@ -164,15 +164,13 @@ class _Collected(Collected):
 
     def speed(self, data: str) -> None:
         """Table 2: sentences a second in training."""
-        stages = [name for name in self.results if name.startswith(f"run-0/{data}/speed-")]
-        if not stages:
-            return
-        runs = self.stages(data, stages[-1].removeprefix("run-0/"))
-        words = {variant.name: variant.words for variant in self.config.arms(data)}
-        for name in runs[0]:
-            what = f"{words[name]}: sentences a second in training, without validation."
-            paper = published.speed(data, name.partition("/")[2])
-            self.add(f"{name}/speed", what, [run[name] for run in runs], unit="sentences/s", paper=paper)
+        timed = self.config.timed(data)
+        runs = [self.results[self.config.speed_stage(data, k)] for k in range(self.config.runs_of(data)) if timed]
+        for variant in timed:
+            what = f"{variant.words}: sentences a second in training, without validation."
+            paper = published.speed(data, variant.name.partition("/")[2])
+            values = [run[variant.name] for run in runs]
+            self.add(f"{variant.name}/speed", what, values, unit="sentences/s", paper=paper)
 
     def claims(self, data: str) -> None:
         """The differences that decide the declared claims, run by run."""

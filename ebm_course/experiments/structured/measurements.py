@@ -11,7 +11,6 @@ from torch import nn
 from ebm_course.core import Batch
 from ebm_course.experiments.nets import LAST, NET, load_net
 from ebm_course.experiments.stages import Results
-from ebm_course.experiments.structured.arms import JOINT
 from ebm_course.experiments.structured.config import Config
 from ebm_course.experiments.structured.evaluation import Rows, answers, confusions, difference, has_both
 from ebm_course.experiments.structured.modules import fresh, given_energy, size_of
@@ -86,13 +85,9 @@ class Bench:
 
         return work
 
-    def timed(self, data: str) -> list[Variant]:
-        """The parametrisations among the arms of a set."""
-        return [variant for variant in self.config.arms(data) if variant.name in {f"{data}/{name}" for name in JOINT}]
-
     def time(self, data: str, k: int) -> Work:
         """Sentences a second of the parametrisations."""
-        return lambda _folder, _results: sentences_a_second(self.timed(data), k, self.run, self.config)
+        return lambda _folder, _results: sentences_a_second(self.config.timed(data), k, self.run, self.config)
 
     def net(self, results: Results, variant: Variant, k: int, *, name: str = NET) -> nn.Module:
         """The module that an arm trained in run k."""

@@ -56,13 +56,13 @@ def made(config: Config, data: str) -> Made:
             if is_measured(variant):
                 found[f"{variant.stage(k)}-measured"] = measured(data, i, k, variant)
         speeds = {f"{data}/{name}": 10.0 ** (j + 1) for j, name in enumerate(JOINT)}
-        found[f"run-{k}/{data}/speed-{'+'.join(JOINT)}"] = speeds
+        found[config.speed_stage(data, k)] = speeds
     return found
 
 
 def of(data: str, config: Config = CPU) -> Findings:
     config = replace(config, data=(data,))
-    return findings(config, made(CPU, data))
+    return findings(config, made(config, data))
 
 
 @pytest.fixture(scope="module")

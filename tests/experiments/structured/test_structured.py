@@ -333,7 +333,7 @@ def test_other_test_sentences_make_other_stages(found, monkeypatch: pytest.Monke
 
 
 def test_speeds_are_of_the_same_minibatches_and_of_games_alone() -> None:
-    timed = Bench(SMOKE, RUN).timed(TOY)
+    timed = SMOKE.timed(TOY)
     assert [variant.name for variant in timed] == [f"toy/{name}" for name in JOINT]
     speeds = sentences_a_second(timed, 0, RUN, SMOKE)
     assert list(speeds) == [f"toy/{name}" for name in JOINT] and min(speeds.values()) > 0
