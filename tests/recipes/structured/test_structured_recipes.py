@@ -123,6 +123,15 @@ def test_training_ends_when_no_validation_is_better_for_as_long_as_asked() -> No
     assert len(rows) == 3
 
 
+def test_at_most_a_tenth_of_the_work_is_on_pads(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr("ebm_course.training.fit.fit", lambda step, batches, **_: seen.append(batches) or [])
+    fitted(bilstm, replace(bilstm.NOTEBOOK, keep_best=False))
+    (batches,) = seen
+    masks = [batches[i].mask for i in range(batches.steps_per_epoch)]
+    assert sum(int((~mask).sum()) for mask in masks) <= 0.1 * sum(mask.numel() for mask in masks)
+
+
 def test_a_bilstm_reads_what_a_chain_of_words_cannot_know() -> None:
     network = fitted(bilstm, bilstm.NOTEBOOK).rows[-1]
     chain = fitted(crf, crf.NOTEBOOK).rows[-1]
