@@ -12,6 +12,7 @@ from ebm_course.experiments.structured.declared import DATA
 from ebm_course.experiments.structured.findings import findings
 from ebm_course.experiments.structured.measurements import Bench
 from ebm_course.experiments.variants import Variant
+from ebm_course.recipes.structured import inference_network
 from ebm_course.runtime import Run
 
 EPOCH = {"bilstm": 1.0, "crf": 1.3, "spen-gradient": 3.0, "tag-lm": 0.5, "ge-a": 3.0, "ge-b": 5.0, "ge-c": 10.0}
@@ -43,7 +44,7 @@ def stages(config: Config, run: Run) -> list[Stage]:
 def _cost(data: str, variant: Variant) -> float:
     name, config = variant.name.partition("/")[2], variant.config
     n_epochs: int = config.n_epochs + (config.fine_tune_epochs if name.startswith("margin") else 0)
-    n_inner: int = getattr(config, "n_inference_steps", 1)
+    n_inner: int = config.n_inference_steps if variant.fit is inference_network.fit else 1
     return SENTENCES.get(data, 10.0) * n_epochs * EPOCH.get(name, 1.0 + n_inner)
 
 

@@ -75,7 +75,7 @@ class Bench:
 
         def work(_: Path, results: Results) -> dict[str, Any]:
             rows, module = self.rows(data, k), self.net(results, variant, k)
-            size = size_of(module, trains=getattr(variant.config, "trains", "energy"))
+            size = size_of(module, given=bool(variant.starts_from))
             found: dict[str, Any] = {"test": answers(module, rows, self.config), "size": size._asdict()}
             if isinstance(module, Game):
                 if has_both(module):

@@ -56,12 +56,12 @@ def given_energy(nets: list[nn.Module]) -> Spen | GlobalEnergy:
     return with_language_model(chain, nets[1])
 
 
-def size_of(module: nn.Module, *, trains: str = "energy") -> Size:
+def size_of(module: nn.Module, *, given: bool = False) -> Size:
     """How many parameters an arm trains, and how many of them tag sentences.
 
     Args:
         module: of a recipe.
-        trains: which part of a game's energy is trained, as its configuration says; "nothing": the networks alone.
+        given: whether a game's energy was given, so that its networks alone are trained.
 
     What fine-tuning kept of F, a copy of what A was, counts once, as in the paper. Fixed vectors are not trained.
 
@@ -71,7 +71,7 @@ def size_of(module: nn.Module, *, trains: str = "energy") -> Size:
     """
     whole, used = module, module
     if isinstance(module, Game):
-        whole = module.nets if trains == "nothing" else nn.ModuleList([module.energy, module.nets])
+        whole = module.nets if given else nn.ModuleList([module.energy, module.nets])
         used = nn.ModuleList([module.nets.encoder, module.nets.head])
     return Size(_count(whole, True), _count(whole, False), _count(used, True), _count(used, False))
 

@@ -112,7 +112,7 @@ def test_sizes_are_those_of_the_layers_and_ordered_as_the_paper_s() -> None:
 
 def test_an_energy_that_is_given_is_not_counted_among_what_is_trained() -> None:
     module = fresh(CPU.variant("toy/network-of-global"), data_of_the_language())
-    size = size_of(module, trains="nothing")
+    size = size_of(module, given=True)
     assert size.trained == size.inference < size_of(module).trained
 
 
