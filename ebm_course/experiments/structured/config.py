@@ -22,7 +22,7 @@ from ebm_course.experiments.structured.arms import (
     arms_of,
     is_measured,
 )
-from ebm_course.experiments.structured.declared import CONLL, NER, NER_VECTORS, POS, POS_VECTORS, TOY, claims
+from ebm_course.experiments.structured.declared import CONLL, ENTITIES, NER, NER_VECTORS, POS, POS_VECTORS, TOY, claims
 from ebm_course.experiments.structured.sets import posts_with_vectors, small_language
 from ebm_course.experiments.variants import Variant
 from ebm_course.recipes.shared import check_ranges
@@ -51,8 +51,10 @@ class Config(Settings):
     data: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = claims()
     sources: tuple[Variant, ...] = ()  # arms whose nets others are given, trained wherever one of those is asked for
-    beam_width: int = 4  # of the search for the best tags of an energy with global terms
-    n_searched: int = 200  # the first test sentences, on which such an energy is searched; a chain is on all
+    n_searched: int = (
+        200  # the first test sentences, on which an energy with global terms is searched; a chain is on all
+    )
+    n_searched_entities: int = 20  # of sets of entities, where a sentence takes seconds
     n_descent_steps: int = 30  # of descent on a trained energy
     descent_step_size: float = 1.0
     n_speed_batches: int = 20  # that a timed pass goes through
@@ -62,7 +64,7 @@ class Config(Settings):
         super().__post_init__()
         check_ranges(
             self,
-            counts="beam_width n_searched n_descent_steps n_speed_batches n_speed_repeats",
+            counts="n_searched n_searched_entities n_descent_steps n_speed_batches n_speed_repeats",
             positive="descent_step_size",
         )
         there = dict.fromkeys(source.name.partition("/")[0] for source in self.sources)
@@ -87,6 +89,10 @@ class Config(Settings):
     def measured(self, data: str) -> tuple[Variant, ...]:
         """Those of them that tag sentences."""
         return tuple(variant for variant in self.arms(data) if is_measured(variant))
+
+    def searched(self, data: str) -> int:
+        """How many test sentences energies with global terms are searched on."""
+        return self.n_searched_entities if data in ENTITIES else self.n_searched
 
     def timed(self, data: str) -> tuple[Variant, ...]:
         """The parametrisations among them, whose training is timed."""
@@ -155,7 +161,6 @@ SMOKE = together(
     (part(TOY, TOY_ROWS, "smoke", SMOKE_CHANGES),),
     data=(TOY,),
     n_runs=2,
-    beam_width=2,
     n_searched=4,
     n_descent_steps=2,
     n_speed_batches=1,

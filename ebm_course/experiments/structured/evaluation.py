@@ -37,33 +37,43 @@ class Rows(NamedTuple):
     tags: tuple[str, ...]
 
 
-def answers(module: nn.Module, rows: Rows, config: Any) -> dict[str, dict[str, float]]:
+def answers(
+    module: nn.Module, rows: Rows, config: Any, *, n_searched: int, beam_width: int = 1
+) -> dict[str, dict[str, float]]:
     """Way to tags -> its scores on test sentences.
 
     Args:
         module: of a recipe that tags.
         rows: of its run.
-        config: of the experiment: how energies are searched and descended.
+        config: of the experiment: how chains are descended.
+        n_searched: test sentences on which an energy with global terms is searched; with 0 it is not.
+        beam_width: of that search.
 
     Returns:
         ``network``, ``cost_augmented`` and ``exact`` where the module has them, ``descent`` of chains, and of games
         ``gap``. An energy with global terms is searched on the first test sentences alone, so that its ``exact`` has a
         ``searched`` beside it, the network's answers on the same ones.
     """
-    is_global = _is_global(module)
-    searched = rows.test[: config.n_searched] if is_global else rows.test
-    found = _by_way(evaluation(module, searched, rows.score, beam_width=config.beam_width))
+    if _is_global(module):
+        return _searched(module, rows, n_searched, beam_width) | measured(networks(module, rows.test), rows.score)
+    found = _by_way(evaluation(module, rows.test, rows.score))
     if not has_both(module):
         found.pop("cost_augmented", None)
-    if is_global:
-        few = {"searched": found["network"]} if "network" in found else {}
-        return found | few | measured(networks(module, rows.test), rows.score)
     energy = module.energy if isinstance(module, Game) else module
     if isinstance(energy, Spen):
         descent: dict[str, Any] = {"n_steps": config.n_descent_steps, "step_size": config.descent_step_size}
         decode = descended(energy, **descent, method="exponentiated")
         found |= measured({"descent": Decoder(decode, rows.test)}, rows.score)
     return found
+
+
+def _searched(module: nn.Module, rows: Rows, n: int, beam_width: int) -> dict[str, dict[str, float]]:
+    """The best tags found and A's on the first n test sentences."""
+    if n == 0:
+        return {}
+    found = _by_way(evaluation(module, rows.test[:n], rows.score, beam_width=beam_width))
+    found |= {"searched": found["network"]} if "network" in found else {}
+    return {way: scores for way, scores in found.items() if way in ("exact", "gap", "searched")}
 
 
 def has_both(module: nn.Module) -> bool:

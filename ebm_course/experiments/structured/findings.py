@@ -94,7 +94,7 @@ class _Collected(Collected):
                 what = f"{words}: mean E of A's tags minus that of the best tags found."
                 self.add(f"{name}/gap", what, [run["test"][way]["energy"] for run in runs], unit="nats")
                 continue
-            how = self.way(way, runs)
+            how = self.way(data, way, runs)
             for figure in scores:
                 main = way == "network" and figure == head(data)
                 paper = published.answer(data, name.partition("/")[2]) if main else None
@@ -103,17 +103,19 @@ class _Collected(Collected):
         for way in ("network", "exact"):
             if way in runs[0].get("last", {}):
                 values = [run["last"][way][head(data)] for run in runs]
-                what = f"{words}, weights after the last update: {FIGURES[head(data)]} of {self.way(way, runs)}."
+                what = f"{words}, weights after the last update: {FIGURES[head(data)]} of {self.way(data, way, runs)}."
                 self.add(f"{name}/last/{way}/{head(data)}", what, values)
         self.sizes(data, variant, runs)
         if "a_minus_f" in runs[0]:
             self.difference(data, variant, runs)
         self.training(data, variant)
 
-    def way(self, way: str, runs: list[Any]) -> str:
+    def way(self, data: str, way: str, runs: list[Any]) -> str:
         """A way to tags, in words."""
         is_searched = "searched" in runs[0]["test"]
-        return WAYS["beam" if way == "exact" and is_searched else way].format_map(vars(self.config))
+        return WAYS["beam" if way == "exact" and is_searched else way].format(
+            n_searched=self.config.searched(data), n_descent_steps=self.config.n_descent_steps
+        )
 
     def sizes(self, data: str, variant: Variant, runs: list[Any]) -> None:
         """How many parameters the arm has, beside the paper's."""

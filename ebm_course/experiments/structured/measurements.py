@@ -76,11 +76,13 @@ class Bench:
         def work(_: Path, results: Results) -> dict[str, Any]:
             rows, module = self.rows(data, k), self.net(results, variant, k)
             size = size_of(module, given=bool(variant.starts_from))
-            found: dict[str, Any] = {"test": answers(module, rows, self.config), "size": size._asdict()}
+            search = {"n_searched": self.config.searched(data), "beam_width": vars(variant.config).get("beam_width", 1)}
+            found: dict[str, Any] = {"test": answers(module, rows, self.config, **search), "size": size._asdict()}
             if isinstance(module, Game):
                 if has_both(module):
                     found |= {"a_minus_f": difference(module, rows), "confusions": confusions(module, rows)}
-                found["last"] = answers(self.net(results, variant, k, name=LAST), rows, self.config)
+                last = self.net(results, variant, k, name=LAST)
+                found["last"] = answers(last, rows, self.config, n_searched=0)
             return found
 
         return work

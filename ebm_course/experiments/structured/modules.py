@@ -67,7 +67,7 @@ def size_of(module: nn.Module, *, given: bool = False) -> Size:
 
     >>> from ebm_course.energies.token_encoder import TokenEncoder
     >>> size_of(Spen(TokenEncoder((50,), width=8, hidden=6), n_tags=5)).trained_layers  # an LSTM, U, and W
-    868
+    864
     """
     whole, used = module, module
     if isinstance(module, Game):

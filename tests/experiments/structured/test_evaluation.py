@@ -25,7 +25,7 @@ from ebm_course.samplers.inference_network import InferenceNetworks
 from ebm_course.tasks.agreement import agreement
 
 RUN = Run(torch.device("cpu"), 0)
-HOW = SimpleNamespace(beam_width=2, n_searched=3, n_descent_steps=2, descent_step_size=1.0)
+HOW = SimpleNamespace(n_descent_steps=2, descent_step_size=1.0)
 
 
 def rows() -> Rows:
@@ -45,22 +45,23 @@ def test_an_energy_with_global_terms_is_searched_on_few_sentences_and_its_networ
     torch.manual_seed(0)
     energy = GlobalEnergy(Spen(encoder(), n_tags=7), "a", width=4, hidden=4)
     game, held = Game(energy, InferenceNetworks(encoder(), 7, parametrisation="stacked")), rows()
-    found = answers(game, held, HOW)
-    few = answers(game, held._replace(test=held.test[:3]), HOW)
+    found = answers(game, held, HOW, n_searched=3, beam_width=2)
+    few = answers(game, held._replace(test=held.test[:3]), HOW, n_searched=3, beam_width=2)
     assert found["exact"] == few["exact"] and found["searched"] == few["network"] == few["searched"]
     assert found["network"] != found["searched"] and "descent" not in found
+    assert answers(game, held, HOW, n_searched=0).keys() == {"network", "cost_augmented"}
 
 
 def test_a_chain_is_decoded_exactly_on_all_sentences_and_descent_beside_it() -> None:
     torch.manual_seed(0)
-    found = answers(Spen(encoder(), n_tags=7), rows(), HOW)
+    found = answers(Spen(encoder(), n_tags=7), rows(), HOW, n_searched=3)
     assert found.keys() == {"exact", "descent"} and "closers" in found["exact"]
 
 
 def test_a_network_that_is_both_has_no_second_one_to_measure() -> None:
     single = Game(Spen(encoder(), n_tags=7), InferenceNetworks(encoder(), 7, parametrisation="single"))
-    assert answers(single, rows(), HOW).keys() == {"network", "exact", "gap", "descent"}
-    assert answers(single.nets, rows(), HOW).keys() == {"network"}
+    assert answers(single, rows(), HOW, n_searched=3).keys() == {"network", "exact", "gap", "descent"}
+    assert answers(single.nets, rows(), HOW, n_searched=3).keys() == {"network"}
 
 
 @pytest.fixture

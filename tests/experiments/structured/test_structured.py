@@ -226,9 +226,9 @@ def test_measures_see_test_sentences_and_the_difference_of_a_and_f_validation_on
     seen: list[Rows] = []
     original = measurements.answers
 
-    def noted(module: Any, rows: Rows, config: Config) -> Any:
+    def noted(module: Any, rows: Rows, config: Config, **search: int) -> Any:
         seen.append(rows)
-        return original(module, rows, config)
+        return original(module, rows, config, **search)
 
     monkeypatch.setattr(measurements, "answers", noted)
     run_smoke(tmp_path, replace(SMOKE, variants=(SMOKE.variant("toy/stacked"),)))
@@ -345,7 +345,9 @@ def test_data_without_arms_in_a_preset_are_refused() -> None:
         replace(SMOKE, data=("wnut17",))
 
 
-@pytest.mark.parametrize("field", ["beam_width", "n_searched", "n_descent_steps", "n_speed_batches", "n_speed_repeats"])
+@pytest.mark.parametrize(
+    "field", ["n_searched", "n_searched_entities", "n_descent_steps", "n_speed_batches", "n_speed_repeats"]
+)
 def test_settings_out_of_range_are_refused(field: str) -> None:
     with pytest.raises(ValueError, match=field):
         replace(SMOKE, **{field: 0})
