@@ -101,9 +101,9 @@ def confusions(game: Game, rows: Rows) -> list[list[Any]]:
 
     Source: the lower part of Table 3 of Tu, Pang and Gimpel (2020).
     """
-    gold, mask = gold_of(rows.valid)
+    gold, _ = gold_of(rows.valid)
     a, f = (decoded(one.decode, one.rows) for one in networks(game, rows.valid).values())
-    picked = mask & (a == gold) & (f != a)
+    picked = (a == gold) & (f != a)  # at pads both are 0
     pairs = Counter(zip(a[picked].tolist(), f[picked].tolist(), strict=True))
     return [[rows.tags[one], rows.tags[other], n] for (one, other), n in pairs.most_common(MOST_PAIRS)]
 
