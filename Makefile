@@ -58,7 +58,7 @@ $(LAB_STAMP): $(STAMP)
 	@touch $@
 
 $(BENCH_STAMP): $(STAMP)
-	@$(PIP) --quiet --editable '.[bench]'
+	@$(PIP) --quiet --editable '.[bench,vectors]'
 	@touch $@
 
 $(VISION_STAMP): $(STAMP)

@@ -66,7 +66,7 @@ class Batch:
         """
         _check_sequences(x, y)
         sizes = [len(row) for row in x]
-        mask = torch.arange(max(sizes)) < torch.tensor(sizes)[:, None]
+        mask = torch.arange(max(sizes), device="cpu") < torch.tensor(sizes, device="cpu")[:, None]
         labels = None if y is None else torch.stack(list(y)) if y[0].ndim == 0 else pad_sequence(list(y), True)
         return cls(pad_sequence(list(x), True, fill), labels, mask.to(x[0].device))
 

@@ -147,9 +147,10 @@ def test_package_and_chapters_import_what_is_declared_and_what_is_declared_is_im
     modules = [path.read_text() for path in (ROOT / "ebm_course").rglob("*.py")]
     cells = [code_cells(path) for path in (ROOT / "book").glob("*.ipynb")]
     found = set().union(*(imports(code) for code in [*modules, *cells]))
-    # IPython comes with ipywidgets, and nothing shows a widget without it. Several processes ask for accelerate, and
-    # the judge of colour images for its net.
-    optional = {canonicalize_name(requirement.name) for requirement in [*EXTRAS["scale"], *EXTRAS["vision"]]}
+    # IPython comes with ipywidgets, and nothing shows a widget without it. Several processes ask for accelerate, the
+    # judge of colour images for its net, and a vocabulary with vectors for theirs.
+    extras = [*EXTRAS["scale"], *EXTRAS["vision"], *EXTRAS["vectors"]]
+    optional = {canonicalize_name(requirement.name) for requirement in extras}
     assert found - declared == {"ipython"} | optional
     assert declared <= found
 

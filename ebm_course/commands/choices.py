@@ -25,6 +25,11 @@ RECIPES = (
     "sequences.masked_language_model",
     "sequences.residual_nce",
     "sequences.adversarial",
+    "structured.bilstm",
+    "structured.crf",
+    "structured.tag_language_model",
+    "structured.spen_gradient",
+    "structured.inference_network",
     "images.classifier",
     "images.jem",
     "images.robust_classifier",
@@ -32,7 +37,7 @@ RECIPES = (
 )
 """Modules in ``recipes``, each with ``PRESETS`` and ``fit``."""
 
-EXPERIMENTS = ("sequences", "ablation", "likelihood", "images", "carry", "speed")
+EXPERIMENTS = ("sequences", "ablation", "likelihood", "images", "structured", "carry", "speed")
 """Folders in ``experiments``, each with an ``EXPERIMENT`` in its module ``experiment``."""
 
 

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from ebm_course import energies
 from ebm_course.core import Conditioned, Discrete, Embeds, energies_of, energy_grad, frozen
 from ebm_course.energies.gaussian_mixture import GaussianMixture
+from ebm_course.energies.global_energy import GlobalEnergy
 from ebm_course.energies.joint import Joint
 from ebm_course.energies.language_model import LSTMLanguageModel
 from ebm_course.energies.local_energy import LocalEnergy
@@ -25,14 +26,43 @@ from ebm_course.energies.mlp import MLP
 from ebm_course.energies.potts import Potts
 from ebm_course.energies.pseudo_likelihood import PseudoLikelihoodEnergy
 from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy, SurpriseEnergy
+from ebm_course.energies.spen import Spen
+from ebm_course.energies.tag_language_model import TagLanguageModel
+from ebm_course.energies.token_encoder import TokenEncoder
 from ebm_course.energies.transformer import Transformer
 
 N, L, V, D = 5, 4, 6, 3  # rows, positions, values, dimensions of points
-PARTS = {"Block", "Transformer", "SequenceEnergy", "ConvNet", "ResidualBlock", "WideResNet"}
+PARTS = {
+    "Block",
+    "Transformer",
+    "SequenceEnergy",
+    "TokenEncoder",
+    "WordEncoder",
+    "ConvNet",
+    "ResidualBlock",
+    "WideResNet",
+}
 
 
 def transformer(*, causal: bool = True) -> Transformer:
     return Transformer(V, L, width=8, n_layers=1, n_heads=2, dropout=0.3, causal=causal)
+
+
+class OfOneSentence(nn.Module):
+    """E(x, .) of a conditional energy, every row with the same sentence x."""
+
+    def __init__(self, energy: nn.Module):
+        super().__init__()
+        self.energy, self.n_values = energy, V
+        self.x = torch.arange(L)[None, :, None] % 3
+
+    def forward(self, y: Tensor) -> Tensor:
+        e: Tensor = self.energy(self.x.expand(len(y), -1, -1), None, y)
+        return e
+
+
+def spen() -> Spen:
+    return Spen(TokenEncoder((3,), width=4, hidden=4, dropout=0.3), V)
 
 
 def filled(model: nn.Module) -> nn.Module:
@@ -55,6 +85,9 @@ ENERGIES: dict[str, Callable[[], nn.Module]] = {
     "CorrectedEnergy": lambda: filled(CorrectedEnergy(transformer())),
     "SurpriseEnergy": lambda: filled(SurpriseEnergy(transformer())),
     "LocalEnergy": lambda: filled(LocalEnergy(transformer())),
+    "Spen": lambda: filled(OfOneSentence(spen())),
+    "TagLanguageModel": lambda: filled(TagLanguageModel(V, width=4, hidden=4, backward=True)),
+    "GlobalEnergy": lambda: filled(OfOneSentence(GlobalEnergy(spen(), "c", width=4, hidden=4))),
     "PseudoLikelihoodEnergy": lambda: filled(
         PseudoLikelihoodEnergy(transformer(causal=False), torch.tensor([False, True, False, True]), mask_value=0)
     ),
@@ -189,7 +222,9 @@ def test_a_token_out_of_the_vocabulary_is_refused_in_words(name, token):
 @discrete_ones
 @pytest.mark.parametrize("x", [torch.zeros(L).long(), torch.zeros(2, L), torch.zeros(2, L, V + 1)])
 def test_tokens_of_another_shape_or_kind_are_refused_in_words(name, x):
-    with pytest.raises(ValueError, match=r"reads tokens \(N, .* of integers or relaxed tokens .*: got \("):
+    with pytest.raises(
+        ValueError, match=r"reads (tokens|tags) \(N, .* of integers or relaxed (tokens|tags) .*: got \("
+    ):
         ENERGIES[name]()(x)
 
 

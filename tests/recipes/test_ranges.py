@@ -19,9 +19,11 @@ from ebm_course.recipes.sequences import (
     pretraining,
     residual_nce,
 )
+from ebm_course.recipes.structured import bilstm, crf, inference_network, spen_gradient, tag_language_model
 from ebm_course.runtime import setup
 
 RECIPES = (adversarial, residual_nce, language_model, potts, plane)
+STRUCTURED = (bilstm, crf, tag_language_model, spen_gradient, inference_network)
 IMAGES = (classifier, jem, robust_classifier, robust_jem)
 NAN = float("nan")
 BAD: list[tuple[ModuleType, str, Any]] = [
@@ -50,7 +52,7 @@ def test_a_field_out_of_its_range_is_refused_by_name(recipe: ModuleType, field: 
         dataclasses.replace(recipe.Config(), **{field: value})
 
 
-@pytest.mark.parametrize("recipe", [*RECIPES, *IMAGES])
+@pytest.mark.parametrize("recipe", [*RECIPES, *STRUCTURED, *IMAGES])
 def test_every_number_of_a_configuration_has_a_range(recipe: ModuleType) -> None:
     for field in dataclasses.fields(recipe.Config):
         if isinstance(field.default, int | float) and not isinstance(field.default, bool):
@@ -79,6 +81,8 @@ ABSURD: list[tuple[ModuleType, dict[str, Any]]] = [
     (language_model, {"n_rows": 60_000, "n_digits": 3}),  # 50,000 are there
     *((recipe, {name: 10**9}) for recipe in RECIPES[:2] for name in ("n_rows", "n_noise")),
     *((recipe, {"n_rows": 60_000}) for recipe in RECIPES[:2]),
+    *((recipe, {name: 10**8}) for recipe in STRUCTURED for name in ("width", "hidden", "batch_size")),
+    *((recipe, {name: 10**8}) for recipe in STRUCTURED[2:] for name in ("tag_width", "tag_hidden")),
     *((recipe, {"buffer_size": 10**8}) for recipe in (jem, robust_jem)),
     *((recipe, {"batch_size": 10**9}) for recipe in IMAGES),
     *((masked_language_model, {name: 10**9}) for name in ("n_rows", "width", "n_digits", "n_layers")),

@@ -14,10 +14,12 @@ from ebm_course.recipes.images import classifier, jem, robust_classifier, robust
 from ebm_course.recipes.likelihood import plane, potts
 from ebm_course.recipes.sequences import adversarial, language_model, residual_nce
 from ebm_course.recipes.shared import Fitted
+from ebm_course.recipes.structured import bilstm, crf, inference_network, spen_gradient, tag_language_model
 from ebm_course.runtime import setup
 
+STRUCTURED = (bilstm, crf, tag_language_model, spen_gradient, inference_network)
 IMAGES = (classifier, jem, robust_classifier, robust_jem)
-RECIPES = (adversarial, residual_nce, language_model, potts, plane, *IMAGES)
+RECIPES = (adversarial, residual_nce, language_model, potts, plane, *STRUCTURED, *IMAGES)
 
 
 @contextmanager

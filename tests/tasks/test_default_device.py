@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ebm_course.core import Batch
+from ebm_course.tasks.agreement import agreement
 from ebm_course.tasks.arithmetic import arithmetic, digit_synonyms
 from ebm_course.tasks.images import digits
 from ebm_course.tasks.toy2d import toy2d
@@ -27,6 +28,10 @@ def test_the_default_device_moves_no_data() -> None:
     for task in (arithmetic(2, n_train=20, n_valid=5, n_test=5), toy2d(ring(), n_train=20, n_valid=5, n_test=50)):
         assert {part.x.device.type for part in (task.train, task.valid, task.test)} == {"cpu"}
         assert task.score(task.test.x, task.test)
+    made = agreement(n_train=20, n_valid=5, n_test=5).task
+    for part in (made.train, made.valid, made.test):
+        assert part.y is not None and {part.x.device.type, part.y.device.type} == {"cpu"}
+    assert made.score(made.test.y, made.test)["accuracy"] == 1.0
     images = digits()
     assert {part.x.device.type for part in (images.train, images.valid, images.test)} == {"cpu"}
     assert images.score(torch.zeros(360, 10, device="cpu"), images.test)

@@ -1,0 +1,89 @@
+r"""An energy of tags with terms that see the whole sentence: a chain and up to four tag language models.
+
+.. math:: E = E_\text{chain} + w \bigl(E_{\bar y} + E_{\bar y'} + \gamma \, (E_{\tilde y} + E_{\tilde y'})\bigr)
+
+forward, backward, and both again with words. (a) is the first term, (b) the first two, (c) all four. A chain cannot
+say that the end of a sentence agrees with its start; a language model can. It knows no decoder and no loss.
+Source: Tu, Pang and Gimpel (2020), Eq. 9, whose sign of the terms after the first is read as those of Eq. 8.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ebm_course.core import Conditioned
+from ebm_course.energies.spen import Spen
+from ebm_course.energies.tag_language_model import TagLanguageModel
+from ebm_course.energies.token_encoder import TokenEncoder
+
+KINDS = {
+    "a": ("tags",),
+    "b": ("tags", "tags_backward"),
+    "c": ("tags", "tags_backward", "words", "words_backward"),
+}
+"""Which tag language models each of the paper's three settings adds."""
+
+
+class GlobalEnergy(nn.Module):
+    """E(x, y), (N,), of tags (N, L) or relaxed tags (N, L, K).
+
+    Args:
+        spen: the chain; its encoder's ``embed`` gives the vectors of words, so (c) needs an encoder that has it.
+        kind: "a", "b" or "c".
+        width: size of a tag's vector in each language model.
+        hidden: size of each language model's state.
+        gamma: weight of the models with words, 0 or larger.
+        weight: weight of all language models beside the chain, 0 or larger; the paper's is 1.
+
+    Source: Tu, Pang and Gimpel (2020), Eq. 9. Departure: the words' vectors are those of the energy's own encoder.
+
+    >>> energy = GlobalEnergy(Spen(TokenEncoder((50,), width=8, hidden=6), n_tags=5), "c")
+    >>> x, y = torch.randint(50, (2, 4, 1)), torch.zeros(2, 4, dtype=torch.int64)
+    >>> energy(x, None, y).shape, sorted(energy.language_models)
+    (torch.Size([2]), ['tags', 'tags_backward', 'words', 'words_backward'])
+    """
+
+    def __init__(
+        self, spen: Spen, kind: str, *, width: int = 32, hidden: int = 64, gamma: float = 1.0, weight: float = 1.0
+    ):
+        super().__init__()
+        if kind not in KINDS or not 0 <= gamma < torch.inf or not 0 <= weight < torch.inf:
+            raise ValueError(
+                f"a global energy is of kind {', '.join(KINDS)}, with weights of 0 or larger: "
+                f"got {kind!r}, gamma={gamma}, weight={weight}."
+            )
+        self.spen, self.n_values, self.gamma, self.weight = spen, spen.n_values, gamma, weight
+        self.language_models = nn.ModuleDict()
+        encoder: TokenEncoder = spen.encoder  # type: ignore[assignment]
+        for name in KINDS[kind]:
+            model = TagLanguageModel(
+                self.n_values,
+                width=width,
+                hidden=hidden,
+                word_width=encoder.width if name.startswith("words") else 0,
+                backward=name.endswith("backward"),
+            )
+            self.language_models[name] = model
+
+    def given(self, x: Tensor, mask: Tensor | None = None) -> Conditioned:
+        """y -> E(x, y). The sentence is read once, here; see :meth:`Spen.given`."""
+        return Conditioned(self.from_unary, self.spen.unary(x, mask), mask, self._words(x), module=self)
+
+    def from_unary(self, unary: Tensor, mask: Tensor | None, words: Tensor | None, y: Tensor) -> Tensor:
+        """E (N,) of tags with the scores (N, L, K) of their sentences and, for (c), the vectors of their words."""
+        e = self.spen.from_unary(unary, mask, y)
+        for name, model in self.language_models.items():
+            reads_words = name.startswith("words")
+            weight = self.weight * (self.gamma if reads_words else 1.0)
+            e = e + weight * model(y, mask, words if reads_words else None)
+        return e
+
+    def forward(self, x: Tensor, mask: Tensor | None, y: Tensor) -> Tensor:
+        return self.from_unary(self.spen.unary(x, mask), mask, self._words(x), y)
+
+    def _words(self, x: Tensor) -> Tensor | None:
+        """Vectors (N, L, width) of the words where a language model reads them."""
+        needed = "words" in self.language_models
+        words: Tensor | None = self.spen.encoder.embed(x) if needed else None  # type: ignore[operator]
+        return words

@@ -1,0 +1,65 @@
+"""Joint inference networks for tags: Tables 1 to 4 row by row, and beside each network the best tags of its energy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ebm_course.experiments.experiment import Experiment
+from ebm_course.experiments.stages import Stage
+from ebm_course.experiments.structured.arms import is_measured
+from ebm_course.experiments.structured.config import PRESETS, Config
+from ebm_course.experiments.structured.declared import DATA
+from ebm_course.experiments.structured.findings import findings
+from ebm_course.experiments.structured.measurements import Bench
+from ebm_course.experiments.variants import Variant
+from ebm_course.recipes.structured import inference_network
+from ebm_course.runtime import Run
+
+EPOCH = {"bilstm": 1.0, "crf": 1.3, "spen-gradient": 3.0, "tag-lm": 0.5, "ge-a": 3.0, "ge-b": 5.0, "ge-c": 10.0}
+"""What an epoch costs, roughly, in epochs of the BiLSTM; others take 2."""
+SENTENCES = {"toy": 0.1, "twitter-pos": 1.0, "twitter-pos-vectors": 1.0, "wnut17": 3.0, "wnut17-vectors": 3.0}
+
+
+def stages(config: Config, run: Run) -> list[Stage]:
+    """Set by set and run by run: every arm trained and measured, then the parametrisations timed."""
+    bench, found = Bench(config, run), []
+    for data in config.data:
+        for k in range(config.runs_of(data)):
+            of: dict[str, Any] = {"held out": bench.held_out(data, k)}
+            for variant in config.arms(data):
+                sources = {source.name: source.identity for source in config.given(variant)}
+                arm = of | {"arm": variant.identity, "given": sources}
+                found.append(Stage(variant.stage(k), bench.train(variant, k), _cost(data, variant), of=arm))
+                if is_measured(variant):
+                    measure = bench.measure(variant, k)
+                    found.append(Stage(f"{variant.stage(k)}-measured", measure, _cost(data, variant) / 10, of=arm))
+            if config.timed(data):
+                timed = of | {"timed": [variant.identity for variant in config.timed(data)]}
+                found.append(
+                    Stage(config.speed_stage(data, k), bench.time(data, k), 2 * SENTENCES.get(data, 10.0), of=timed)
+                )
+    return found
+
+
+def _cost(data: str, variant: Variant) -> float:
+    name, config = variant.name.partition("/")[2], variant.config
+    n_epochs: int = config.n_epochs + (config.fine_tune_epochs if name.startswith("margin") else 0)
+    n_inner: int = config.n_inference_steps if variant.fit is inference_network.fit else 1
+    return SENTENCES.get(data, 10.0) * n_epochs * EPOCH.get(name, 1.0 + n_inner)
+
+
+EXPERIMENT = Experiment(
+    name="structured",
+    title="Joint inference networks for tags, each beside the exact decoding of its energy (after Tu, Pang and Gimpel, "
+    "2020).",
+    presets=PRESETS,
+    stages=stages,
+    findings=findings,
+    data=DATA,
+    figures=tuple(f"{kind}/{data}/.*" for data in DATA for kind in ("answers", "energies", "gradients")),
+    shared="On published sets runs share all sentences, those to train on, to select by and to test on; order, start "
+    "and dropout are drawn anew in each, so that a verdict says nothing about other sentences. Runs on the agreement "
+    "language share nothing: their sentences are others too. Arms of one run share sentences, and networks that are "
+    "fitted to a CRF's energy that CRF. One rate, one number of updates and one rule serve all arms: each keeps the "
+    "weights of the lowest validation error of what it answers with, its network where it has one.",
+)

@@ -1,0 +1,85 @@
+r"""Beam search for energies of whole sentences: the tags left of a place are searched, those right of it completed.
+
+At position t each of B kept rows tries all K tags; the rest of the sentence is what the start says there. Of the B K
+completions, which are whole sentences with their true energies, the B lowest are kept, so the lowest never rises. A
+second pass completes with what the first one found. With B >= K^(L-1) nothing is ever dropped and the search is
+exhaustive. Any discrete energy will do, a backward language model included, which no search over prefixes can score.
+It knows no net and no sentence. Source: Lowerre (1976), beam search. Departure: completions in place of prefixes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ebm_course.checks import check_count, check_finite, check_generator
+from ebm_course.core import Energy, Negatives, energies_of, frozen
+
+
+@torch.no_grad()
+def beam(
+    energy: Energy,
+    x0: Tensor,
+    *,
+    n_steps: int,
+    n_values: int,
+    width: int = 8,
+    mask: Tensor | None = None,
+    generator: torch.Generator,
+) -> Negatives:
+    """Tags whose energy is at most that of x0, from ``n_steps`` passes over the sentence with ``width`` rows kept.
+
+    Args:
+        energy: energies of tags; called L times a pass, with up to width K N rows.
+        x0: tags to start from (N, L), int64, such as those of :func:`viterbi`; not changed.
+        n_steps: passes over the positions, 0 or more.
+        n_values: K, the number of tags.
+        width: B, 1 or more; 1 is a coordinate descent from left to right.
+        mask: (N, L) bool; positions where it is False stay as they are. None searches all.
+        generator: on x0's device, as of every sampler; the search draws nothing.
+
+    Returns:
+        x (N, L); info ``energy`` at x, (N,).
+
+    Raises:
+        ValueError: tags of another shape, or counts out of their range.
+        FloatingPointError: the energies at the end are not finite.
+
+    >>> agree = lambda y: (y[:, 0] != y[:, -1]).float() - 1.5 * (y[:, 0] == 2)  # ends agree, 2 is best
+    >>> x0 = torch.zeros(1, 4, dtype=torch.int64)
+    >>> beam(agree, x0, n_steps=1, n_values=3, width=3, generator=torch.Generator()).x.tolist()
+    [[2, 0, 0, 2]]
+    """
+    check_generator(generator, x0)
+    check_count("n_steps", n_steps)
+    check_count("n_values", n_values, least=1)
+    check_count("width", width, least=1)
+    if x0.ndim != 2 or x0.dtype != torch.int64 or x0.shape[1] == 0:
+        raise ValueError(
+            f"a beam starts from int64 tags (N, L), L > 0, got {tuple(x0.shape)} of {x0.dtype}: "
+            f"use x0[None] for one sentence."
+        )
+    x = x0.clone()
+    with frozen(energy):
+        for _ in range(n_steps):
+            rows = x[:, None]  # (N, B, L), B = 1 at first
+            for t in range(x0.shape[1]):
+                rows = _extend(energy, rows, t, n_values, width, None if mask is None else mask[:, t])
+            x = rows[:, 0].clone()  # the lowest
+        e = energies_of(energy, x)
+    check_finite("the energy of tags", e, "Check the energy's parameters.")
+    return Negatives(x, {"energy": e})
+
+
+def _extend(energy: Energy, rows: Tensor, t: int, n_values: int, width: int, real: Tensor | None) -> Tensor:
+    """The lowest ``width`` of rows (N, B, L) with every value at t; at a pad the rows themselves."""
+    n, b, length = rows.shape
+    values = torch.arange(n_values, device=rows.device)
+    candidates = rows[:, :, None].repeat(1, 1, n_values, 1)  # (N, B, K, L)
+    candidates[..., t] = values if real is None else torch.where(real[:, None, None], values, rows[:, :, t, None])
+    e = energies_of(energy, candidates.view(n * b * n_values, length)).view(n, b, n_values)
+    if real is not None:  # the copies of a row at a pad are one
+        e = e.masked_fill(~real[:, None, None] & (values > 0), torch.inf)
+    kept = min(width, b * n_values)
+    best = e.flatten(1).sort(dim=1, stable=True).indices[:, :kept]  # lowest first, of equal ones the first
+    return candidates.flatten(1, 2).gather(1, best[..., None].expand(-1, -1, length))

@@ -1,0 +1,271 @@
+"""The tagging recipes whole: they learn, resume, keep the best, and refuse what they cannot do."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import fields, replace
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from ebm_course.commands import choices
+from ebm_course.energies.global_energy import GlobalEnergy
+from ebm_course.energies.spen import Spen
+from ebm_course.energies.tag_language_model import TagLanguageModel
+from ebm_course.recipes.shared import Fitted
+from ebm_course.recipes.structured import bilstm, crf, inference_network, spen_gradient, tag_language_model
+from ebm_course.recipes.structured.data import data_of, language, newswire
+from ebm_course.recipes.structured.decoding import Decoder, answered, measured
+from ebm_course.recipes.structured.game import Game
+from ebm_course.recipes.structured.parts import sgd, with_language_model
+from ebm_course.runtime import Run
+from ebm_course.samplers.inference_network import InferenceNetworks
+from ebm_course.tasks.agreement import agreement
+
+RECIPES = (bilstm, crf, tag_language_model, spen_gradient, inference_network)
+RUN = Run(torch.device("cpu"), 0)
+MARGIN: dict[str, Any] = inference_network.MARGIN
+
+
+def fitted(recipe: ModuleType, config: Any, *, run: Run = RUN, folder: Path | None = None, **given: Any) -> Fitted:
+    torch.manual_seed(run.seed)
+    found: Fitted = recipe.fit(config, run, folder=folder, progress=False, **given)
+    return found
+
+
+VARIANTS = [
+    *((recipe, recipe.SMOKE) for recipe in RECIPES),
+    (spen_gradient, replace(spen_gradient.SMOKE, global_terms="c", descent_method="softmax")),
+    (inference_network, replace(inference_network.SMOKE, dropout=0.2, entropy_weight=1.0, n_inference_steps=2)),
+    (inference_network, replace(inference_network.SMOKE, **MARGIN, optimizer=sgd, rate=0.01)),
+    (inference_network, replace(inference_network.SMOKE, global_terms="b", trains="chain", energy_sees="sentence")),
+]
+
+
+@pytest.mark.parametrize("recipe, config", VARIANTS)
+def test_a_killed_run_ends_with_the_same_net_and_rows(
+    recipe: ModuleType, config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(config, n_epochs=3, task=partial(agreement, n_train=80, n_valid=20, n_test=1))
+    straight = fitted(recipe, config)
+    with monkeypatch.context() as patch:
+        killed_at(patch, 5)  # in the third epoch, or in the second of a game, whose updates have two calls or three
+        with pytest.raises(KeyboardInterrupt):
+            fitted(recipe, config, folder=tmp_path)
+    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+        killed_at(patch, 10)  # where there is fine-tuning, in it
+        fitted(recipe, config, folder=tmp_path)
+    torch.manual_seed(99)  # what is drawn before the state is loaded does not matter
+    resumed = recipe.fit(config, RUN, folder=tmp_path, progress=False)
+    assert resumed.rows == straight.rows
+    for name, value in straight.module.state_dict().items():
+        assert torch.equal(resumed.module.state_dict()[name], value)
+
+
+def killed_at(patch: pytest.MonkeyPatch, call: int) -> None:
+    """Let the run die at this call of the update."""
+    from ebm_course.recipes.structured import parts
+
+    calls, original = iter(range(1, call)), parts.update
+
+    def dying(*args: Any, **rest: Any) -> Any:
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        return original(*args, **rest)
+
+    patch.setattr(parts, "update", dying)
+
+
+def test_every_validation_reports_what_the_recipe_promises() -> None:
+    parts = ("accuracy", "fillers", "closers")
+    for recipe, names in zip(
+        RECIPES, ("network", "exact", "", "descent exact", "network exact cost_augmented"), strict=True
+    ):
+        last = fitted(recipe, recipe.SMOKE).rows[-1]
+        expected = {f"valid_{name}_{part}" for name in names.split() for part in parts} | {"valid_error"}
+        if recipe is tag_language_model:
+            expected = {"valid_cross_entropy"}
+        if recipe is inference_network:
+            expected |= {"valid_a_minus_f"}
+        assert {name for name in last if name.startswith("valid")} == expected
+    logged = {"energy_loss", "energy_gradient_norm", "inference_loss", "inference_gradient_norm", "violations", "gap"}
+    logged |= {"margin_loss", "augmented", "perceptron_loss", "entropy_a", "entropy_f", "cross_entropy_a", "a_minus_f"}
+    assert logged <= last.keys()
+
+
+def test_the_best_net_is_returned_where_asked_for_and_the_last_beside_it() -> None:
+    config = replace(bilstm.SMOKE, n_epochs=12, rate=0.3)
+    nets, rows, last, _ = fitted(bilstm, config)
+    data = data_of(config, RUN)
+    errors = [row["valid_error"] for row in rows]
+
+    def error() -> float:
+        found = measured({"network": Decoder(answered(nets), data.valid)}, data.score)  # type: ignore[arg-type]
+        return 1 - found["network"]["accuracy"]
+
+    assert error() == min(errors) < errors[-1]
+    nets.load_state_dict(last or {})
+    assert error() == errors[-1]
+
+
+@pytest.mark.parametrize("select, name", [("network", "valid_network_accuracy"), ("exact", "valid_exact_accuracy")])
+def test_the_weights_are_chosen_by_the_decoder_that_is_named(select: str, name: str) -> None:
+    rows = fitted(inference_network, replace(inference_network.SMOKE, select=select)).rows
+    assert all(row["valid_error"] == 1 - row[name] for row in rows)
+
+
+def test_training_ends_when_no_validation_is_better_for_as_long_as_asked() -> None:
+    rows = fitted(bilstm, replace(bilstm.SMOKE, rate=1e-9, n_epochs=9, patience=2)).rows
+    assert len(rows) == 3
+
+
+def test_at_most_a_tenth_of_the_work_is_on_pads(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr("ebm_course.training.fit.fit", lambda step, batches, **_: seen.append(batches) or [])
+    fitted(bilstm, replace(bilstm.NOTEBOOK, keep_best=False))
+    (batches,) = seen
+    masks = [batches[i].mask for i in range(batches.steps_per_epoch)]
+    assert sum(int((~mask).sum()) for mask in masks) <= 0.1 * sum(mask.numel() for mask in masks)
+
+
+def test_what_is_given_is_copied_and_an_energy_that_is_not_trained_stays() -> None:
+    chain, pretrained = fitted(crf, crf.SMOKE).module, fitted(bilstm, bilstm.SMOKE).module
+    before = {name: value.clone() for name, value in chain.state_dict().items()}
+    config = replace(inference_network.SMOKE, trains="nothing", anchor=0.1)
+    found = fitted(inference_network, config, energy=chain, pretrained=pretrained)
+    assert isinstance(found.module, Game) and found.module.energy is not chain
+    assert all(torch.equal(found.module.energy.state_dict()[name], value) for name, value in before.items())
+    assert found.origin is not None and set(found.origin.given) == {"energy", "pretrained"}
+    fitted(inference_network, inference_network.SMOKE, energy=chain)
+    assert all(torch.equal(chain.state_dict()[name], value) for name, value in before.items())
+
+
+def test_language_models_beside_a_trained_chain_stay_where_asked_for() -> None:
+    model = TagLanguageModel(7, width=4, hidden=5)
+    chain = fitted(crf, crf.SMOKE).module
+    assert isinstance(chain, Spen)
+    energy = with_language_model(chain, model, weight=0.5)
+    config = replace(inference_network.SMOKE, trains="chain", global_terms="a")
+    trained = fitted(inference_network, config, energy=energy).module
+    assert isinstance(trained, Game) and isinstance(trained.energy, GlobalEnergy)
+    assert torch.equal(trained.energy.language_models["tags"].start, model.start)  # type: ignore[arg-type]
+    assert not torch.equal(trained.energy.spen.transitions, energy.spen.transitions)
+
+
+def test_after_a_margin_loss_a_is_tuned_and_f_stays() -> None:
+    config = replace(inference_network.SMOKE, **MARGIN)
+    joint = fitted(inference_network, replace(config, fine_tune_epochs=0))
+    tuned = fitted(inference_network, replace(config, fine_tune_epochs=2))
+    assert isinstance(joint.module, Game) and isinstance(tuned.module, Game) and tuned.module.cost_nets is not None
+    state = joint.module.nets.state_dict()
+    assert all(torch.equal(tuned.module.cost_nets.state_dict()[name], value) for name, value in state.items())
+    assert not torch.equal(tuned.module.nets.head.weight, joint.module.nets.head.weight)
+    assert torch.equal(tuned.module.energy.transitions, joint.module.energy.transitions)  # type: ignore[arg-type]
+    assert [row["step"] for row in tuned.rows] == [5, 10, 15, 20] and tuned.rows[:2] == joint.rows
+    assert tuned.rows[-1]["perceptron_loss"] and "energy_loss" not in tuned.rows[-1]
+
+
+@pytest.mark.parametrize(
+    "recipe, field, bad",
+    [
+        (bilstm, "dropout", 1.0),
+        (bilstm, "patience", 0),
+        (bilstm, "rate", 0.0),
+        (crf, "energy_sees", "all"),
+        (spen_gradient, "descent_method", "newton"),
+        (spen_gradient, "descent_step_size", 0.0),
+        (spen_gradient, "global_terms", "d"),
+        (spen_gradient, "gamma", -1.0),
+        (inference_network, "loss", "hinge"),
+        (inference_network, "trains", "all"),
+        (inference_network, "select", "best"),
+        (inference_network, "parametrisation", "single"),
+        (inference_network, "n_inference_steps", 0),
+        (inference_network, "entropy_until", 0.0),
+        (inference_network, "beam_width", 0),
+    ],
+)
+def test_a_field_out_of_its_range_is_refused_by_name(recipe: ModuleType, field: str, bad: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{field}: expected"):
+        replace(recipe.SMOKE, **{field: bad})
+
+
+def test_a_margin_loss_has_one_network_and_the_refusal_says_so() -> None:
+    with pytest.raises(ValueError, match="expected one of single for the loss 'margin', got 'stacked'"):
+        replace(inference_network.SMOKE, loss="margin")
+
+
+def test_what_is_missing_is_refused_before_training() -> None:
+    with pytest.raises(ValueError, match=r"^anchor: 0\.5 ties networks to pretrained ones"):
+        fitted(inference_network, replace(inference_network.SMOKE, anchor=0.5))
+    with pytest.raises(ValueError, match=r"^trains: .* got a chain"):
+        fitted(inference_network, replace(inference_network.SMOKE, trains="chain"))
+    with pytest.raises(ValueError, match="got one that reads backwards"):
+        with_language_model(Spen(InferenceEncoder(), 7), TagLanguageModel(7, width=4, hidden=5, backward=True))
+
+
+class InferenceEncoder(torch.nn.Module):
+    n_features = 3
+
+
+def test_newswire_is_asked_for_where_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EBM_COURSE_DATA", raising=False)
+    with pytest.raises(FileNotFoundError, match=r"set EBM_COURSE_DATA to one that holds a folder conll2003 with"):
+        newswire(seed=0)
+
+
+def test_one_recipe_differs_from_another_by_the_fields_it_adds() -> None:
+    names = [{f.name for f in fields(recipe.Config)} for recipe in (bilstm, crf, spen_gradient)]
+    assert names[0] < names[1] < names[2]
+    assert names[1] < {f.name for f in fields(inference_network.Config)}
+    for preset in ("PAPER", "NOTEBOOK", "SMOKE"):
+        base, *others = (getattr(recipe, preset) for recipe in RECIPES)
+        kept = names[0] - {"optimizer", "rate"}
+        assert all(getattr(other, name) == getattr(base, name) for other in others for name in kept)
+
+
+def test_the_papers_settings_are_the_defaults() -> None:
+    paper = inference_network.PAPER
+    assert (paper.hidden, paper.batch_size, paper.n_epochs, paper.optimizer, paper.rate) == (100, 10, 500, sgd, 0.05)
+    assert (paper.energy_rate, paper.perceptron_weight, paper.cross_entropy_a, paper.truncate) == (1e-3, 10, 1, False)
+    ner = inference_network.NER
+    assert (ner.hidden, ner.tag_hidden, ner.dropout, ner.rate, ner.energy_rate) == (128, 128, 0.3, 5e-4, 5e-4)
+
+
+def test_the_papers_counts_of_parameters_follow_from_its_sizes() -> None:
+    torch.manual_seed(0)
+    data = data_of(inference_network.SMOKE, RUN)
+    for parametrisation, expected in {"separated": 500_526, "shared": 338_926, "stacked": 335_176}.items():
+        config = replace(inference_network.PAPER, parametrisation=parametrisation)
+        nets = inference_network.fresh_networks(config, Wide(data))
+        tables = [m for m in nets.modules() if isinstance(m, torch.nn.EmbeddingBag)]
+        energy = 166_625 - 25 + 26 * 26 + 0  # a second encoder and U without bias, and W
+        assert sum(p.numel() for p in nets.parameters()) - sum(t.weight.numel() for t in tables) + energy == expected
+
+
+class Wide:
+    """The toy's words with the 25 tags of tweets."""
+
+    def __init__(self, data: Any):
+        self.vocabulary, self.vectors, self.n_tags = data.vocabulary, None, 25
+
+
+def test_recipes_and_their_fields_are_named_on_the_command_line() -> None:
+    recipe = choices.recipe("structured.inference_network")
+    config = choices.changed(recipe.NOTEBOOK, ["parametrisation=shared", "global_terms=c"], recipe.PRESETS)
+    assert config.parametrisation == "shared" and config.global_terms == "c"
+    assert choices.changed(recipe.NOTEBOOK, ["task=tweets", "optimizer=sgd"], recipe.PRESETS).optimizer is sgd
+    with pytest.raises(choices.RefusedError, match="global_terms"):
+        choices.changed(recipe.NOTEBOOK, ["global_terms=d"], recipe.PRESETS)
+
+
+def test_seeds_draw_the_language_anew_and_the_same_seed_repeats_a_run() -> None:
+    one, two = (fitted(inference_network, inference_network.SMOKE) for _ in "12")
+    other = fitted(inference_network, inference_network.SMOKE, run=replace(RUN, seed=1))
+    assert one.rows == two.rows != other.rows
+    assert language(seed=0) is language(seed=0) and isinstance(other.module.nets, InferenceNetworks)
+    assert language(seed=0).train.tokens != language(seed=1).train.tokens
