@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -224,7 +225,7 @@ def test_a_terminal_without_the_signs_gets_others(encoding: str) -> None:
 
 @pytest.mark.slow
 def test_output_whose_reader_leaves_ends_without_a_traceback() -> None:
-    command = f"{sys.executable} -m ebm_course results --only '' --curves | head -1"
+    command = f"{shlex.quote(sys.executable)} -m ebm_course results --only '' --curves | head -1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and done.stderr == "" and len(done.stdout.splitlines()) == 1
 
