@@ -16,6 +16,7 @@ NEEDED = (
     "torch",
     "numpy",
     "scipy",
+    "scikit-learn",
     "matplotlib",
     "ipywidgets",
     "safetensors",

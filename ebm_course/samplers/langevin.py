@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from ebm_course.checks import check_bounds, check_count, check_finite, check_generator
-from ebm_course.core import Energy, Negatives, can_select, energies_of, energy_grad, frozen, select
+from ebm_course.core import Energy, Negatives, energies_of, frozen
+from ebm_course.samplers.gradients import chains_at_once, gradients_of
 
 
 def langevin(
@@ -49,8 +50,8 @@ def langevin(
         max_grad_value: every entry of the gradient is clamped to plus or minus this, before any norm. Changes the law.
         bounds: low and high; every entry of the states is clamped to them after each step, x0 is not. The law is then
             not p on the box: what would leave it piles up on its faces.
-        max_rows: chains whose gradient is taken at once, where the energy ``can_select`` them; by default 2,500 on a
-            CPU, where the activations of a small net then stay in its cache, and all elsewhere. Same law.
+        max_rows: chains whose gradient is taken at once, where the energy ``can_select`` them; by default so many that
+            on a CPU the activations of a small net stay in its cache (``chains_at_once``), and all elsewhere. Same law.
         keep_path: return every state visited.
 
     Returns:
@@ -76,8 +77,7 @@ def langevin(
         raise ValueError(f"states have shape (N, *S), got {tuple(x0.shape)}: use x0[:, None] for points on a line.")
     check_count("n_steps", n_steps)
     check_bounds(bounds)
-    check_count("max_rows", 1 if max_rows is None else max_rows, least=1)
-    max_rows = max_rows or (2_500 if x0.device.type == "cpu" else max(1, len(x0)))
+    max_rows = chains_at_once(max_rows, x0)
     noise_std = math.sqrt(2 * max(step_size, 0)) if noise_std is None else noise_std
     limits = [torch.inf if limit is None else limit for limit in (max_grad_norm, max_grad_value)]
     if not (0 < step_size < torch.inf and 0 <= noise_std < torch.inf and all(x > 0 for x in limits)):  # a NaN fails all
@@ -89,7 +89,7 @@ def langevin(
     steepest = x0.new_zeros(len(x0))
     with frozen(energy):
         for _ in range(n_steps):
-            grad = _gradient(energy, x, max_rows)
+            grad = gradients_of(energy, x, max_rows)
             norm = grad.flatten(1).norm(dim=1)
             steepest = torch.maximum(steepest, norm)
             if max_grad_value is not None:
@@ -110,10 +110,3 @@ def langevin(
     remedy = "set max_grad_norm" if max_grad_norm is None else "lower max_grad_norm"
     check_finite("the state or its energy after Langevin steps", seen, f"Shorten step_size, {remedy}, or check x0.")
     return Negatives(x, {"energy": e, "grad_norm": steepest}, path=torch.stack(path) if keep_path else None)
-
-
-def _gradient(energy: Energy, x: Tensor, max_rows: int) -> Tensor:
-    if len(x) <= max_rows or not can_select(energy):
-        return energy_grad(energy, x)[1]
-    parts = torch.arange(len(x), device=x.device).split(max_rows)
-    return torch.cat([energy_grad(select(energy, rows), x[rows])[1] for rows in parts])

@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.linalg import vector_norm
 
 from ebm_course.checks import check_bounds, check_count, check_finite, check_generator
-from ebm_course.core import Energy, Negatives, energies_of, energy_grad, frozen
+from ebm_course.core import Energy, Negatives, energies_of, frozen
+from ebm_course.samplers.gradients import chains_at_once, gradients_of
 
 
 def pgd(
@@ -30,6 +31,7 @@ def pgd(
     norm: Literal["linf", "l2"] = "linf",
     random_start: bool = True,
     bounds: tuple[float, float] | None = (-1.0, 1.0),
+    max_rows: int | None = None,
     keep_path: bool = False,
     generator: torch.Generator,
 ) -> Negatives:
@@ -49,6 +51,7 @@ def pgd(
         norm: "linf" or "l2", over all entries of a state.
         random_start: whether to begin at a point drawn uniformly from the ball, then clamped, instead of at x0.
         bounds: low and high of every entry, by default those of images in this course; None for states without any.
+        max_rows: states whose gradient is taken at once, as in ``langevin``; the result is the same.
         keep_path: return every state visited, from the random start on.
 
     Returns:
@@ -57,7 +60,7 @@ def pgd(
     Raises:
         TypeError: integer states.
         ValueError: states have no axis but N, an entry of x0 is out of the bounds, these hold no interval, another norm
-            is named, or radius, step size or number of steps is negative or NaN.
+            is named, or radius, step size or a number is negative or NaN.
         FloatingPointError: states or energies at the end are not finite.
 
     Source: Madry et al. (2018), Section 2.1. Departure: minimises an energy instead of maximising a loss.
@@ -70,6 +73,7 @@ def pgd(
     check_generator(generator, x0)
     check_count("n_steps", n_steps)
     check_bounds(bounds)
+    max_rows = chains_at_once(max_rows, x0)
     step_size = 2.5 * radius / max(n_steps, 1) if step_size is None else step_size
     _check(x0, radius, step_size, norm, bounds)
     low, high = (-torch.inf, torch.inf) if bounds is None else bounds
@@ -86,7 +90,7 @@ def pgd(
     path = [x]
     with frozen(energy):
         for _ in range(n_steps):
-            grad = energy_grad(energy, x)[1]
+            grad = gradients_of(energy, x, max_rows)
             direction = grad.sign() if norm == "linf" else grad / _length(grad)
             x = moved(x, -step_size * direction)
             if keep_path:
@@ -107,7 +111,7 @@ def _length(x: Tensor) -> Tensor:
 def _in_unit_ball(x: Tensor, norm: str, generator: torch.Generator) -> Tensor:
     """Points (N, *S) uniform in the unit ball: of D + 2 coordinates on a sphere, any D are (Voelker et al., 2017)."""
     if norm == "linf":
-        return torch.empty_like(x).uniform_(-1, 1, generator=generator)
+        return torch.empty(x.shape, device=x.device, dtype=x.dtype).uniform_(-1, 1, generator=generator)
     n, d = x.flatten(1).shape
     sphere = torch.randn(n, d + 2, generator=generator, device=x.device, dtype=x.dtype)
     return (sphere / _length(sphere))[:, :d].reshape(x.shape)

@@ -57,7 +57,7 @@ def augment(
         out = out.gather(3, columns[:, None, None, :].expand(n, c, h, w))
     if noise_std:
         out = out + noise_std * torch.randn(x.shape, generator=generator, device=device, dtype=x.dtype)
-    return out.clone() if out.data_ptr() == x.data_ptr() else out
+    return out if pad or flip or noise_std else out.clone()
 
 
 def _mirrored(index: Tensor, size: int) -> Tensor:

@@ -150,6 +150,14 @@ def test_copies_of_training_images_have_a_precision_of_one():
     assert precision_recall(real.repeat(2, 1), real, k=1)["precision"] == 1  # every ball has radius 0
 
 
+def test_neighbours_are_the_same_far_from_the_origin():
+    real, fake, held_out = torch.randint(-64, 65, (3, 60, 4)).double() / 16  # what a shift of 2^28 leaves exact
+    expected, ratio = precision_recall(real, 1.5 * fake), nearest_ratio(fake, real, held_out)
+    assert precision_recall(real + 2**28, 1.5 * fake + 2**28) == expected
+    assert 0 < expected["precision"] < 1
+    assert nearest_ratio(fake + 2**28, real + 2**28, held_out + 2**28) == pytest.approx(ratio, rel=1e-12)
+
+
 def test_one_far_point_has_a_ball_that_holds_everything():
     fake = torch.randn(50, 2) + 20
     assert precision_recall(torch.randn(50, 2), fake)["precision"] == 0

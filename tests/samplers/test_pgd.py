@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ebm_course.core import Conditioned
 from ebm_course.samplers.pgd import pgd
 
 BOX = (-1.0, 1.0)
@@ -153,6 +154,15 @@ def test_a_random_start_is_uniform_in_the_ball() -> None:
         assert inside == pytest.approx(share, abs=5 * math.sqrt(share * (1 - share) / n))
 
 
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_a_random_start_does_not_depend_on_how_images_lie_in_memory(norm: Any) -> None:
+    net, x0 = small_net(), images()
+    options = {"radius": 0.3, "n_steps": 2, "norm": norm}
+    expected = pgd(log_likelihood(net), x0, generator=generator(), **options).x
+    turned = x0.contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(pgd(log_likelihood(net), turned, generator=generator(), **options).x, expected)
+
+
 def test_without_a_random_start_nothing_is_drawn() -> None:
     net, x0, used = small_net(), images(), generator()
     before = used.get_state()
@@ -164,6 +174,22 @@ def test_the_default_step_crosses_the_ball() -> None:
     path = pgd(lambda x: x.sum(dim=1), torch.full((1, 1), 0.5), radius=0.2, n_steps=10, random_start=False,
                keep_path=True, generator=generator()).path[:, 0, 0]  # fmt: skip
     torch.testing.assert_close(path[:5], torch.tensor([0.5, 0.45, 0.4, 0.35, 0.3]))
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_images_attacked_in_pieces_go_the_same_way(norm: Any) -> None:
+    net, x0, sizes = small_net(), images(), list[int]()
+
+    def counted(y: Tensor, x: Tensor) -> Tensor:
+        sizes.append(len(x))
+        return -F.cross_entropy(net(x), y, reduction="none")
+
+    options = {"radius": 0.3, "n_steps": 4, "norm": norm}
+    whole = pgd(Conditioned(counted, LABELS), x0, generator=generator(), **options).x
+    sizes.clear()
+    pieces = pgd(Conditioned(counted, LABELS), x0, max_rows=3, generator=generator(), **options).x
+    torch.testing.assert_close(pieces, whole)
+    assert sizes == [3, 3, 2] * 4 + [8]  # the last call scores the final states
 
 
 @pytest.mark.parametrize(

@@ -251,6 +251,22 @@ def test_files_of_images_and_labels_that_changed_places_are_refused(folder: Path
         fashion_mnist()
 
 
+@pytest.mark.parametrize(
+    "part, values, got",
+    [
+        ("t10k-images-idx3", noise(7, 20, 20), r"got \(7, 20, 20\) and \(7,\)"),
+        ("t10k-labels-idx1", noise(6), r"got \(7, 28, 28\) and \(6,\)"),
+    ],
+)
+def test_images_of_another_size_or_number_than_labels_are_refused(
+    folder: Path, part: str, values: np.ndarray, got: str
+):
+    write_idx(folder / "fashion-mnist")
+    (folder / "fashion-mnist" / f"{part}-ubyte.gz").write_bytes(gzip.compress(idx(values)))
+    with pytest.raises(ValueError, match=got):
+        fashion_mnist()
+
+
 # CIFAR-10
 
 

@@ -1,12 +1,13 @@
 """Why does combined inference fail or help? Every setting of it on a grid, and the best chosen and scored apart.
 
 Settings are chosen on samples compared with validation images, and what was chosen is scored on new samples compared
-with held-out images, against Langevin steps alone, chosen and scored alike. The energy is E(x, y) of the wanted class.
+with held-out images, against Langevin steps alone, chosen and scored alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -19,17 +20,22 @@ from ebm_course.samplers.langevin import langevin
 
 
 class Setting(NamedTuple):
-    """Where samples begin, how far the attack goes, what is left of the contrast, and Langevin steps after it."""
+    """How samples are made: where they begin, how far the attack goes, what is left of the contrast, and what follows.
+
+    ``energy``: that of the steps, ``class`` for E(x, y) of the wanted class and ``all`` for E(x).
+    """
 
     start: str
     radius: float
     contrast: float
+    energy: str
     n_steps: int
 
     @property
     def name(self) -> str:
         """As a part of an entry's name."""
-        return f"{self.start}/radius-{self.radius:g}/contrast-{self.contrast:g}/steps-{self.n_steps}"
+        parts = (self.start, f"radius-{self.radius:g}", f"contrast-{self.contrast:g}", self.energy)
+        return "/".join((*parts, f"steps-{self.n_steps}"))
 
     @property
     def is_combined(self) -> bool:
@@ -42,24 +48,36 @@ class Setting(NamedTuple):
         return self.radius == 0 and self.contrast == 1 and self.n_steps > 0
 
 
+def settings(config: Any) -> list[Setting]:
+    """The whole grid from class Gaussians on E(x, y); on E(x), and from noise, what tells how these change it.
+
+    Settings that differ in the number of steps alone follow one another: more steps go on from fewer.
+    """
+    found = []
+    for start, energy, contrasts in (
+        ("gaussians", "class", config.grid_contrasts),
+        ("gaussians", "all", (1.0, config.contrast)),
+        ("noise", "class", (config.contrast,)),
+    ):
+        counts = (0, config.n_few, config.n_many) if energy == "class" else (config.n_few, config.n_many)
+        for radius, contrast in itertools.product(config.grid_radii, dict.fromkeys(contrasts)):
+            found += [Setting(start, radius, contrast, energy, n) for n in counts]
+    return found
+
+
 def samples(
-    joint: Joint, begin: Starts, config: Any, generator: torch.Generator, *, only: Setting | None = None
+    joint: Joint, begin: Starts, config: Any, generator: torch.Generator, wanted: Sequence[Setting]
 ) -> Iterator[tuple[Setting, Tensor]]:
-    """Samples of every setting of the grid, or of one; from noise with the paper's contrast and none lowered only."""
-    counts = (0, config.n_few, config.n_many) if only is None else (only.n_steps,)
-    for start, x0 in (("gaussians", begin.gaussians), ("noise", begin.noise)):
-        contrasts = config.grid_contrasts if start == "gaussians" else (1.0, config.contrast)
-        for radius in config.grid_radii:
-            if only is not None and (start, radius) != only[:2]:
-                continue
-            x1 = _attacked(joint, x0, begin.classes, radius, config, generator)
-            for contrast in dict.fromkeys(contrasts):
-                if only is not None and contrast != only.contrast:
-                    continue
-                x, done = contrast * x1, 0
-                for n in counts:
-                    x, done = _stepped(joint, x, begin.classes, n - done, config, generator), n
-                    yield Setting(start, radius, contrast, n), x
+    """Samples of each setting, in order."""
+    for _, same in itertools.groupby(wanted, key=lambda setting: setting[:-1]):
+        group = list(same)
+        first = group[0]
+        x0 = begin.gaussians if first.start == "gaussians" else begin.noise
+        x, done = first.contrast * _attacked(joint, x0, begin.classes, first.radius, config, generator), 0
+        for setting in group:
+            x = _stepped(joint, x, begin.classes, setting, setting.n_steps - done, config, generator)
+            done = setting.n_steps
+            yield setting, x
 
 
 def grid(
@@ -67,14 +85,14 @@ def grid(
 ) -> list[dict[str, Any]]:
     """A row for each setting: its fields, the quality of its samples, and what tells why.
 
-    ``energy``: mean E(x, y) at the end; ``moved``: root mean square distance of a pixel from the start; ``outside``:
+    ``mean_energy``: of E(x, y) at the end; ``moved``: root mean square distance of a pixel from the start; ``outside``:
     share of pixels outside [-1, 1] before they are clamped.
     """
     rows = []
-    for setting, x in samples(joint, begin, config, generator):
+    for setting, x in samples(joint, begin, config, generator, settings(config)):
         x0 = begin.gaussians if setting.start == "gaussians" else begin.noise
         why = {
-            "energy": mean_energy(joint, x, begin.classes),
+            "mean_energy": mean_energy(joint, x, begin.classes),
             "moved": float((x - x0).square().mean().sqrt()),
             "outside": float((x.abs() > 1).float().mean()),
         }
@@ -82,10 +100,15 @@ def grid(
     return rows
 
 
+def setting_of(row: Mapping[str, Any]) -> Setting:
+    """The setting of a row of the grid."""
+    return Setting(*(row[field] for field in Setting._fields))
+
+
 def chosen(rows: Sequence[dict[str, Any]], kind: str) -> Setting:
     """The setting of the smallest distance, among those that are ``combined`` or Langevin steps ``alone``."""
-    settings = {Setting(*(row[field] for field in Setting._fields)): row["distance"] for row in rows}
-    of_kind = {s: distance for s, distance in settings.items() if getattr(s, f"is_{kind}")}
+    distances = {setting_of(row): row["distance"] for row in rows}
+    of_kind = {s: distance for s, distance in distances.items() if getattr(s, f"is_{kind}")}
     return min(of_kind, key=lambda setting: of_kind[setting])
 
 
@@ -106,7 +129,7 @@ def scored(
     """
     if (begin.gaussians[:, None] == chosen_on.gaussians[None]).flatten(2).all(dim=2).any():
         raise ValueError("a setting is chosen on other samples than those scored: a start is among both.")
-    [(_, x)] = samples(joint, begin, config, generator, only=setting)
+    [(_, x)] = samples(joint, begin, config, generator, [setting])
     return reference.quality(x)
 
 
@@ -122,8 +145,14 @@ def _attacked(
     return in_parts(lambda x, y: attacked(joint, x, y, radius, config.n_attack_steps, generator), x, classes)
 
 
-def _stepped(joint: Joint, x: Tensor, classes: Tensor, n: int, config: Any, generator: torch.Generator) -> Tensor:
+def _stepped(
+    joint: Joint, x: Tensor, classes: Tensor, setting: Setting, n: int, config: Any, generator: torch.Generator
+) -> Tensor:
     if n == 0:
         return x
     options: dict[str, Any] = {"step_size": config.step_size, "noise_std": config.noise_std, "generator": generator}
-    return in_parts(lambda x, y: langevin(joint.given(y), x, n_steps=n, **options).x, x, classes)
+
+    def steps(x: Tensor, y: Tensor) -> Tensor:
+        return langevin(joint.given(y) if setting.energy == "class" else joint, x, n_steps=n, **options).x
+
+    return in_parts(steps, x, classes)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ebm_course.experiments.collected import Collected
+from ebm_course.experiments.images.combining import setting_of
 from ebm_course.experiments.images.config import Config
 from ebm_course.experiments.images.declared import ROWS
 from ebm_course.experiments.stages import Results
@@ -149,12 +150,12 @@ class _Collected(Collected):
         figures = {"distance": QUALITY["distance"], "recall": QUALITY["recall"], "precision": QUALITY["precision"]}
         figures |= {
             "score": QUALITY["score"],
-            "energy": "mean E(x, y)",
+            "mean_energy": "mean E(x, y)",
             "moved": "root mean square distance of a pixel from the start",
             "outside": "share of pixels outside [-1, 1]",
         }
         for i, row in enumerate(runs[0]["grid"]):
-            where = _setting(row)
+            where = setting_of(row).name
             for figure, what in figures.items():
                 values = [run["grid"][i][figure] for run in runs]
                 say = f"{words}, {where} ({runs[0]['n']} against as many validation images): {what}."
@@ -162,18 +163,16 @@ class _Collected(Collected):
         self.radii(name, runs)
 
     def radii(self, name: str, runs: Sequence[Any]) -> None:
-        """The distance against the attack's radius, a line for each contrast and number of steps."""
-        rows = [row for row in runs[0]["grid"] if row["start"] == "gaussians"]
-        for contrast, n in dict.fromkeys((row["contrast"], row["n_steps"]) for row in rows):
-            picked = [
-                i
-                for i, row in enumerate(runs[0]["grid"])
-                if row in rows and (row["contrast"], row["n_steps"]) == (contrast, n)
-            ]
+        """The distance against the attack's radius, a line for each way to go on from class Gaussians."""
+        lines: dict[str, list[int]] = {}
+        for i, row in enumerate(runs[0]["grid"]):
+            setting = setting_of(row)
+            if setting.start == "gaussians":
+                lines.setdefault(setting._replace(radius=0.0).name.partition("/radius-0/")[2], []).append(i)
+        for line, picked in lines.items():
             x = [runs[0]["grid"][i]["radius"] for i in picked]
-            lines = [[run["grid"][i]["distance"] for i in picked] for run in runs]
-            curve = f"radius/{name}/contrast-{contrast:g}/steps-{n}"
-            self.curves.append(Curve(curve, "radius of the attack", x, QUALITY["distance"], lines))
+            y = [[run["grid"][i]["distance"] for i in picked] for run in runs]
+            self.curves.append(Curve(f"radius/{name}/{line}", "radius of the attack", x, QUALITY["distance"], y))
 
     def life(self, data: str, variant: Variant) -> None:
         """How many updates an arm lives; one that reaches the last update is censored."""
@@ -199,7 +198,3 @@ class _Collected(Collected):
                 self.add(
                     f"claims/{data}/{name}", f"{data}: {words}, run by run.", [scale(a) - scale(b) for a, b in pairs]
                 )
-
-
-def _setting(row: dict[str, Any]) -> str:
-    return f"{row['start']}/radius-{row['radius']:g}/contrast-{row['contrast']:g}/steps-{row['n_steps']}"

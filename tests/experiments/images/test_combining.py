@@ -1,0 +1,136 @@
+"""The grid of combined inference: its stages on an energy with known steps, and a choice blind to the score."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ebm_course.energies.joint import Joint
+from ebm_course.experiments.images.combining import Setting, chosen, grid, samples, scored, settings
+from ebm_course.experiments.images.config import SMOKE
+from ebm_course.experiments.images.quality import Reference
+from ebm_course.experiments.images.sampling import Starts, ways
+
+CONFIG = replace(SMOKE, noise_std=0.0, step_size=0.1)
+
+
+class Slope(nn.Module):
+    """Logits (s, -s) of the sum s of the pixels: an attack and a step move every pixel towards its class's sign."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def features(self, x: Tensor) -> Tensor:
+        return x.flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        s = self.scale * x.flatten(1).sum(dim=1)
+        return torch.stack([s, -s], dim=1)
+
+
+def begin(n: int = 30, seed: int = 0) -> Starts:
+    generator = torch.Generator().manual_seed(seed)
+    x = 0.2 * (2 * torch.rand(n, 1, 2, 2, generator=generator) - 1)
+    return Starts(x, x.flip(0), torch.arange(n) % 2)
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def sign(start: Starts) -> Tensor:
+    return (1 - 2 * start.classes.float()).view(-1, 1, 1, 1)
+
+
+def stepped(x: Tensor, n: int) -> Tensor:
+    """n steps on E(x) = -log(2 cosh s) of the sum s of the pixels."""
+    for _ in range(n):
+        x = x + CONFIG.step_size * x.flatten(1).sum(dim=1).tanh().view(-1, 1, 1, 1)
+    return x
+
+
+def test_every_setting_is_attack_then_contrast_then_steps() -> None:
+    start, joint = begin(), Joint(Slope())
+    found = dict(samples(joint, start, CONFIG, generator(), settings(CONFIG)))
+    assert len(found) == 2 * (
+        2 * 3 + 2 * 2 + 3
+    )  # radii; contrasts and numbers of steps on E(x, y), on E(x), from noise
+    for setting, x in found.items():
+        x0 = start.gaussians if setting.start == "gaussians" else start.noise
+        attacked = (x0 + setting.radius * sign(start)).clamp(-1, 1)
+        expected = setting.contrast * attacked
+        if setting.energy == "class":
+            expected = expected + setting.n_steps * CONFIG.step_size * sign(start)
+        else:
+            expected = stepped(expected, setting.n_steps)
+        torch.testing.assert_close(x, expected)
+
+
+def test_the_paper_s_setting_of_the_grid_is_its_combined_inference() -> None:
+    start, joint = begin(), Joint(Slope())
+    whole = dict(ways(joint, start, CONFIG, generator()))["combined"]
+    setting = Setting("gaussians", CONFIG.radius, CONFIG.contrast, "class", CONFIG.n_many)
+    torch.testing.assert_close(dict(samples(joint, start, CONFIG, generator(), settings(CONFIG)))[setting], whole)
+    [(only, x)] = samples(joint, start, CONFIG, generator(), [setting])
+    assert only == setting
+    torch.testing.assert_close(x, whole)
+
+
+def test_ways_are_steps_from_class_gaussians_or_noise_and_attacks() -> None:
+    start, joint = begin(), Joint(Slope())
+    found = dict(ways(joint, start, CONFIG, generator()))
+    assert list(found) == ["short", "long", "noise", "towards", "combined"]
+    torch.testing.assert_close(found["towards"], start.gaussians + CONFIG.radius * sign(start))
+    torch.testing.assert_close(found["short"], stepped(start.gaussians, CONFIG.n_few))
+    torch.testing.assert_close(found["long"], stepped(start.gaussians, CONFIG.n_many))
+    torch.testing.assert_close(found["noise"], stepped(start.noise, CONFIG.n_many))
+
+
+def test_the_grid_says_how_far_samples_went_and_how_low_they_lie() -> None:
+    start, joint = begin(), Joint(Slope())
+    reference = Reference(Slope(), begin(seed=5).gaussians, begin(seed=6).gaussians)
+    rows = grid(joint, reference, start, CONFIG, generator())
+    still, far = rows[0], rows[-1]
+    assert (still["radius"], still["contrast"], still["n_steps"], still["moved"]) == (0.0, 1.0, 0, 0.0)
+    expected = -(sign(start)[:, 0, 0, 0] * start.gaussians.flatten(1).sum(dim=1)).mean()
+    assert still["mean_energy"] == pytest.approx(float(expected), abs=1e-6)
+    assert far["moved"] > 0.4 and far["mean_energy"] < -1 and still["outside"] == 0
+
+
+def row(setting: Setting, distance: float) -> dict[str, Any]:
+    return {**setting._asdict(), "distance": distance}
+
+
+def test_the_best_of_either_kind_is_chosen_and_neither_the_start_itself_nor_an_attack_alone() -> None:
+    best, alone = Setting("gaussians", 0.1, 1.0, "class", 10), Setting("noise", 0.0, 1.0, "class", 50)
+    rows = [
+        row(Setting("gaussians", 0.0, 1.0, "class", 0), 0.0),
+        row(Setting("gaussians", 0.0, 0.8, "class", 10), 0.1),
+        row(Setting("gaussians", 0.1, 1.0, "class", 0), 0.2),
+        row(best, 0.3),
+        row(Setting("gaussians", 0.5, 0.8, "class", 50), 0.9),
+        row(alone, 0.4),
+        row(Setting("gaussians", 0.0, 1.0, "class", 50), 0.5),
+    ]
+    assert chosen(rows, "combined") == best and chosen(rows, "alone") == alone
+
+
+def test_a_setting_chosen_on_what_is_scored_is_refused_and_other_starts_are_not() -> None:
+    reference = Reference(Slope(), begin(seed=5).gaussians, begin(seed=6).gaussians)
+    setting, joint, start = Setting("gaussians", 0.5, 0.8, "class", 2), Joint(Slope()), begin()
+    options: dict[str, Any] = {"config": CONFIG, "generator": generator()}
+    assert scored(joint, setting, reference, start, **options, chosen_on=begin(seed=1))["distance"] > 0
+    one_again = begin(seed=1)
+    one_again.gaussians[3] = start.gaussians[7]
+    with pytest.raises(ValueError, match="chosen on other samples than those scored"):
+        scored(joint, setting, reference, start, **options, chosen_on=one_again)
+
+
+def test_a_setting_s_name_says_all_of_it() -> None:
+    assert Setting("noise", 0.3, 0.8, "class", 50).name == "noise/radius-0.3/contrast-0.8/class/steps-50"
+    assert len({setting.name for setting in settings(CONFIG)}) == len(settings(CONFIG))

@@ -1,0 +1,315 @@
+"""The whole experiment at smoke size: fair arms, its numbers and claims, a part, a kill, two parts put together."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ebm_course.experiments.experiment import reproduce, small_checkpoints
+from ebm_course.experiments.images import combining, measurements
+from ebm_course.experiments.images import config as configs
+from ebm_course.experiments.images.arms import PLUS, is_step_10
+from ebm_course.experiments.images.config import CPU, DATA, NOTEBOOK, PAPER, PRESETS, SMOKE, Config
+from ebm_course.experiments.images.declared import ROWS
+from ebm_course.experiments.images.experiment import EXPERIMENT, stages
+from ebm_course.experiments.images.measurements import Bench
+from ebm_course.files import load_checkpoint
+from ebm_course.recipes.images import robust_jem
+from ebm_course.recipes.shared import rows_digest
+from ebm_course.results.findings import Findings
+from ebm_course.runtime import Run, setup
+from ebm_course.tasks.images import digits
+
+RUN = Run(torch.device("cpu"), 0)
+FAIR = ("task", "net", "batch_size", "n_steps", "optimizer", "rate", "weight_decay", "warm_up", "milestones", "decay")
+FAIR += ("pad", "flip", "image_noise_std", "keep_best", "validate_every", "precision", "compile")
+"""Fields that no arm on one data set may have of its own."""
+CHAINS = (
+    "energy_weight",
+    "l2",
+    "n_sampler_steps",
+    "start",
+    "buffer_size",
+    "restart_probability",
+    "gap_limit",
+    "restarts",
+)
+"""Fields that no joint model may have of its own."""
+
+
+def run_smoke(folder: Path, config: Config = SMOKE) -> Findings:
+    return reproduce(EXPERIMENT, config, setup(0, device="cpu", quiet=True), folder=folder, progress=False)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Findings]:
+    folder = tmp_path_factory.mktemp("images")
+    return folder, run_smoke(folder)
+
+
+def values_of(findings: Findings) -> dict[str, tuple[float, ...]]:
+    return {entry.name: entry.values for entry in findings.entries}
+
+
+def unfair(config: Config) -> list[str]:
+    """Arms that differ from the first on their data set, or from its first joint model, in what all have to share."""
+    names = []
+    for data in config.data:
+        arms = config.arms(data)
+        joint = [arm for arm in arms if hasattr(arm.config, "buffer_size")]
+        for rows, fields in ((arms, FAIR), (joint, CHAINS)):
+            for arm in rows:
+                names += [arm.name for field in fields if _other(arm.config, rows[0].config, field)]
+    return names
+
+
+def _other(one: Any, other: Any, field: str) -> bool:
+    a, b = (
+        (value.func, value.args, value.keywords) if isinstance(value, partial) else value
+        for value in (getattr(one, field), getattr(other, field))
+    )
+    return bool(a != b)
+
+
+@pytest.mark.parametrize("config", PRESETS.values(), ids=PRESETS)
+def test_every_arm_has_the_same_net_rows_updates_and_rate_and_every_joint_model_the_same_chains(config: Config) -> None:
+    assert unfair(config) == []
+
+
+@pytest.mark.parametrize("field, value", [("n_steps", 501), ("rate", 2e-3), ("keep_best", True), ("l2", 0.1)])
+def test_an_unfair_arm_is_seen(field: str, value: float) -> None:
+    arm = CPU.variant("digits/robust-jem")
+    changed = replace(arm, config=replace(arm.config, **{field: value}))
+    arms = tuple(changed if variant is arm else variant for variant in CPU.variants)
+    assert unfair(replace(CPU, variants=arms)) == [arm.name]
+
+
+def test_arms_differ_from_robust_jem_in_what_they_are_named_for() -> None:
+    def changes(one: str, other: str) -> set[str]:
+        a, b = (vars(CPU.variant(f"digits/{name}").config) for name in (one, other))
+        return {field for field in a.keys() & b.keys() if a[field] is not b[field] and a[field] != b[field]}
+
+    assert changes("robust-jem-adversarial", "robust-jem") == {"energy_sees"}
+    assert changes("jem-plus", "jem") == PLUS.keys() - {"n_inner_steps"}
+    assert changes("robust-jem", "jem") == changes("robust-jem", "robust-classifier") == set()
+    assert CPU.variant("digits/robust-jem").fit is robust_jem.fit
+
+
+def test_runs_are_five_but_three_on_cifar_10_and_one_where_one_is_asked_for() -> None:
+    assert [CPU.runs_of(data) for data in DATA] == [5, 5, 3]
+    assert [replace(CPU, n_runs=1).runs_of(data) for data in DATA] == [1, 1, 1]
+    assert [replace(CPU, n_runs=10).runs_of(data) for data in DATA] == [10, 10, 6]
+
+
+def test_the_paper_trains_its_own_net_with_its_own_settings() -> None:
+    arm = PAPER.variant("cifar10/robust-jem").config
+    assert arm.net.keywords == {"depth": 28, "widen": 10, "norm": "batch"}
+    own = {"restarts": 10, "precision": "bfloat16", "compile": True}
+    assert arm == replace(robust_jem.PAPER, **own) and (PAPER.radius, PAPER.n_images) == (0.5, 10_000)
+
+
+def test_each_run_has_a_judge_of_its_own_that_no_arm_shares_the_seed_of(found) -> None:
+    folder, _ = found
+    nets = {}
+    for k in range(2):
+        _, meta = load_checkpoint(folder / f"run-{k}/digits/judge/net.safetensors")
+        _, arm = load_checkpoint(folder / f"run-{k}/digits/classifier/net.safetensors")
+        assert meta["origin"]["seed"] == 10_000 + k and arm["origin"]["seed"] == k
+        nets[k] = load_checkpoint(folder / f"run-{k}/digits/judge/net.safetensors")[0]["first.weight"]
+    assert not torch.equal(nets[0], nets[1])
+
+
+@pytest.mark.parametrize("config", [CPU, SMOKE])
+def test_every_arm_comes_after_the_judge_of_its_run_and_is_measured_next(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Bench, "held_out", lambda self, data: data)
+    names = [stage.name for stage in stages(config, RUN)]
+    assert len(set(names)) == len(names)
+    for data in config.data:
+        for k in range(config.runs_of(data)):
+            judge = names.index(f"run-{k}/{data}/judge")
+            assert names[judge + 1] == f"run-{k}/{data}/anchors"
+            for variant in config.arms(data):
+                assert judge < names.index(variant.stage(k)) == names.index(f"{variant.stage(k)}-measured") - 1
+
+
+def test_at_smoke_size_everything_is_measured_and_every_claim_of_the_data_judged(found) -> None:
+    values = values_of(found[1])
+    for variant in SMOKE.arms("digits"):
+        for name in (
+            "accuracy",
+            "pgd-0.3",
+            "calibration",
+            "foreign/mixes/logsumexp",
+            "long/distance",
+            "combined/recall",
+        ):
+            assert len(values[f"{variant.name}/{name}"]) == 2
+        assert ("jem" in variant.name) == (f"{variant.name}/restarts" in values)
+    assert {claim.claim.name for claim in found[1].claims} == {f"digits/{row[0]}" for row in ROWS["digits"]}
+    assert [curve.name for curve in found[1].curves if curve.name.startswith("alive/digits/step-10")]
+    assert not [entry.name for entry in found[1].entries if "/buffer/" in entry.name]  # 32 chains, 40 images
+
+
+def test_every_claim_names_an_endpoint_and_a_control_that_are_measured(found) -> None:
+    values, asked = values_of(found[1]), [claim for claim in SMOKE.claims if claim.name.startswith("digits/")]
+    assert {claim.endpoint for claim in asked} | {claim.control for claim in asked} <= values.keys()
+    assert PAPER.claims == CPU.claims == NOTEBOOK.claims == SMOKE.claims and len(asked) == 12
+    assert len(CPU.claims) == 12 + 7 + 7
+
+
+def test_a_claim_is_the_difference_of_the_entries_that_it_names(found) -> None:
+    values = values_of(found[1])
+    one, other = (values[f"digits/{name}/long/recall"] for name in ("robust-jem", "jem"))
+    assert values["claims/digits/diversity"] == tuple(a - b for a, b in zip(one, other, strict=True))
+    one, other = (torch.tensor(values[f"digits/robust-jem/{name}/distance"]) for name in ("combined", "long"))
+    ratio = (one / other).log10().tolist()
+    assert values["claims/digits/combined-distance"] == pytest.approx(ratio, abs=1e-5)
+
+
+def test_samples_are_compared_with_held_out_images_and_not_with_those_trained_on(found) -> None:
+    values = values_of(found[1])
+    assert values["digits/anchors/train/nearest"] == (0.0, 0.0)  # copies
+    assert min(values["digits/anchors/train/distance"]) > 1e-3  # and yet others than what they are compared with
+
+
+def test_the_rows_that_are_compared_with_are_the_held_out_ones_of_every_run() -> None:
+    bench, task = Bench(SMOKE, RUN), digits()
+    for k in range(2):
+        rows = bench.rows("digits", k)
+        assert torch.equal(rows.test.x, task.test.x[:40])
+        assert not (rows.test.x[:, None] == rows.train.x[None]).flatten(2).all(dim=2).any()
+    assert not torch.equal(bench.rows("digits", 0).train.x, bench.rows("digits", 1).train.x)
+
+
+def test_measures_see_held_out_images_and_the_choice_of_a_setting_sees_validation_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, list[torch.Tensor]] = {}
+
+    def noted(module: Any, name: str, of: Callable[..., Any]) -> None:
+        function = getattr(module, name)
+
+        def call(*args: Any, **options: Any) -> Any:
+            seen.setdefault(name, []).append(of(*args))
+            return function(*args, **options)
+
+        monkeypatch.setattr(module, name, call)
+
+    noted(measurements, "classified", lambda joint, batch, *_: batch.x)
+    noted(measurements, "told_apart", lambda joint, inside, _: inside)
+    noted(measurements, "gap", lambda joint, held_out, _: held_out)
+    noted(combining, "grid", lambda joint, reference, *_: reference.held_out)
+    noted(combining, "scored", lambda joint, setting, reference, *_: reference.held_out)
+    run_smoke(tmp_path, replace(SMOKE, variants=(SMOKE.variant("digits/robust-jem"),), n_runs=1))
+    task = digits(seed=0)
+    assert {name: len(images) for name, images in seen.items()} == {
+        "classified": 1,
+        "told_apart": 1,
+        "gap": 2,
+        "grid": 1,
+        "scored": 2,
+    }
+    for name, images in seen.items():
+        expected = task.valid.x[:40] if name == "grid" else task.test.x[:40]
+        assert all(torch.equal(x, expected) for x in images), name
+
+
+def test_a_part_finds_the_numbers_of_the_whole_in_the_same_folder_and_in_its_own(found, tmp_path: Path) -> None:
+    rows = tuple(SMOKE.variant(f"digits/{name}") for name in ("jem", "robust-jem"))
+    part = replace(SMOKE, variants=rows, n_runs=1)
+    same, own, whole = run_smoke(found[0], part), run_smoke(tmp_path, part), values_of(found[1])
+    assert same.entries and values_of(same) == values_of(own)
+    assert all(entry.values[0] == whole[entry.name][0] for entry in own.entries)
+
+
+def test_what_was_killed_is_found_again_without_doing_a_stage_twice(
+    found, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    part = replace(SMOKE, variants=(SMOKE.variant("digits/robust-jem"),), n_runs=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Bench, "combine", lambda *_: killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_smoke(tmp_path, part)
+    done = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("result.json")}
+    again, whole = values_of(run_smoke(tmp_path, part)), values_of(found[1])
+    assert again and all(value[0] == whole[name][0] for name, value in again.items())
+    assert done and all(path.stat().st_mtime_ns == at for path, at in done.items())
+
+
+def test_parts_of_two_folders_are_put_together_by_copying_them(tmp_path: Path) -> None:
+    """Judges are of one configuration in both, so the second part finds the first one's stages valid."""
+    arms = ("jem",)
+    parts = {data: configs._smoke(data, digits) for data in ("digits", "mnist")}
+    both = replace(
+        configs.together(parts, **{f: getattr(SMOKE, f) for f in vars(SMOKE) if f.startswith(("grid", "n_", "radii"))}),
+        n_runs=1,
+    )
+    both = replace(both, variants=tuple(v for v in both.variants if v.name.partition("/")[2] in arms))
+    for data in both.data:
+        run_smoke(tmp_path / data, replace(both, data=(data,)))
+    shutil.copytree(tmp_path / "mnist" / "run-0" / "mnist", tmp_path / "digits" / "run-0" / "mnist")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "digits").rglob("result.json")}
+    names = values_of(run_smoke(tmp_path / "digits", both)).keys()
+    assert {"digits/jem/accuracy", "mnist/jem/accuracy"} <= names
+    assert before and {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_data_without_nets_in_a_preset_are_refused() -> None:
+    with pytest.raises(ValueError, match="this preset has no nets for mnist, expected one of digits"):
+        replace(SMOKE, data=("mnist",))
+
+
+@pytest.mark.parametrize(
+    "field, value, message",
+    [
+        ("n_few", 2, "expected fewer steps than n_many"),
+        ("radius", 0.4, r"grid_radii: expected the setting itself, 0.4"),
+        ("contrast", 0.7, r"grid_contrasts: expected the setting itself, 0.7"),
+        ("grid_radii", (0.5,), "the grid has Langevin steps alone in it"),
+        ("n_images", 0, "n_images"),
+        ("noise_std", -1.0, "noise_std"),
+    ],
+)
+def test_settings_out_of_range_are_refused(field: str, value: object, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(SMOKE, **{field: value})
+
+
+def test_other_held_out_images_make_other_stages(found, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measurements, "rows_digest", lambda batch: rows_digest(batch)[::-1])
+    with pytest.raises(ValueError, match="was made with another"):
+        run_smoke(found[0])
+
+
+def test_the_nets_that_ship_are_those_of_digits_and_small(found) -> None:
+    names = [variant.ships_as for variant in CPU.variants if variant.ships_as]
+    assert names == ["digits-classifier", "digits-jem", "digits-robust-jem"]
+    arm = CPU.variant("digits/jem").config
+    n = sum(p.numel() for p in arm.net((1, 8, 8), 10).parameters())
+    assert 3 * 2 * n < 200_000
+    assert small_checkpoints(EXPERIMENT, SMOKE, RUN, found[0]) == {}
+
+
+def test_step_10_arms_are_watched_at_every_update_and_never_go_back() -> None:
+    lives = [variant.config for variant in CPU.variants if is_step_10(variant)]
+    assert [(c.step_size, c.watch_every, c.restarts, c.n_steps) for c in lives] == [(10.0, 1, 0, 1_000)] * 2
+
+
+def test_an_arm_that_diverges_is_counted_dead_at_the_update_where_it_did() -> None:
+    arm = SMOKE.variant("digits/step-10/jem")
+    dead = replace(arm, config=replace(arm.config, gap_limit=1e-6))
+    results: Any = type("R", (), {"progress": False})()
+    assert Bench(SMOKE, RUN).live(dead, 0)(Path(), results) == {"updates": 1, "died": True}
+    assert Bench(SMOKE, RUN).live(arm, 0)(Path(), results) == {"updates": 6, "died": False}
