@@ -48,7 +48,8 @@ def image_grid(
     for name, names, n in (("columns", columns, n_columns), ("rows", rows, n_rows)):
         if names is not None and len(names) != n:
             raise ValueError(f"{name}: expected {n} names, one for each, got {len(names)}. Pass as many, or None.")
-    ax = axes_or_new(ax, figsize=(0.4 + INCHES * n_columns + 1.4 * (rows is not None), 0.4 + INCHES * n_rows))
+    room = 0.1 * max(map(len, rows)) if rows is not None else 0.0
+    ax = axes_or_new(ax, figsize=(0.4 + INCHES * n_columns + room, 0.4 + INCHES * n_rows))
     ax.imshow(_joined(tiles), interpolation="nearest")
     middles = [size / 2 + np.arange(n) * (size + GAP) - 0.5 for size, n in ((width, n_columns), (height, n_rows))]
     ax.set_xticks(middles[0] if columns is not None else [], columns)

@@ -20,7 +20,7 @@ QUALITY = {
     "score": "classifier score",
     "precision": "precision, 3 neighbours",
     "recall": "recall, 3 neighbours",
-    "nearest": "distance to the nearest training image over that of held-out images",
+    "nearest": "distance to the nearest of up to 10,000 training images over that of held-out images",
 }
 ANCHORS = {
     "train": "training images",
@@ -93,6 +93,7 @@ class _Collected(Collected):
         name, words, config = variant.name, variant.words, self.config
         runs, seconds = self.stages(data, f"{name}-measured"), self.seconds(data, name)
         self.training(data, variant)
+        n = self.results[f"run-0/{data}/anchors"]["n_images"]
         figures = {"accuracy": "accuracy on held-out images", "calibration": "expected calibration error, 15 bins"}
         figures |= {
             f"pgd-{r:g}": f"accuracy under {config.n_attack_steps} PGD steps, radius {r:g}" for r in config.radii
@@ -116,7 +117,7 @@ class _Collected(Collected):
                 values = [run[gap] for run in runs]
                 self.add(f"{name}/{gap}", f"{words}: energy gap, held-out images minus {what}.", values, unit="nats")
         for way in runs[0]["samples"]:
-            how = f"{words}, {WAYS[way].format_map(vars(config))}"
+            how = f"{words}, {WAYS[way].format_map(vars(config))}, {n} against as many held-out images"
             self.quality(f"{name}/{way}", how, [run["samples"][way] for run in runs], seconds)
         if f"run-0/{name}-combined" in self.results:
             self.combined(data, variant)

@@ -52,7 +52,7 @@ def rate_factor(i: int, config: Any) -> float:
 
 
 class Data(NamedTuple):
-    """Rows on the run's device, the shape (C, H, W) of an image and the number of classes."""
+    """Rows on the run's device, the shape (C, H, W) of an image, the number of classes, and the task's score."""
 
     train: Batch
     valid: Batch

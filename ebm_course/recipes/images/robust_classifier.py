@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch, Energy, Loss, Step
+from ebm_course.energies.joint import Joint
 from ebm_course.recipes.images import classifier
 from ebm_course.recipes.images.parts import (
     ROWS_AT_ONCE,
@@ -69,7 +70,7 @@ def check_attack(config: Any) -> None:
 SMALL: dict[str, Any] = {"radius": 0.3, "n_attack_steps": 5}
 """What the notebook's presets change in the attack: digits have few shades, and stand more."""
 
-PAPER = Config()
+PAPER = Config(**classifier.FAST)
 NOTEBOOK = Config(**classifier.SMALL, **SMALL)
 SMOKE = Config(**classifier.TINY, radius=0.3, n_attack_steps=2)
 PRESETS = {"paper": PAPER, "notebook": NOTEBOOK, "smoke": SMOKE}
@@ -120,10 +121,12 @@ def robust_accuracy(learner: Learner, data: Data) -> Callable[[], dict[str, floa
     An attack the net was trained against flatters it; ``metrics`` has the harder ones.
     """
 
+    joint = Joint(learner.net)
+
     def measure() -> dict[str, float]:
         generator, rows = learner.run.generator("validation attack"), []
         for x, y in zip(data.valid.x.split(ROWS_AT_ONCE), labels(data.valid).split(ROWS_AT_ONCE), strict=True):
-            worst = attacked(learner.config, learner.joint.log_likelihood(y), x, generator)
+            worst = attacked(learner.config, joint.log_likelihood(y), x, generator)
             rows.append(evaluated(learner.net, worst).argmax(dim=1) == y)
         return {"robust_accuracy": float(torch.cat(rows).float().mean())}
 

@@ -39,7 +39,7 @@ class Config(robust_classifier.Config, jem.Config):
             raise ValueError(f"energy_sees: expected one of {', '.join(SEEN)}, got {self.energy_sees!r}.")
 
 
-PAPER = Config()
+PAPER = Config(**classifier.FAST)
 NOTEBOOK = Config(**classifier.SMALL, **jem.SMALL, **robust_classifier.SMALL)
 SMOKE = Config(**classifier.TINY, **jem.TINY, radius=0.3, n_attack_steps=2)
 PRESETS = {"paper": PAPER, "notebook": NOTEBOOK, "smoke": SMOKE}

@@ -41,7 +41,7 @@ def grid(distance: float) -> list[dict[str, Any]]:
     rest = {"score": 9.0, "precision": 0.5, "recall": 0.2, "mean_energy": -3.0, "moved": 0.1, "outside": 0.0}
     return [
         {
-            "start": "gaussians",
+            "start": start,
             "radius": r,
             "contrast": c,
             "energy": "class",
@@ -49,6 +49,7 @@ def grid(distance: float) -> list[dict[str, Any]]:
             "distance": distance + r + n,
             **rest,
         }
+        for start in ("gaussians", "noise")
         for r in (0.0, 0.5)
         for c in (1.0, 0.8)
         for n in (0, 50)
@@ -120,6 +121,12 @@ def test_claims_on_distances_are_differences_of_logarithms(on_digits: Findings) 
     assert entry(on_digits, "claims/digits/score").values == (0,) * 5
 
 
+def test_the_number_of_samples_stands_beside_every_distance(on_digits: Findings) -> None:
+    numbers = [e for e in on_digits.entries if e.name.endswith("/distance") and "claims" not in e.name]
+    assert numbers and all("as many" in e.what or "chosen on" in e.what for e in numbers)
+    assert "360 against as many held-out images" in entry(on_digits, "digits/jem/long/distance").what
+
+
 def test_the_mean_over_foreign_sets_and_each_of_them_are_recorded(on_digits: Findings) -> None:
     assert entry(on_digits, "digits/jem/foreign/logsumexp").value == pytest.approx(0.625)
     assert entry(on_digits, "digits/jem/foreign/mixes/logsumexp").value == 0.75
@@ -142,6 +149,7 @@ def test_the_gap_is_drawn_of_joint_models_alone_and_restarts_are_told(on_digits:
 def test_distances_of_the_grid_are_lines_over_the_radius(on_digits: Findings) -> None:
     line = curve(on_digits, "radius/digits/robust-jem/contrast-0.8/class/steps-50")
     assert line.x == [0, 0.5] and line.runs[1] == pytest.approx([91, 91.5])
+    assert not [c.name for c in on_digits.curves if c.name.startswith("radius/") and "noise" in c.name]
     where = "gaussians/radius-0.5/contrast-0.8/class/steps-50"
     assert entry(on_digits, f"digits/robust-jem/grid/{where}/distance").values[0] == pytest.approx(90.5)
 

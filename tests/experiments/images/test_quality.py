@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ebm_course.core import Batch
+from ebm_course.experiments.images import quality
 from ebm_course.experiments.images.quality import PALER, Reference, anchors
 from ebm_course.samplers.class_gaussians import ClassGaussians
 
@@ -40,6 +41,16 @@ def test_training_images_in_the_place_of_held_out_ones_are_refused() -> None:
         Reference(Pixels(), TRAIN[:30], TRAIN).quality(HELD_OUT)
 
 
+def test_the_nearest_is_looked_for_among_so_many_and_training_images_are_drawn_from_these(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(quality, "MOST_TRAINED_ON", 40)
+    y = torch.arange(60) % 3
+    found = anchors(Batch(TRAIN, y), ClassGaussians.fit(TRAIN, y, 3), 30, torch.Generator().manual_seed(0))
+    reference = Reference(Pixels(), HELD_OUT, TRAIN)
+    assert torch.equal(reference.train, TRAIN[:40]) and reference.quality(found["train"])["nearest"] == 0
+
+
 def test_another_number_of_images_is_refused() -> None:
     with pytest.raises(ValueError, match="sets of one size are compared: expected 30 images, got 29"):
         Reference(Pixels(), HELD_OUT, TRAIN).quality(HELD_OUT[:29])
@@ -56,6 +67,8 @@ def test_anchors_are_what_they_are_called() -> None:
     found = anchors(Batch(TRAIN, y), gaussians, 30, torch.Generator().manual_seed(0))
     assert {len(x) for x in found.values()} == {30}
     assert torch.equal(found["paler"], PALER * found["train"])
+    rows = (found["train"][:, None] == TRAIN[None]).flatten(2).all(dim=2).float().argmax(dim=1)
+    assert torch.equal(found["means"], gaussians.means[y[rows]])  # each of the class of the real image in its place
     assert (found["train"][:, None] == TRAIN[None]).flatten(2).all(dim=2).any(dim=1).all()
     assert len(found["train"].unique(dim=0)) == 30 and len(found["means"].unique(dim=0)) == 3
     with pytest.raises(ValueError, match="expected 61 training images or more, got 60"):

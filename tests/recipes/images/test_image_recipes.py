@@ -18,9 +18,9 @@ from ebm_course.energies.convnet import ConvNet
 from ebm_course.energies.joint import Joint
 from ebm_course.energies.wide_resnet import WideResNet
 from ebm_course.recipes.images import classifier, jem, robust_classifier, robust_jem
-from ebm_course.recipes.images.chains import class_gaussians, langevin_steps, pyld_steps, uniform
+from ebm_course.recipes.images.chains import Chains, class_gaussians, langevin_steps, pyld_steps, uniform
 from ebm_course.recipes.images.gap_watch import DivergedError
-from ebm_course.recipes.images.parts import rate_factor
+from ebm_course.recipes.images.parts import Data, rate_factor
 from ebm_course.recipes.shared import Fitted
 from ebm_course.runtime import Run
 from ebm_course.samplers.pgd import pgd
@@ -167,6 +167,22 @@ def test_fresh_chains_come_from_the_data_or_from_everywhere() -> None:
     assert gaussian.abs().max() <= 1 and even.abs().max() <= 1
     apart = [float((x.mean(0) - train.x.mean(0)).abs().mean()) for x in (gaussian, even)]
     assert apart[0] < 0.1 < 0.3 < apart[1]
+    assert abs(float(even.mean())) < 5 / (3 * even.numel()) ** 0.5 and even.min() < -0.99
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_as_many_chains_begin_anew_as_the_configuration_says(share: float) -> None:
+    config, task = replace(jem.SMOKE, restart_probability=share), digits()
+    chains = Chains.of(config, Data(task.train, task.valid, (1, 8, 8), 10, score), RUN)
+    x0, slots = chains.start(16, torch.Generator().manual_seed(0))
+    fresh = chains.fresh(16, torch.Generator().manual_seed(0))
+    assert chains.buffer is not None
+    assert torch.equal(x0, fresh if share else chains.buffer.states[slots])
+
+
+def test_the_reported_robust_accuracy_is_that_under_attack() -> None:
+    rows = fitted(robust_classifier, replace(robust_classifier.NOTEBOOK, n_steps=40, n_attack_steps=3)).rows
+    assert rows[-1]["valid_robust_accuracy"] < rows[-1]["valid_accuracy"] - 0.1
 
 
 def test_the_papers_rate_rises_and_falls_as_published() -> None:
