@@ -18,7 +18,7 @@ from ebm_course.energies.joint import Joint
 from ebm_course.experiments.images.findings import TABLE_1
 from ebm_course.figures.curves import curves
 from ebm_course.figures.legend import legend_below
-from ebm_course.figures.style import DATA, GREY, NEGATIVE
+from ebm_course.figures.style import GREY
 from ebm_course.recipes.images.jem import joint_loss
 from ebm_course.recipes.images.robust_classifier import adversarial
 from ebm_course.results import ledger
@@ -28,7 +28,7 @@ from ebm_course.samplers.pgd import pgd
 
 NAME = "08_robust_jem"
 NAMES = {"plt": plt, "np": np, "curves": curves, "legend_below": legend_below, "Markdown": Markdown}
-NAMES |= {"DATA": DATA, "GREY": GREY, "NEGATIVE": NEGATIVE}
+NAMES |= {"GREY": GREY}
 CLAIM_ROWS = {
     "robust-0.3": "The classifier inside is robust",
     "robust-0.1": "The same at radius 0.1",
@@ -87,7 +87,7 @@ def first_table(text: str) -> dict[str, tuple[str, str]]:
 def recorded_claims() -> dict[str, tuple[str, str]]:
     """The same from the ledger."""
     rows = {name: (here.partition(",")[0] if "[" not in here else here.partition("]")[0] + "]", verdict)
-            for name, _, here, verdict, _ in ledger.claim_rows(ledger.read("images-cpu"))}  # fmt: skip
+            for name, _, here, verdict, _ in ledger.claim_rows(ledger.read("images-cpu-data=digits"))}  # fmt: skip
     return {name: rows[f"digits/{name}"] for name in CLAIM_ROWS}
 
 
@@ -96,7 +96,7 @@ def test_the_first_screen_has_the_differences_and_verdicts_of_the_ledger(chapter
 
 
 def test_the_first_screen_has_every_claim_on_digits():
-    names = [judged.claim.name for judged in ledger.read("images-cpu").claims]
+    names = [judged.claim.name for judged in ledger.read("images-cpu-data=digits").claims]
     assert set(CLAIM_ROWS) == {name.removeprefix("digits/") for name in names if name.startswith("digits/")}
 
 
@@ -119,7 +119,32 @@ def test_what_the_chapter_says_of_the_recorded_runs_holds(chapter: Callable[[str
     chapter(NAME).run("recorded", **NAMES)
 
 
-PLANTED: list[tuple[str, float]] = []
+GRID = "robust-jem/grid/gaussians"
+PLANTED = [
+    ("robust-jem/pgd-0.3", 0.2),
+    ("robust-jem/accuracy", 0.99),
+    ("robust-classifier/pgd-0.1", 0.5),
+    ("jem/pgd-0.5", 0.9),
+    ("jem/calibration", 0.01),
+    ("step-10/robust-jem/updates", 1000.0),
+    ("robust-jem-adversarial/buffer/distance", 1.0),
+    ("robust-jem/restarts", 1.0),
+    ("robust-jem/long/distance", 5.0),
+    ("robust-jem/combined/score", 5.0),
+    ("robust-classifier/pgd-0.2", 0.5),
+    ("jem/buffer/distance", 15.0),
+    ("robust-jem/combined/recall", 0.9),
+    ("anchors/means/score", 5.0),
+    ("classifier/long/distance", 10.0),
+    ("robust-jem/short/distance", 1.0),
+    ("robust-jem/buffer/distance", 200.0),
+    (f"{GRID}/radius-0.5/contrast-1/class/steps-0/distance", 1.0),
+    (f"{GRID}/radius-0.5/contrast-0.8/class/steps-50/distance", 50.0),
+    (f"{GRID}/radius-0/contrast-1/class/steps-10/mean_energy", 5.0),
+    ("robust-jem/energy-of-data", -5.0),
+    ("robust-jem/grid/noise/radius-0.5/contrast-0.8/class/steps-10/distance", 900.0),
+    ("robust-jem/grid/noise/radius-0/contrast-0.8/class/steps-50/distance", 1.0),
+]
 """An entry of digits, and a value that would make a sentence untrue."""
 
 
