@@ -75,9 +75,10 @@ book: $(STAMP) copies
 	@echo "The pages are here: book/_build/html/index.html"
 
 # With the tested set every warning is a fault; elsewhere only those of the course are, see pyproject.toml. A folder that
-# cannot be written is no fault.
+# cannot be written is no fault. Each file, and each notebook, is run by one of up to four processes.
 test: $(STAMP) copies
-	$(BIN)/python -m pytest --nbval -W error -W default::pytest.PytestCacheWarning
+	$(BIN)/python -m pytest --nbval -W error -W default::pytest.PytestCacheWarning \
+		--numprocesses logical --maxprocesses 4 --dist loadfile
 
 notebooks: $(STAMP)
 	$(BIN)/python book/_scripts/refresh_notebooks.py
