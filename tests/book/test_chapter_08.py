@@ -1,0 +1,173 @@
+"""Chapter 8: its bare functions are the package's, its first table and its sentences are the ledger's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from IPython.display import Markdown
+
+from ebm_course.energies.convnet import ConvNet
+from ebm_course.energies.joint import Joint
+from ebm_course.experiments.images.findings import TABLE_1
+from ebm_course.figures.curves import curves
+from ebm_course.figures.legend import legend_below
+from ebm_course.figures.style import GREY
+from ebm_course.recipes.images.jem import joint_loss
+from ebm_course.recipes.images.robust_classifier import adversarial
+from ebm_course.results import ledger
+from ebm_course.results.record import Record
+from ebm_course.samplers.langevin import langevin
+from ebm_course.samplers.pgd import pgd
+
+NAME = "08_robust_jem"
+NAMES = {"plt": plt, "np": np, "curves": curves, "legend_below": legend_below, "Markdown": Markdown}
+NAMES |= {"GREY": GREY}
+CLAIM_ROWS = {
+    "robust-0.3": "The classifier inside is robust",
+    "robust-0.1": "The same at radius 0.1",
+    "stability": "Training is more stable",
+    "distance": "Samples by Langevin steps are nearer to the data than JEM's",
+    "classifier-distance": "They are nearer than those of a robust classifier",
+    "score": "They have a higher score than JEM's",
+    "combined-score": "Combined inference has a higher score",
+    "combined-distance": "Combined inference is further from the data",
+    "diversity": "Samples are less diverse than JEM's",
+    "best-combined": "Some setting of combined inference is nearer",
+    "foreign": "Foreign images are told from data as well or better",
+    "calibration": "JEM is better calibrated than the classifier",
+}
+"""Name of a claim on digits -> how its row on the first screen begins."""
+
+
+@pytest.fixture(autouse=True)
+def no_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_bare_attack_chains_and_loss_equal_the_package(chapter: Callable[[str], Any], seed: int):
+    torch.manual_seed(seed)
+    names, net = chapter(NAME).run("bare"), ConvNet((1, 8, 8), 10, width=4).double()
+    x, y = 2 * torch.rand(6, 1, 8, 8, dtype=torch.float64) - 1, torch.randint(10, (6,))
+    joint, generator = Joint(net), torch.Generator().manual_seed(seed)
+    options = {"radius": 0.3, "n_steps": 5, "random_start": False, "generator": generator}
+    attacked = pgd(joint.log_likelihood(y), x, **options).x
+    walked = langevin(joint, x, n_steps=10, step_size=1.0, noise_std=0.0, generator=generator).x
+    conditional = adversarial({"attacked": net(attacked)}, y, clean_share=0.0)
+    loss = joint_loss(conditional, net(x), net(walked), weight=1.0, l2=0.0).value
+
+    assert (attacked - x).abs().max() > 0.29 and (walked - x).abs().max() > 1e-3
+    torch.testing.assert_close(names["attack"](net, x, y, 0.3, 5), attacked)
+    torch.testing.assert_close(names["langevin_steps"](net, x, 10, 1.0, 0.0), walked)
+    torch.testing.assert_close(names["robust_jem_loss"](net, x, y, attacked, walked), loss)
+
+
+def test_the_method_bare_has_at_most_25_lines(chapter: Callable[[str], Any]):
+    lines = [line for cell in chapter(NAME).tagged("bare") for line in cell.source.splitlines() if line.strip()]
+    assert len(lines) <= 25
+
+
+def first_table(text: str) -> dict[str, tuple[str, str]]:
+    """Name of a claim -> mean with interval, and verdict, of the table on the first screen."""
+    rows = [[part.strip() for part in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    found = {}
+    for (name, start), row in zip(CLAIM_ROWS.items(), rows[1:], strict=True):
+        assert row[0].startswith(start), row
+        found[name] = (row[2], row[3])
+    return found
+
+
+def recorded_claims() -> dict[str, tuple[str, str]]:
+    """The same from the ledger."""
+    rows = {name: (here.partition(",")[0] if "[" not in here else here.partition("]")[0] + "]", verdict)
+            for name, _, here, verdict, _ in ledger.claim_rows(ledger.read("images-cpu-data=digits"))}  # fmt: skip
+    return {name: rows[f"digits/{name}"] for name in CLAIM_ROWS}
+
+
+def test_the_first_screen_has_the_differences_and_verdicts_of_the_ledger(chapter: Callable[[str], Any]):
+    assert first_table(chapter(NAME).notebook.cells[0].source) == recorded_claims()
+
+
+def test_the_first_screen_has_every_claim_on_digits():
+    names = [judged.claim.name for judged in ledger.read("images-cpu-data=digits").claims]
+    assert set(CLAIM_ROWS) == {name.removeprefix("digits/") for name in names if name.startswith("digits/")}
+
+
+@pytest.mark.parametrize("verdict", ["holds", "undecided"])
+def test_another_verdict_on_the_first_screen_would_be_noticed(chapter: Callable[[str], Any], verdict: str):
+    text = chapter(NAME).notebook.cells[0].source
+    assert f"| {verdict} |" in text
+    assert first_table(text.replace(f"| {verdict} |", "| reverses |", 1)) != recorded_claims()
+
+
+def test_the_published_numbers_are_those_of_table_1(chapter: Callable[[str], Any]):
+    [cell] = [cell for cell in chapter(NAME).code if cell["id"] == "08-table-1-recorded"]
+    written = dict(re.findall(r'"([\w-]+/\w+)": "(\d\.\d\d / \d\d\.\d\d)"', cell.source))
+    assert written == {
+        name.removeprefix("cifar10/"): f"{score} / {distance}" for name, (score, distance) in TABLE_1.items()
+    }
+
+
+def test_what_the_chapter_says_of_the_recorded_runs_holds(chapter: Callable[[str], Any]):
+    chapter(NAME).run("recorded", **NAMES)
+
+
+GRID = "robust-jem/grid/gaussians"
+PLANTED = [
+    ("robust-jem/pgd-0.3", 0.2),
+    ("robust-jem/accuracy", 0.99),
+    ("robust-classifier/pgd-0.1", 0.5),
+    ("jem/pgd-0.5", 0.9),
+    ("jem/calibration", 0.01),
+    ("step-10/robust-jem/updates", 1000.0),
+    ("robust-jem-adversarial/buffer/distance", 1.0),
+    ("robust-jem/restarts", 1.0),
+    ("robust-jem/long/distance", 5.0),
+    ("robust-jem/combined/score", 5.0),
+    ("robust-classifier/pgd-0.2", 0.5),
+    ("jem/buffer/distance", 15.0),
+    ("robust-jem/combined/recall", 0.9),
+    ("anchors/means/score", 5.0),
+    ("classifier/long/distance", 10.0),
+    ("robust-jem/short/distance", 1.0),
+    ("robust-jem/buffer/distance", 200.0),
+    (f"{GRID}/radius-0.5/contrast-1/class/steps-0/distance", 1.0),
+    (f"{GRID}/radius-0.5/contrast-0.8/class/steps-50/distance", 50.0),
+    (f"{GRID}/radius-0/contrast-1/class/steps-10/mean_energy", 5.0),
+    ("robust-jem/energy-of-data", -5.0),
+    ("robust-jem/grid/noise/radius-0.5/contrast-0.8/class/steps-10/distance", 900.0),
+    ("robust-jem/grid/noise/radius-0/contrast-0.8/class/steps-50/distance", 1.0),
+]
+"""An entry of digits, and a value that would make a sentence untrue."""
+
+
+@pytest.mark.parametrize("name, value", PLANTED)
+def test_another_outcome_would_be_noticed(
+    chapter: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, name: str, value: float
+):
+    read = ledger.read
+    monkeypatch.setattr(ledger, "read", lambda key: planted(read(key), f"digits/{name}", value))
+    with pytest.raises(AssertionError):
+        chapter(NAME).run("recorded", **NAMES)
+
+
+def planted(record: Record, name: str, value: float) -> Record:
+    """The record with ``value`` in every run of one entry."""
+    record.entry(name)  # it is there
+    entries = (
+        replace(e, value=value, values=(value,) * len(e.values)) if e.name == name else e for e in record.entries
+    )
+    return replace(record, entries=tuple(entries))
+
+
+def test_the_chapter_has_seven_sections_and_at_most_seventy_five_cells(chapter: Callable[[str], Any]):
+    opened = chapter(NAME)
+    numbers = [int(k) for cell in opened.text for k in re.findall(r"^## (\d+)\. ", cell.source, flags=re.MULTILINE)]
+    assert numbers == list(range(1, 8)) and len(opened.notebook.cells) <= 75
