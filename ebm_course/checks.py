@@ -69,7 +69,11 @@ def check_count(name: str, value: int, *, least: int = 0) -> None:
 
 def check_bounds(bounds: tuple[float, float] | None) -> None:
     """Refuse a box that holds no interval; None is no box at all."""
-    if bounds is not None and (len(bounds) != 2 or not bounds[0] < bounds[1]):
+    try:
+        right = bounds is None or (len(bounds) == 2 and bool(bounds[0] < bounds[1]))
+    except TypeError:  # no pair, or a pair of something else than numbers
+        right = False
+    if not right:
         raise ValueError(f"bounds are (low, high), low < high: got {bounds}. Pass (-1.0, 1.0) for images, or None.")
 
 

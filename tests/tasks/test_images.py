@@ -123,10 +123,10 @@ def test_no_part_may_be_empty(n_valid: int):
 
 
 def test_a_test_part_of_another_size_or_type_is_refused():
-    small, double = replace(batch(), x=batch().x[:, :, :2]), replace(batch(), x=batch().x.double())
-    for test, words in ((small, r"for testing, \(1, 2, 4\) of torch.float32"), (double, r"\(1, 4, 4\) of torch.float64")):
+    small, double = batch().x[:, :, :2], batch().x.double()
+    for x, words in ((small, r"for testing, \(1, 2, 4\) of torch.float32"), (double, r"\(1, 4, 4\) of torch.float64")):
         with pytest.raises(ValueError, match=rf"images of one task are alike: got \(1, 4, 4\) of .*{words}"):
-            split("a", batch(), test, n_classes=3, n_valid=2, seed=0)
+            split("a", batch(), replace(batch(), x=x), n_classes=3, n_valid=2, seed=0)
 
 
 def test_a_task_without_rows_for_testing_has_its_classes_all_the_same():
