@@ -5,6 +5,7 @@ It knows tensors alone: no energy, no sampler, no task.
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any
 
@@ -69,8 +70,25 @@ def check_count(name: str, value: int, *, least: int = 0) -> None:
 
 def check_bounds(bounds: tuple[float, float] | None) -> None:
     """Refuse a box that holds no interval; None is no box at all."""
-    if bounds is not None and (len(bounds) != 2 or not bounds[0] < bounds[1]):
+    try:
+        right = bounds is None or (len(bounds) == 2 and bool(bounds[0] < bounds[1]))
+    except TypeError:  # no pair, or a pair of something else than numbers
+        right = False
+    if not right:
         raise ValueError(f"bounds are (low, high), low < high: got {bounds}. Pass (-1.0, 1.0) for images, or None.")
+
+
+def box(bounds: tuple[float, float] | None, x: Tensor) -> tuple[float, float]:
+    """The bounds for ``clamp``: infinite where there are none, or where x cannot hold numbers as large.
+
+    >>> box((-1.0, 1e300), torch.zeros(1)), box(None, torch.zeros(1))
+    ((-1.0, inf), (-inf, inf))
+    """
+    if bounds is None:
+        return -torch.inf, torch.inf
+    most = torch.finfo(x.dtype).max
+    low, high = (b if abs(b) <= most else math.copysign(torch.inf, b) for b in bounds)
+    return low, high
 
 
 def check_finite(name: str, values: Tensor, remedy: str) -> None:

@@ -166,12 +166,12 @@ class Conditioned:
 
     def __call__(self, y: Tensor) -> Tensor:
         n = len(self.condition)
-        if n == 0 or len(y) % n:
+        if len(y) % n if n else len(y):
             raise ValueError(
                 f"a conditional energy takes K rows for each of its {n} conditions, row m for condition m // K: "
                 f"got {len(y)} rows. Pass a multiple of {n}, or use core.select to keep fewer chains."
             )
-        k = len(y) // n
+        k = len(y) // max(n, 1)
         repeated = [None if c is None else c.repeat_interleave(k, dim=0) for c in (self.condition, *self.more)]
         return self.function(*repeated, y)
 

@@ -49,7 +49,7 @@ def test_a_number_of_things_is_whole_and_large_enough(value: object) -> None:
         check_count("n", value, least=1)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("bounds", [(1.0, -1.0), (0.5, 0.5), (0.0, float("nan")), (0.0,)])
+@pytest.mark.parametrize("bounds", [(1.0, -1.0), (0.5, 0.5), (0.0, float("nan")), (0.0,), (None, 1.0), 3])
 def test_bounds_hold_an_interval_or_are_none(bounds: tuple[float, ...]) -> None:
     check_bounds(None)
     check_bounds((-1.0, 1.0))

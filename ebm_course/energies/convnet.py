@@ -23,7 +23,7 @@ class ConvNet(nn.Module):
         n_features: units of the hidden layer.
 
     Raises:
-        ValueError: images of another shape.
+        ValueError: sizes are no whole numbers of 1 or more, or images have another shape or type than the weights.
 
     Source: none; a net that trains in seconds on a CPU. LeakyReLU(0.2) as in Yang and Ji (2021).
 
@@ -44,7 +44,7 @@ class ConvNet(nn.Module):
         n_features: int = 64,
     ):
         super().__init__()
-        check_image_net(shape, n_classes, min(width, n_features))
+        check_image_net(shape, n_classes, width, n_features, slope=slope)
         self.shape, self.n_classes = shape, n_classes
         n_channels, height, breadth = shape
         self.first = nn.Conv2d(n_channels, width, 3, padding=1)
@@ -57,7 +57,7 @@ class ConvNet(nn.Module):
         start(self, slope)
 
     def first_layer(self, x: Tensor) -> Tensor:
-        check_shape(x, self.shape)
+        check_shape(x, self.shape, self.first.weight.dtype)
         h: Tensor = self.first(x)
         return h
 

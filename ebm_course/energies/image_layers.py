@@ -5,8 +5,11 @@ Such a net splits at its first convolution, which is affine (``core.SplitsFirstL
 
 from __future__ import annotations
 
+import math
+from numbers import Integral, Real
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 Shape = tuple[int, int, int]
@@ -46,7 +49,6 @@ def start(net: nn.Module, slope: float) -> None:
 
     Source: He et al. (2015), Eq. 15.
 
-    >>> import torch
     >>> net, x = nn.Sequential(nn.LeakyReLU(0.2), nn.Linear(400, 400)), torch.randn(100, 400)
     >>> start(net, slope=0.2)
     >>> 0.5 < float(net(x).detach().square().mean()) < 2
@@ -59,26 +61,37 @@ def start(net: nn.Module, slope: float) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-def check_image_net(shape: Shape, n_classes: int, width: int) -> None:
-    """Refuse sizes of which no net can be made.
+def check_image_net(shape: Shape, n_classes: int, *widths: int, slope: float) -> None:
+    """Refuse sizes of which no net can be made, and slopes with which it would not be finite.
 
-    >>> check_image_net((1, 8, 8), 10, 32)
+    >>> check_image_net((1, 8, 8), 10, 32, slope=0.2)
     """
-    if len(shape) != 3 or min(*shape, n_classes, width) < 1:
+    sizes = (*shape, n_classes, *widths) if isinstance(shape, tuple | list) and len(shape) == 3 else (0,)
+    if any(isinstance(size, bool) or not isinstance(size, Integral) or size < 1 for size in sizes):
         raise ValueError(
-            f"a net of images needs a shape (C, H, W), classes and widths of 1 or more each: "
-            f"got {tuple(shape)}, {n_classes} and {width}."
+            f"a net of images needs a shape (C, H, W), classes and widths, whole numbers of 1 or more each: "
+            f"got {shape}, {n_classes} and {', '.join(map(str, widths))}."
+        )
+    if not isinstance(slope, Real) or not math.isfinite(slope):
+        raise ValueError(
+            f"slope is that of a LeakyReLU below 0, a finite number: got {slope}. Pass 0.2, or 0 for ReLU."
         )
 
 
-def check_shape(x: Tensor, shape: Shape) -> None:
-    """Refuse what are no images (N, C, H, W) of this shape; their range is not looked at, which would be slow.
+def check_shape(x: Tensor, shape: Shape, dtype: torch.dtype) -> None:
+    """Refuse what are no images (N, C, H, W) of this shape and of the weights' type, unless autocast brings them to it.
 
-    >>> import torch
-    >>> check_shape(torch.zeros(5, 1, 8, 8), (1, 8, 8))
+    Their range is not looked at, which would be slow.
+
+    >>> check_shape(torch.zeros(5, 1, 8, 8), (1, 8, 8), torch.float32)
     """
     if x.ndim != 4 or tuple(x.shape[1:]) != tuple(shape) or not x.is_floating_point():
         raise ValueError(
             f"this net reads real-valued images (N, {', '.join(map(str, shape))}): got {tuple(x.shape)} of {x.dtype}. "
             f"Build it with the shape of the images, images.shape_of(task)."
+        )
+    if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
+        raise ValueError(
+            f"this net reads images of {dtype}, as its weights are: got {x.dtype}. "
+            f"Use x.to({dtype}), or net.to({x.dtype})."
         )

@@ -9,6 +9,8 @@ Source: Grathwohl et al. (2020), Eqs. 4-7.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -22,7 +24,8 @@ class Joint(nn.Module):
         classifier: maps states (N, *S) to logits (N, K); held, not copied. Logits of 16 bits are made 32.
 
     Raises:
-        ValueError: the classifier returns another shape than (N, K).
+        TypeError: the classifier returns no tensor of real numbers.
+        ValueError: the classifier returns another shape than (N, K), or K is 0.
 
     >>> net = nn.Linear(2, 2, bias=False)
     >>> net = net.requires_grad_(False)
@@ -74,10 +77,15 @@ class Joint(nn.Module):
         return self.classifier
 
 
-def _checked(logits: Tensor, n: int) -> Tensor:
-    if logits.ndim != 2 or len(logits) != n:
+def _checked(logits: Any, n: int) -> Tensor:
+    if not isinstance(logits, Tensor) or logits.is_complex():
+        got = f"a tensor of {logits.dtype}" if isinstance(logits, Tensor) else type(logits).__name__
+        raise TypeError(
+            f"a classifier maps (N, ...) to a tensor of real logits (N, K): got {got}. Wrap the net so that it does."
+        )
+    if logits.ndim != 2 or len(logits) != n or logits.shape[1] == 0:
         raise ValueError(
-            f"a classifier maps (N, ...) to logits (N, K): got {tuple(logits.shape)} for {n} rows. "
+            f"a classifier maps (N, ...) to logits (N, K), K > 0: got {tuple(logits.shape)} for {n} rows. "
             f"Flatten what is in front of its last layer."
         )
     return logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits

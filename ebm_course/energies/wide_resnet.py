@@ -8,6 +8,7 @@ blocks: the mean square of what passes grows e-fold at most, however deep the ne
 from __future__ import annotations
 
 import math
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +55,7 @@ class WideResNet(nn.Module):
         dropout: probability between the two convolutions of a block.
 
     Raises:
-        ValueError: another depth, or images of another shape.
+        ValueError: another depth or width, or images of another shape or type than the weights.
 
     Source: Zagoruyko and Komodakis (2016), Table 1 and Figure 1 (c, d). Departures: LeakyReLU as in Yang and Ji (2021);
     the start of the weights without normalisation, as said above.
@@ -76,8 +77,8 @@ class WideResNet(nn.Module):
         dropout: float = 0.0,
     ):
         super().__init__()
-        check_image_net(shape, n_classes, widen)
-        if depth < 10 or (depth - 4) % 6:
+        check_image_net(shape, n_classes, widen, slope=slope)
+        if not isinstance(depth, Integral) or depth < 10 or (depth - 4) % 6:
             raise ValueError(f"a wide residual network has a depth of 6 n + 4, as 10, 16, 22 or 28: got {depth}.")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout is a probability of 0 or larger, below 1: got {dropout}.")
@@ -100,7 +101,7 @@ class WideResNet(nn.Module):
                     block.conv2.weight.div_(math.sqrt(len(blocks)))
 
     def first_layer(self, x: Tensor) -> Tensor:
-        check_shape(x, self.shape)
+        check_shape(x, self.shape, self.first.weight.dtype)
         h: Tensor = self.first(x)
         return h
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ebm_course.checks import check_bounds, check_count, check_generator, in_double
+from ebm_course.processors import usable_memory
 
 
 @dataclass(frozen=True)
@@ -51,20 +52,23 @@ class ClassGaussians:
         """Mean and covariance of the rows of each class; no pixel is treated as independent of another.
 
         Args:
-            x: states (M, *S), real-valued; not changed. D^2 numbers a class are kept: 38 MB at 32 x 32 x 3.
+            x: states (M, *S), real-valued and finite; not changed. D^2 numbers a class are kept: 38 MB at 32 x 32 x 3.
             y: labels (M,), int64 of 0 to ``n_classes`` - 1.
             n_classes: K, 1 or more.
             jitter: above 0, squared unit of x, added to every variance.
             bounds: low and high that samples are clamped to; None leaves them as they are drawn.
 
         Raises:
-            ValueError: a class has no rows, labels are of another shape or range, jitter is not positive, or the bounds
-                hold no interval.
+            TypeError: integer states, whose means would be rounded.
+            ValueError: states have no axis but M, are not finite or need more memory than there is, a class has no
+                rows, labels are of another shape or range, jitter is not positive or too small to be added to these
+                variances, or the bounds hold no interval.
 
         Source: the maximum likelihood covariance, 1 / n, plus jitter 1e-4, as in the code of Yang and Ji (2021).
         """
         check_count("n_classes", n_classes, least=1)
         check_bounds(bounds)
+        _check_states(x, n_classes)
         _check_labels(y, n_classes, len(x))
         if not 0 < jitter < torch.inf:
             raise ValueError(f"jitter is added to variances: expected a number above 0, got {jitter}. Pass 1e-4.")
@@ -96,11 +100,15 @@ class ClassGaussians:
             len(y), self.factors.shape[1], generator=generator, device=self.means.device, dtype=self.means.dtype
         )
         by_class, where = self._by_class(y, z)
-        x = self.means[y] + (by_class @ self.factors.mT)[where].view(len(y), *self.means.shape[1:])
+        with torch.autocast(z.device.type, enabled=False):  # products of 16 bits are draws of another law
+            moved = (by_class @ self.factors.mT)[where]
+        x = self.means[y] + moved.view(len(y), *self.means.shape[1:])
         return x if self.bounds is None else x.clamp(*self.bounds)
 
     def log_prob(self, x: Tensor, y: Tensor) -> Tensor:
         """log N(x; mean, covariance of class y), (N,) in nats: the density before any clamping to the bounds.
+
+        In float32 where the Gaussians have 16 bits.
 
         Raises:
             ValueError: states or labels are of another shape, or labels of another range.
@@ -109,9 +117,10 @@ class ClassGaussians:
             expected = ("N", *self.means.shape[1:])
             raise ValueError(f"states have shape {expected}: got {tuple(x.shape)}. Pass states like those fitted to.")
         _check_labels(y, len(self.means), len(x))
-        by_class, where = self._by_class(y, (x - self.means[y]).flatten(1))
-        z = torch.linalg.solve_triangular(self.factors, by_class.mT, upper=False).mT[where]  # (N, D)
-        log_det = self.factors.diagonal(dim1=1, dim2=2).log().sum(dim=1)[y]
+        means, factors = (t.to(torch.promote_types(t.dtype, torch.float32)) for t in (self.means, self.factors))
+        by_class, where = self._by_class(y, (x.to(means) - means[y]).flatten(1))
+        z = torch.linalg.solve_triangular(factors, by_class.mT, upper=False).mT[where]  # (N, D)
+        log_det = factors.diagonal(dim1=1, dim2=2).log().sum(dim=1)[y]
         return -z.square().sum(dim=1) / 2 - log_det - z.shape[1] * math.log(2 * math.pi) / 2
 
     def _by_class(self, y: Tensor, rows: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
@@ -130,7 +139,29 @@ def _mean_and_factor(rows: Tensor, jitter: float) -> tuple[Tensor, Tensor]:
     away = rows - mean
     covariance = away.T @ away / len(rows)
     covariance.diagonal().add_(jitter)
-    return mean, torch.linalg.cholesky(covariance)
+    try:
+        return mean, torch.linalg.cholesky(covariance)
+    except torch.linalg.LinAlgError as error:
+        raise ValueError(
+            f"jitter is lost beside variances up to {float(covariance.diagonal().max()):.3g}: expected a larger one, "
+            f"got {jitter}. Pass 1e-4 for images in [-1, 1]."
+        ) from error
+
+
+def _check_states(x: Tensor, n_classes: int) -> None:
+    if x.ndim < 2:
+        raise ValueError(f"states have shape (M, *S), got {tuple(x.shape)}: use x[:, None] for points on a line.")
+    if not x.is_floating_point():
+        raise TypeError(f"Gaussians are fitted to real-valued states, got {x.dtype}: pass images as float32.")
+    needed = 8 * n_classes * x.shape[1:].numel() ** 2  # in float64
+    if x.device.type == "cpu" and needed > usable_memory():
+        raise ValueError(
+            f"whole covariances of {n_classes} classes ask for {needed / 1e9:,.0f} GB of memory, expected what fits "
+            f"into {usable_memory() / 1e9:,.0f} GB. Make the images smaller than {tuple(x.shape[1:])}."
+        )
+    if not bool(x.isfinite().all()):
+        bad = int((~x.isfinite()).sum())
+        raise ValueError(f"states are finite numbers: got {bad} of {x.numel()} that are not. Leave their rows out.")
 
 
 def _check_labels(y: Tensor, n_classes: int, n: int | None = None) -> None:

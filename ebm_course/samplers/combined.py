@@ -14,6 +14,7 @@ It knows no classifier and no data.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -85,6 +86,10 @@ def combined(
     check_count("n_pgd_steps", n_pgd_steps)
     check_count("n_steps", n_steps)
     check_bounds(bounds)
+    if bounds is not None and not all(map(math.isfinite, bounds)):
+        raise ValueError(
+            f"the box has a middle: expected finite bounds, got {bounds}. Pass (-1.0, 1.0), or None for 0."
+        )
     if not 0 <= contrast <= 1:
         raise ValueError(f"contrast is a factor: expected 0 to 1, got {contrast}. Pass 1 to leave it as it is.")
     # 1. An attack towards the class.

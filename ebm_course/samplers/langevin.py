@@ -19,7 +19,7 @@ import math
 import torch
 from torch import Tensor
 
-from ebm_course.checks import check_bounds, check_count, check_finite, check_generator
+from ebm_course.checks import box, check_bounds, check_count, check_finite, check_generator
 from ebm_course.core import Energy, Negatives, energies_of, frozen
 from ebm_course.samplers.gradients import chains_at_once, gradients_of
 
@@ -61,7 +61,8 @@ def langevin(
         TypeError: integer states.
         ValueError: states have no axis but N, the step size, the largest norm or value or ``max_rows`` is not positive,
             the bounds hold no interval, or the noise or number of steps is negative; a NaN is none of these.
-        FloatingPointError: states or energies at the end are not finite, as when x0 is not or a step is too long.
+        FloatingPointError: states or energies at the end are not finite, as when x0 is not or a step is too long, or a
+            norm to be scaled down was infinite.
 
     Source: Parisi (1981); Welling and Teh (2011), whose step is 2 a here. Departure: whole gradients and a
     fixed step; ``noise_std`` apart from ``step_size`` as in Grathwohl et al. (2020), JEM.
@@ -93,15 +94,15 @@ def langevin(
             norm = grad.flatten(1).norm(dim=1)
             steepest = torch.maximum(steepest, norm)
             if max_grad_value is not None:
-                grad = grad.clamp(-max_grad_value, max_grad_value)
+                grad = grad.clamp(*box((-max_grad_value, max_grad_value), x))
             if max_grad_norm is not None:
                 norm = norm if max_grad_value is None else grad.flatten(1).norm(dim=1)
-                scale = (max_grad_norm / norm).clamp_max(1).view(-1, *[1] * (x.ndim - 1))
-                grad = grad * scale
+                scale = (max_grad_norm / norm.masked_fill(norm.isinf(), torch.nan)).clamp_max(1)
+                grad = grad * scale.view(-1, *[1] * (x.ndim - 1))
             noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
             x = x - step_size * grad + noise_std * noise
             if bounds is not None:
-                x = x.clamp(*bounds)
+                x = x.clamp(*box(bounds, x))
             if keep_path:
                 path.append(x)
         with torch.no_grad():

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from ebm_course.checks import check_bounds, check_count, check_finite, check_generator
+from ebm_course.checks import box, check_bounds, check_count, check_finite, check_generator
 from ebm_course.core import Energy, Negatives, energies_of, frozen
 from ebm_course.samplers.gradients import chains_at_once, gradients_of
 
@@ -43,6 +43,7 @@ def pgd(
 
     Args:
         energy: energies of real-valued states; its gradient's length does not matter, and where it is 0 x stays.
+            A NaN in it stops the attack, which would otherwise pass as one that the energy withstood.
         x0: (N, *S), real-valued, centres of the balls, inside the bounds; not changed.
         radius: of the ball, 0 or more, unit of x: on [-1, 1] 8/255 of the whole range is 16/255 here. At 0 x is x0.
         n_steps: steps, 0 or more.
@@ -61,7 +62,7 @@ def pgd(
         TypeError: integer states.
         ValueError: states have no axis but N, an entry of x0 is out of the bounds, these hold no interval, another norm
             is named, or radius, step size or a number is negative or NaN.
-        FloatingPointError: states or energies at the end are not finite.
+        FloatingPointError: states or energies at the end are not finite, or a gradient was not.
 
     Source: Madry et al. (2018), Section 2.1. Departure: minimises an energy instead of maximising a loss.
 
@@ -76,7 +77,7 @@ def pgd(
     max_rows = chains_at_once(max_rows, x0)
     step_size = 2.5 * radius / max(n_steps, 1) if step_size is None else step_size
     _check(x0, radius, step_size, norm, bounds)
-    low, high = (-torch.inf, torch.inf) if bounds is None else bounds
+    low, high = box(bounds, x0)
     x0 = x0.detach()
     lower, upper = (x0 - radius).clamp_min(low), (x0 + radius).clamp_max(high)  # ball and box in the maximum norm
 
@@ -91,7 +92,7 @@ def pgd(
     with frozen(energy):
         for _ in range(n_steps):
             grad = gradients_of(energy, x, max_rows)
-            direction = grad.sign() if norm == "linf" else grad / _length(grad)
+            direction = torch.where(grad.isnan(), grad, grad.sign()) if norm == "linf" else _unit(grad)
             x = moved(x, -step_size * direction)
             if keep_path:
                 path.append(x)
@@ -106,6 +107,15 @@ def _length(x: Tensor) -> Tensor:
     """Euclidean norms (N, 1, ...), never 0."""
     norm = vector_norm(x.flatten(1), dim=1).clamp_min(torch.finfo(x.dtype).tiny)
     return norm.view(-1, *[1] * (x.ndim - 1))
+
+
+def _unit(x: Tensor) -> Tensor:
+    """x (N, *S) over its Euclidean norm, 0 where that is 0; also where squares of entries would over- or underflow."""
+    if x.numel() == 0:
+        return x
+    largest = x.flatten(1).abs().amax(dim=1).clamp_min(torch.finfo(x.dtype).tiny)
+    x = x / largest.view(-1, *[1] * (x.ndim - 1))
+    return x / _length(x)
 
 
 def _in_unit_ball(x: Tensor, norm: str, generator: torch.Generator) -> Tensor:
@@ -131,6 +141,6 @@ def _check(x0: Tensor, radius: float, step_size: float, norm: str, bounds: tuple
         raise ValueError(f"norm is 'linf' or 'l2': got {norm!r}. Pass 'linf' for the largest change of an entry.")
     if bounds is not None and bool(((x0 < bounds[0]) | (x0 > bounds[1])).any()):  # one wait for the device an attack
         raise ValueError(
-            f"x0 has entries out of the bounds {bounds}: got {x0.min():.4g} to {x0.max():.4g}. "
+            f"x0 has entries out of the bounds {bounds}: got {x0.min():.9g} to {x0.max():.9g}. "
             "Clamp it, or pass the bounds of these states."
         )

@@ -22,7 +22,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ebm_course.checks import check_bounds, check_count, check_finite, check_generator
+from ebm_course.checks import box, check_bounds, check_count, check_finite, check_generator
 from ebm_course.core import Energy, Negatives, SplitsFirstLayer, energies_of, energy_grad, frozen
 
 
@@ -79,8 +79,8 @@ def pyld(
             f"inner steps need an energy with first_layer and from_first_layer: got {type(energy).__name__}. "
             "Use langevin with a step of n_inner * step_size, which is the same for an affine first layer."
         )
-    low, high = (-torch.inf, torch.inf) if bounds is None else bounds
-    limit = torch.inf if max_grad_value is None else max_grad_value
+    low, high = box(bounds, x0)
+    lowest, limit = box(None if max_grad_value is None else (-max_grad_value, max_grad_value), x0)
     x, steepest = x0.detach().clone(), x0.new_zeros(len(x0))
     with frozen(energy):
         for _ in range(n_outer):
@@ -90,7 +90,7 @@ def pyld(
                 grad = _gradient_of_first_layer(energy, x, p)
                 if i == 0:
                     steepest = torch.maximum(steepest, grad.flatten(1).norm(dim=1))
-                x = x - step_size * grad.clamp(-limit, limit)
+                x = x - step_size * grad.clamp(lowest, limit)
                 x = (x + noise_std * noise if i == n_inner - 1 else x).clamp(low, high)
         with torch.no_grad():
             e = energies_of(energy, x)

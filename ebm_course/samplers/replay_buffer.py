@@ -40,8 +40,9 @@ class ReplayBuffer:
             raise ValueError(
                 f"a buffer starts from states (C, ...), C > 0: got shape {tuple(states.shape)}. Pass the first chains."
             )
-        self.states = states.detach().clone()
-        self.labels = None if labels is None else _checked(labels, len(states)).clone()
+        with torch.inference_mode(False):  # lest they be tensors that cannot be changed outside of it
+            self.states = states.detach().clone()
+            self.labels = None if labels is None else _checked(labels, len(states)).clone()
 
     def __len__(self) -> int:
         return len(self.states)
@@ -79,7 +80,7 @@ class ReplayBuffer:
                 f"restart_probability is a share of the chains: expected 0 to 1, got {restart_probability}. "
                 "Pass 0 for chains that all go on."
             )
-        if not 1 <= n <= len(self):
+        if isinstance(n, float) or n not in range(1, len(self) + 1):
             raise ValueError(f"{n} chains were asked for, the buffer holds {len(self)}: expected 1 to {len(self)}.")
         slots = torch.randperm(len(self), generator=generator, device=self.states.device)
         slots = slots[:n] if labels is None else self._of_classes(slots, _checked(labels, n))
@@ -99,16 +100,17 @@ class ReplayBuffer:
         if self.labels is None:
             raise ValueError("labels were asked for, this buffer has none: expected ReplayBuffer(states, labels).")
         grouped = shuffled[self.labels[shuffled].argsort(stable=True)]
-        n_classes = max(int(self.labels.max()), int(wanted.max())) + 1  # waits for the device
-        held, asked = self.labels.bincount(minlength=n_classes), wanted.bincount(minlength=n_classes)
+        classes, of = torch.cat([self.labels, wanted]).unique(return_inverse=True)  # waits for the device
+        n, of_wanted = len(classes), of[len(self) :]  # classes are counted from 0, whatever their names
+        held, asked = of[: len(self)].bincount(minlength=n), of_wanted.bincount(minlength=n)
         if bool((asked > held).any()):
             k = int((asked - held).argmax())
             raise ValueError(
-                f"{asked[k]} chains of class {k} were asked for, the buffer holds {held[k]}: expected no more. "
-                "Ask for fewer, or build it with more of each class."
+                f"{asked[k]} chains of class {classes[k]} were asked for, the buffer holds {held[k]}: expected no "
+                "more. Ask for fewer, or build it with more of each class."
             )
-        rank = torch.nn.functional.one_hot(wanted, n_classes).cumsum(dim=0).gather(1, wanted[:, None])[:, 0] - 1
-        return grouped[(held.cumsum(dim=0) - held)[wanted] + rank]
+        rank = torch.nn.functional.one_hot(of_wanted, n).cumsum(dim=0).gather(1, of_wanted[:, None])[:, 0] - 1
+        return grouped[(held.cumsum(dim=0) - held)[of_wanted] + rank]
 
     def push(self, slots: Tensor, states: Tensor, labels: Tensor | None = None) -> None:
         """Store states (n, *S) in their slots (n,); changes the buffer.
@@ -119,8 +121,10 @@ class ReplayBuffer:
             labels: the classes (n,) of the states, where restarts have changed them; without, a slot keeps its class.
 
         Raises:
-            ValueError: the states do not fit the slots, or have another dtype, or labels meet a buffer without any.
+            ValueError: slots are not those of the buffer, states do not fit them or have another dtype, or labels meet
+                a buffer without any.
         """
+        self._check_slots(slots)
         expected = (len(slots), *self.states.shape[1:])
         if tuple(states.shape) != expected or states.dtype != self.states.dtype:
             raise ValueError(
@@ -131,6 +135,17 @@ class ReplayBuffer:
                 raise ValueError("labels were given, this buffer has none: expected ReplayBuffer(states, labels).")
             self.labels.index_copy_(0, slots, _checked(labels, len(slots)))
         self.states.index_copy_(0, slots, states.detach())
+
+    def _check_slots(self, slots: Tensor) -> None:
+        right = slots.ndim == 1 and slots.dtype == torch.int64
+        # Elsewhere than on a CPU a look at the numbers would wait for the device at every call.
+        if right and slots.device.type == "cpu" and len(slots):
+            right = int(slots.min()) >= 0 and int(slots.max()) < len(self)
+        if not right:
+            raise ValueError(
+                f"slots are int64 (n,) of 0 to {len(self) - 1}: got {tuple(slots.shape)} of {slots.dtype}"
+                f"{f', {int(slots.min())} to {int(slots.max())}' if slots.numel() else ''}. Pass those of sample()."
+            )
 
     def state_dict(self) -> dict[str, Tensor]:
         """The states by name, and their labels where there are any."""
@@ -151,9 +166,10 @@ class ReplayBuffer:
         if ("labels" in state) != (self.labels is not None):
             saved = "labels" if "labels" in state else "no labels"
             raise ValueError(f"{saved} were saved with the states: expected a buffer built alike. Build it so.")
+        labels = None if self.labels is None else _checked(state["labels"], len(self))
         self.states.copy_(found)
-        if self.labels is not None:
-            self.labels.copy_(state["labels"])
+        if self.labels is not None and labels is not None:
+            self.labels.copy_(labels)
 
 
 def _checked(labels: Tensor, n: int) -> Tensor:

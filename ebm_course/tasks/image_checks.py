@@ -26,8 +26,10 @@ def check_images(x: Tensor) -> None:
             f"images are real numbers (N, C, H, W) in [-1, 1]: got {tuple(x.shape)} of {x.dtype}. "
             f"Use x.float() / 127.5 - 1 for bytes, and x[:, None] for one channel."
         )
-    if x.numel() == 0:
+    if len(x) == 0:
         return
+    if x.numel() == 0:
+        raise ValueError(f"an image has a pixel at least: got {tuple(x.shape)}. Pass images (N, C, H, W).")
     low, high = float(x.min()), float(x.max())
     if not (low >= -1 - MARGIN and high <= 1 + MARGIN):  # NaN is not
         raise ValueError(

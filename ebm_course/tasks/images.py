@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ebm_course.checks import check_count
 from ebm_course.core import Batch, Task
 from ebm_course.runtime import torch_seed
 from ebm_course.tasks.image_checks import check_images, check_labels
@@ -116,9 +117,18 @@ def _published(name: str, rest: Bytes, test: Bytes, *, size: int, seed: int, n_v
 def scaled(x: Tensor, *, factor: int = 1) -> Tensor:
     """Bytes (N, C, H, W) as real numbers in [-1, 1], each the mean over ``factor`` x ``factor`` of them.
 
+    Raises:
+        ValueError: x are no bytes (N, C, H, W), as numbers that were scaled before, or H or W is no multiple of the
+            factor.
+
     >>> scaled(torch.tensor([[0, 255], [255, 255]], dtype=torch.uint8).view(1, 1, 2, 2), factor=2).item()
     0.5
     """
+    if x.ndim != 4 or x.dtype != torch.uint8:
+        raise ValueError(f"bytes (N, C, H, W) are scaled, uint8: got {tuple(x.shape)} of {x.dtype}. Scale them once.")
+    check_count("factor", factor, least=1)
+    if any(size % factor for size in x.shape[2:]):
+        raise ValueError(f"factor divides H and W, here {tuple(x.shape[2:])}: got {factor}. Pass 1 for the images.")
     parts = [F.avg_pool2d(part.float(), factor) / 127.5 - 1 for part in x.split(4096)]  # a part, to save memory
     return torch.cat(parts)
 
@@ -130,15 +140,22 @@ def split(name: str, rest: Batch, test: Batch, *, n_classes: int, n_valid: int, 
         rest, test: images (N, C, H, W) in [-1, 1] with labels (N,) of 0 .. ``n_classes`` - 1.
 
     Raises:
-        ValueError: images or labels out of range, or no row is left for training or validation.
+        ValueError: images or labels out of range, the two parts differ in shape or kind of their images, or no row is
+            left for training or validation.
     """
     for part in (rest, test):
         check_images(part.x)
+    (first, other) = ((tuple(part.x.shape[1:]), part.x.dtype) for part in (rest, test))
+    if first != other:
+        raise ValueError(
+            f"images of one task are alike: got {first[0]} of {first[1]} and, for testing, {other[0]} of {other[1]}. "
+            f"Bring them to one size and type."
+        )
     if rest.y is None or test.y is None:
         raise ValueError("images for a classifier have labels (N,): got a batch without. Pass y to Batch.")
     for y in (rest.y, test.y):
         check_labels(y, n_classes)
-    if not 0 < n_valid < len(rest):
+    if isinstance(n_valid, float) or n_valid not in range(1, len(rest)):
         raise ValueError(f"n_valid is 1 to {len(rest) - 1}, lest a part be empty: got {n_valid}.")
     order = torch.randperm(len(rest), generator=torch.Generator("cpu").manual_seed(torch_seed(seed)), device="cpu")
     return Task(name, rest[order[n_valid:]], rest[order[:n_valid]], test, None, score)
@@ -168,4 +185,5 @@ def shape_of(task: Task) -> tuple[int, int, int]:
 
 def n_classes_of(task: Task) -> int:
     """Number K of classes: the largest label is K - 1."""
-    return 1 + max(int(part.y.max()) for part in (task.train, task.valid, task.test) if part.y is not None)
+    labels = [part.y for part in (task.train, task.valid, task.test) if part.y is not None]
+    return 1 + int(torch.cat(labels).max())

@@ -164,6 +164,18 @@ def test_images_of_another_shape_or_kind_are_refused(name: str, x: Tensor):
         NETS[name]()(x)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+@both
+def test_images_of_another_type_than_the_weights_are_refused_but_under_autocast(name: str, dtype: torch.dtype):
+    net, x = NETS[name](), images().to(dtype)
+    with pytest.raises(ValueError, match=rf"this net reads images of torch.float32, as .* got {dtype}\. Use x\.to\("):
+        net(x)
+    assert net.to(dtype)(x).dtype == dtype
+    if dtype != torch.float64:  # which autocast leaves alone
+        with torch.autocast("cpu", dtype):
+            assert net.float()(x).dtype == dtype
+
+
 @both
 def test_a_pixel_out_of_range_is_no_fault_for_a_net(name: str):
     assert NETS[name]()(5 * images()).isfinite().all()
@@ -176,6 +188,15 @@ def test_a_pixel_out_of_range_is_no_fault_for_a_net(name: str):
         (lambda: WideResNet((3, 8, 8), 10, depth=4), "a depth of 6 n \\+ 4.*: got 4"),
         (lambda: WideResNet((3, 8, 8), 10, depth=10, dropout=1.0), "dropout is a probability .*: got 1"),
         (lambda: WideResNet((3, 8, 8), 10, widen=0), "1 or more each"),
+        (lambda: WideResNet((3, 8, 8), 10, depth=10.0), "a depth of 6 n \\+ 4.*: got 10.0"),
+        (lambda: WideResNet((3, 8, 8), 10, depth=10, widen=1.5), "whole numbers .*got .*, 10 and 1.5"),
+        (lambda: WideResNet((3, 8, 8), 10, depth=10, slope=torch.nan), "slope .* a finite number: got nan"),
+        (lambda: ConvNet((3, 8, 8), 10, slope=torch.inf), "slope .* a finite number: got inf"),
+        (lambda: ConvNet((3, 8, 8.0), 10), r"whole numbers .*got \(3, 8, 8.0\), 10 and 32, 64"),
+        (lambda: ConvNet((3, 8, 8), 2.5), "whole numbers .*2.5 and 32, 64"),
+        (lambda: ConvNet((3, 8, 8), 10, width=2.5), "whole numbers .*10 and 2.5, 64"),
+        (lambda: ConvNet((3, 8, 8), 10, n_features=torch.nan), "whole numbers .*10 and 32, nan"),
+        (lambda: ConvNet(8, 10), "got 8, 10 and 32, 64"),
         (lambda: ConvNet((3, 8, 0), 10), "1 or more each: got \\(3, 8, 0\\), 10 and 32"),
         (lambda: ConvNet((8, 8), 10), r"a shape \(C, H, W\)"),
         (lambda: ConvNet((1, 8, 8), 10, norm="layer"), "norm is None, 'batch' or 'group': got 'layer'"),

@@ -151,7 +151,34 @@ def test_a_class_out_of_range_is_refused(wrong: int):
 
 
 def test_a_classifier_without_logits_for_every_row_is_refused():
-    with pytest.raises(ValueError, match=r"a classifier maps \(N, \.\.\.\) to logits \(N, K\): got \(6,\) for 6 rows"):
+    with pytest.raises(
+        ValueError, match=r"a classifier maps \(N, \.\.\.\) to logits \(N, K\), K > 0: got \(6,\) for 6 rows"
+    ):
         Joint(nn.Flatten(0))(torch.zeros(6))
     with pytest.raises(ValueError, match=r"got \(1, 6\) for 6 rows"):
         Joint(nn.Unflatten(0, (1, 6)))(torch.zeros(6))
+    with pytest.raises(ValueError, match=r"K > 0: got \(6, 0\) for 6 rows"):
+        Joint(nn.Identity())(torch.zeros(6, 0))
+
+
+class Returns(nn.Module):
+    def __init__(self, what: object):
+        super().__init__()
+        self.what = what
+
+    def forward(self, x: Tensor) -> object:
+        return self.what
+
+
+@pytest.mark.parametrize(
+    "what, got", [((torch.zeros(2, 3),), "tuple"), ({"logits": 0}, "dict"), (torch.zeros(2, 3).cfloat(), "complex64")]
+)
+def test_what_is_no_tensor_of_real_logits_is_refused(what: object, got: str):
+    with pytest.raises(TypeError, match=rf"a tensor of real logits \(N, K\): got .*{got}\. Wrap the net"):
+        Joint(Returns(what))(torch.zeros(2, 1))
+
+
+def test_no_images_of_no_classes_have_no_energies():
+    model, none = joint(), torch.zeros(0).long()
+    for of in (model.given, model.log_likelihood, model.negative_log_likelihood):
+        assert of(none)(images(0)).shape == (0,)

@@ -171,3 +171,44 @@ def test_smooth_images_whose_variances_lie_far_apart_have_an_exact_factor() -> N
     flat -= basis.T @ (basis @ flat)
     variance = (factor.T @ flat).square().sum() / flat.square().sum()
     assert variance.item() == pytest.approx(1e-4, rel=1e-5)
+
+
+def with_entry(value: float) -> Tensor:
+    x = rows()[0].clone()
+    x[3, 0, 1, 1] = value
+    return x
+
+
+@pytest.mark.parametrize(
+    "x, error, words",
+    [
+        (with_entry(torch.nan), ValueError, "states are finite numbers: got 1 of 1200 that are not"),
+        (with_entry(-torch.inf), ValueError, "states are finite numbers: got 1 of 1200 that are not"),
+        ((rows()[0] * 99).byte(), TypeError, "real-valued states, got torch.uint8"),
+        (rows()[0].cfloat(), TypeError, "real-valued states, got torch.complex64"),
+        (rows()[0][:, 0, 0, 0], ValueError, r"states have shape \(M, \*S\), got \(300,\)"),
+        (1e8 * rows()[0][:, :1, :1, :1].expand(300, 1, 9, 9), ValueError, "jitter is lost beside variances up to .*e"),
+        (torch.zeros(1, 1).expand(300, 3_000_000), ValueError, r"ask for 216,000 GB of memory, expected what fits"),
+    ],
+)
+def test_states_to_which_no_gaussian_can_be_fitted_are_refused(x: Tensor, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        ClassGaussians.fit(x, rows()[1], K)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_densities_of_sixteen_bits_are_taken_in_thirty_two(dtype: torch.dtype) -> None:
+    x, y = (t.to(dtype) if t.is_floating_point() else t for t in rows())
+    gaussians = ClassGaussians.fit(x, y, K)
+    found = gaussians.log_prob(x, y)
+    whole = ClassGaussians(gaussians.means.float(), gaussians.factors.float(), gaussians.counts)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, whole.log_prob(x.float(), y))
+
+
+def test_what_is_drawn_does_not_depend_on_autocast() -> None:
+    x, y = rows()
+    gaussians = ClassGaussians.fit(x, y, K)
+    expected = gaussians.sample(y, generator=generator())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(gaussians.sample(y, generator=generator()), expected)

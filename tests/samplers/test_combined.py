@@ -119,3 +119,9 @@ def test_flags_of_both_energies_are_restored() -> None:
     for net in (model, attacked):
         assert net.training and net.classifier.training and all(p.requires_grad for p in net.parameters())
         assert all(p.grad is None for p in net.parameters())
+
+
+@pytest.mark.parametrize("bounds", [(-1.0, float("inf")), (-float("inf"), float("inf"))])
+def test_a_box_without_a_middle_is_refused(bounds: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match=r"the box has a middle: expected finite bounds, got \(-.*inf\)"):
+        go(joint(), images(), bounds=bounds)

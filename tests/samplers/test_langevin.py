@@ -233,3 +233,16 @@ def test_no_work_is_done_for_gradients_of_parameters() -> None:
         langevin(lambda x: net(x).flatten(1).sum(dim=1), torch.zeros(2, 1, 6, 6), n_steps=2, step_size=0.1,
                  generator=generator())  # fmt: skip
     assert watched.masks == [[True, False, False]] * 4
+
+
+def test_limits_larger_than_the_numbers_of_the_states_are_none():
+    x0 = torch.ones(3, 2)
+    x = langevin(bowl, x0, n_steps=3, step_size=0.1, generator=generator()).x
+    huge = {"max_grad_value": 1e300, "bounds": (-1e300, 1e300)}
+    assert torch.equal(langevin(bowl, x0, n_steps=3, step_size=0.1, generator=generator(), **huge).x, x)
+
+
+def test_a_gradient_whose_norm_overflows_is_not_scaled_down_to_nothing_in_silence():
+    x0 = torch.zeros(3, 2)
+    with pytest.raises(FloatingPointError, match="after Langevin steps is not finite in 3 of 3"):
+        langevin(lambda x: 1e30 * x.sum(dim=1), x0, n_steps=1, step_size=0.1, max_grad_norm=1.0, generator=generator())

@@ -275,3 +275,33 @@ class Doubled(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return 2 * x - 1
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_a_gradient_that_is_no_number_stops_the_attack_though_the_energy_is_one(norm: Any) -> None:
+    def flat_root(x: Tensor) -> Tensor:  # 0 everywhere, and its slope is infinity times 0
+        return (x - x).abs().sqrt().flatten(1).sum(dim=1)
+
+    assert torch.equal(flat_root(images()), torch.zeros(8))
+    with pytest.raises(FloatingPointError, match="after projected gradient descent is not finite in 8 of 8"):
+        pgd(flat_root, images(), radius=0.1, n_steps=3, norm=norm, generator=generator())
+
+
+@pytest.mark.parametrize(
+    "dtype, slope", [(torch.float32, 1e-25), (torch.float32, 1e30), (torch.float16, 1e-6), (torch.float16, 3e4)]
+)
+def test_a_step_is_as_long_as_asked_for_where_squares_of_the_gradient_over_or_underflow(
+    dtype: torch.dtype, slope: float
+) -> None:
+    x0 = torch.zeros(2, 1, 8, 8, dtype=dtype)
+    options: dict[str, Any] = {"norm": "l2", "random_start": False, "bounds": None, "generator": generator()}
+    x = pgd(lambda x: slope * x.float().flatten(1).sum(dim=1), x0, radius=1.0, step_size=0.25, n_steps=2, **options).x
+    torch.testing.assert_close(x, torch.full_like(x, -2 * 0.25 / 8), atol=0, rtol=5e-3)  # 64 entries alike
+
+
+def test_a_box_larger_than_the_numbers_of_the_states_is_none() -> None:
+    found = [
+        pgd(lambda x: x.flatten(1).sum(dim=1), images(), radius=0.1, n_steps=3, bounds=bounds, generator=generator()).x
+        for bounds in (None, (-1e300, 1e300))
+    ]
+    assert torch.equal(*found)

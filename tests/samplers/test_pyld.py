@@ -178,3 +178,10 @@ def test_an_energy_in_one_piece_is_refused_with_what_does_the_same() -> None:
 def test_whole_numbers_are_refused() -> None:
     with pytest.raises(TypeError, match=r"real-valued states, got torch\.int64"):
         pyld(joint(), images().long(), n_outer=1, n_inner=1, step_size=0.1, generator=generator())
+
+
+def test_limits_larger_than_the_numbers_of_the_states_are_none() -> None:
+    options: dict[str, Any] = {"n_outer": 2, "n_inner": 2, "step_size": 0.1}
+    x = pyld(joint(), images(), max_grad_value=None, bounds=None, generator=generator(), **options).x
+    huge: dict[str, Any] = {"max_grad_value": 1e300, "bounds": (-1e300, 1e300)}
+    assert torch.equal(pyld(joint(), images(), generator=generator(), **huge, **options).x, x)

@@ -167,3 +167,44 @@ def test_labels_that_do_not_fit_are_refused() -> None:
         labelled(4).load_state_dict(plain.state_dict())
     with pytest.raises(ValueError, match=r"^labels were saved with the states"):
         plain.load_state_dict(labelled(4).state_dict())
+
+
+def by_class() -> ReplayBuffer:
+    return ReplayBuffer(torch.arange(6.0)[:, None], labels=torch.arange(6) % 3)
+
+
+@pytest.mark.parametrize("wrong", [7, 10**12])
+def test_a_class_that_the_buffer_does_not_know_costs_no_memory(wrong):
+    labels = torch.tensor([1, wrong])
+    with pytest.raises(ValueError, match=f"1 chains of class {wrong} were asked for, the buffer holds 0: expected no"):
+        by_class().sample(2, labels=labels, generator=generator())
+    named = ReplayBuffer(torch.arange(6.0)[:, None], labels=torch.tensor([wrong, 0, wrong, 0, wrong, 0]))
+    _, slots = named.sample(3, labels=torch.tensor([0, wrong, wrong]), generator=generator())
+    assert named.labels[slots].tolist() == [0, wrong, wrong] and len(set(slots.tolist())) == 3
+
+
+@pytest.mark.parametrize("n", [1.5, 2.0, "2", None])
+def test_chains_are_asked_for_in_whole_numbers(n):
+    with pytest.raises(ValueError, match=f"{n} chains were asked for, the buffer holds 6: expected 1 to 6"):
+        by_class().sample(n, generator=generator())
+
+
+@pytest.mark.parametrize("slots", [[6], [-1], [1.0], [[1]]])
+def test_slots_that_the_buffer_does_not_have_are_refused(slots):
+    with pytest.raises(ValueError, match=r"slots are int64 \(n,\) of 0 to 5: got \(1.*Pass those of sample\(\)"):
+        by_class().push(torch.tensor(slots), torch.zeros(1, 1))
+
+
+@pytest.mark.parametrize("labels", [torch.tensor([2]), torch.arange(6) - 3, torch.arange(6) + 0.7])
+def test_saved_labels_that_are_none_of_its_states_are_refused_before_anything_is_loaded(labels):
+    buffer = by_class()
+    with pytest.raises(ValueError, match=r"labels have shape \(6,\) of torch.int64, 0 or larger"):
+        buffer.load_state_dict({"states": torch.zeros(6, 1), "labels": labels})
+    assert torch.equal(buffer.states, by_class().states) and torch.equal(buffer.labels, by_class().labels)
+
+
+def test_a_buffer_made_in_inference_mode_can_be_changed_outside_of_it():
+    with torch.inference_mode():
+        buffer = by_class()
+    buffer.push(torch.tensor([2]), torch.tensor([[9.0]]), labels=torch.tensor([0]))
+    assert buffer.states[2] == 9 and buffer.labels[2] == 0

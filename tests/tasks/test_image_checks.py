@@ -34,6 +34,7 @@ def test_images_in_range_pass_with_a_margin_for_rounding(x: Tensor):
         (with_pixel(torch.nan), "got values from nan to nan"),
         (with_pixel(torch.inf), "got values from -1 to inf"),
         ((images() * 127 + 127).byte(), r"got \(3, 1, 4, 4\) of torch\.uint8\. Use x\.float\(\) / 127\.5 - 1"),
+        (images()[:, :0], r"an image has a pixel at least: got \(3, 0, 4, 4\)"),
         (images()[0], r"images are real numbers \(N, C, H, W\).*got \(1, 4, 4\)"),
     ],
 )

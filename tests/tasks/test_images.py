@@ -116,10 +116,21 @@ def test_a_part_with_other_images_or_labels_is_refused(rest: Batch, words: str):
             split("a", *parts, n_classes=3, n_valid=2, seed=0)
 
 
-@pytest.mark.parametrize("n_valid", [0, 6, -1])
+@pytest.mark.parametrize("n_valid", [0, 6, -1, 2.5, 2.0, math.nan, "2"])
 def test_no_part_may_be_empty(n_valid: int):
     with pytest.raises(ValueError, match=f"n_valid is 1 to 5, lest a part be empty: got {n_valid}"):
         split("a", batch(), batch(), n_classes=3, n_valid=n_valid, seed=0)
+
+
+def test_a_test_part_of_another_size_or_type_is_refused():
+    small, double = batch().x[:, :, :2], batch().x.double()
+    for x, words in ((small, r"for testing, \(1, 2, 4\) of torch.float32"), (double, r"\(1, 4, 4\) of torch.float64")):
+        with pytest.raises(ValueError, match=rf"images of one task are alike: got \(1, 4, 4\) of .*{words}"):
+            split("a", batch(), replace(batch(), x=x), n_classes=3, n_valid=2, seed=0)
+
+
+def test_a_task_without_rows_for_testing_has_its_classes_all_the_same():
+    assert n_classes_of(split("a", batch(), batch()[:0], n_classes=3, n_valid=2, seed=0)) == 3
 
 
 # Scores
@@ -153,6 +164,20 @@ def test_half_the_size_is_the_mean_over_two_by_two_pixels():
     full, half = scaled(x), scaled(x, factor=2)
     assert full.min() == -1 and full.max() == 1
     torch.testing.assert_close(half, full.view(-1, 1, 2, 2, 2, 2).mean(dim=(3, 5)), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "x, factor, words",
+    [
+        (torch.rand(2, 1, 4, 4), 1, r"bytes \(N, C, H, W\) are scaled, uint8: got \(2, 1, 4, 4\) of torch.float32"),
+        (torch.zeros(2, 4, 4).byte(), 1, r"got \(2, 4, 4\) of torch.uint8"),
+        (torch.zeros(2, 1, 4, 4).byte(), 0, "factor is a whole number: expected 1 or larger, got 0"),
+        (torch.zeros(2, 1, 4, 4).byte(), 3, r"factor divides H and W, here \(4, 4\): got 3"),
+    ],
+)
+def test_bytes_alone_are_scaled_and_no_pixel_is_left_out(x: Tensor, factor: int, words: str):
+    with pytest.raises(ValueError, match=words):
+        scaled(x, factor=factor)
 
 
 # MNIST and Fashion-MNIST
