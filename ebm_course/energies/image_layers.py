@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from numbers import Integral, Real
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -61,18 +61,21 @@ def start(net: nn.Module, slope: float) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-def check_image_net(shape: Shape, n_classes: int, *widths: int, slope: float) -> None:
+def check_image_net(shape: Any, n_classes: int, *widths: int, slope: float) -> None:
     """Refuse sizes of which no net can be made, and slopes with which it would not be finite.
 
     >>> check_image_net((1, 8, 8), 10, 32, slope=0.2)
     """
-    sizes = (*shape, n_classes, *widths) if isinstance(shape, tuple | list) and len(shape) == 3 else (0,)
+    sizes: tuple[Any, ...] = (
+        (*shape, n_classes, *widths) if isinstance(shape, tuple | list) and len(shape) == 3 else (0,)
+    )
     if any(isinstance(size, bool) or not isinstance(size, Integral) or size < 1 for size in sizes):
         raise ValueError(
             f"a net of images needs a shape (C, H, W), classes and widths, whole numbers of 1 or more each: "
             f"got {shape}, {n_classes} and {', '.join(map(str, widths))}."
         )
-    if not isinstance(slope, Real) or not math.isfinite(slope):
+    given: Any = slope
+    if not isinstance(given, Real) or not math.isfinite(given):
         raise ValueError(
             f"slope is that of a LeakyReLU below 0, a finite number: got {slope}. Pass 0.2, or 0 for ReLU."
         )

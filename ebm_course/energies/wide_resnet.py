@@ -8,7 +8,6 @@ blocks: the mean square of what passes grows e-fold at most, however deep the ne
 from __future__ import annotations
 
 import math
-from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +77,7 @@ class WideResNet(nn.Module):
     ):
         super().__init__()
         check_image_net(shape, n_classes, widen, slope=slope)
-        if not isinstance(depth, Integral) or depth < 10 or (depth - 4) % 6:
+        if isinstance(depth, float) or depth < 10 or (depth - 4) % 6:
             raise ValueError(f"a wide residual network has a depth of 6 n + 4, as 10, 16, 22 or 28: got {depth}.")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout is a probability of 0 or larger, below 1: got {dropout}.")

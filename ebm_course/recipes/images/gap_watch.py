@@ -48,6 +48,7 @@ class GapWatch:
         kept: name -> what a restart puts back: net, optimiser (but not its rate, which a schedule holds), buffer.
         limit: the largest gap, either way, nats.
         every: updates between two looks; none in between is missed, for the largest gap is kept on the device.
+        last: the last update of the run, after which it looks too; None where that is not known.
         restarts: how often in a run; 0: stop at once.
         cause: what to say of the cause and the remedy.
         run: whose processes train together; they look at the mean of their gaps.
@@ -75,10 +76,11 @@ E(samples), was 7e+03 nats either way, expected at most 1e+03. Lower step_size.
         every: int,
         restarts: int,
         cause: str,
+        last: int | None = None,
         run: Run = SINGLE_PROCESS,
     ):
         self.step, self.kept, self.limit, self.every, self.restarts = step, kept, limit, every, restarts
-        self.cause, self.run, self.updates, self.done = cause, run, 0, 0
+        self.cause, self.run, self.last, self.updates, self.done = cause, run, last, 0, 0
         self.largest = torch.zeros((), device=run.device)
         self.good = self._copy() if restarts else {}
 
@@ -87,7 +89,7 @@ E(samples), was 7e+03 nats either way, expected at most 1e+03. Lower step_size.
         try:
             log = self.step(batch, generator)
             self.largest = torch.maximum(self.largest, self.run.mean(log["energy_gap"].detach()).abs())  # a NaN stays
-            if self.updates % self.every == 0:
+            if self.updates % self.every == 0 or self.updates == self.last:
                 self._look()
         except FloatingPointError as error:
             self._go_back(error)

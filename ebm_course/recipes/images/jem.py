@@ -167,7 +167,7 @@ def train_watched(
         f"chains overshoot. Lower step_size; restarts=1 goes back to the last good state instead."
     )
     limits: dict[str, Any] = {"limit": config.gap_limit, "every": config.watch_every, "restarts": config.restarts}
-    watch = GapWatch(step, kept, **limits, cause=cause, run=run)
+    watch = GapWatch(step, kept, **limits, cause=cause, last=config.n_steps, run=run)
 
     def measured(logits: Tensor) -> dict[str, float]:
         assert chains.buffer is not None

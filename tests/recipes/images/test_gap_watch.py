@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ import torch
 from torch import nn
 
 from ebm_course.core import Batch
+from ebm_course.recipes.images import jem
 from ebm_course.recipes.images.gap_watch import DivergedError, GapWatch
+from ebm_course.runtime import SINGLE_PROCESS
 from ebm_course.samplers.replay_buffer import ReplayBuffer
 from ebm_course.training.resume import states_of
 
@@ -141,3 +144,22 @@ def test_without_restarts_no_copy_is_kept() -> None:
     _, watch = watched([0.1])
     run(watch, 1)
     assert watch.state_dict()["good"] == {}
+
+
+def test_it_looks_after_the_last_update_too() -> None:
+    def watch(last: int | None) -> GapWatch:
+        step = Scripted([0.2, 7e3])
+        return GapWatch(step, step.kept, limit=1e3, every=10, restarts=0, cause=CAUSE, last=last)
+
+    for last in (None, 3):
+        unseen = watch(last)
+        unseen(BATCH, GENERATOR), unseen(BATCH, GENERATOR)
+    ending = watch(2)
+    ending(BATCH, GENERATOR)
+    with pytest.raises(DivergedError, match=r"update 2: the largest energy gap, .* was 7e\+03 nats"):
+        ending(BATCH, GENERATOR)
+
+
+def test_a_short_run_whose_gap_leaves_its_limits_does_not_end_as_if_it_had_gone_well() -> None:
+    with pytest.raises(DivergedError, match="update 6: the largest energy gap"):
+        jem.fit(replace(jem.SMOKE, step_size=1e3), SINGLE_PROCESS, progress=False)
