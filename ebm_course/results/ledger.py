@@ -183,7 +183,8 @@ def markdown(table: Sequence[Sequence[str]], titles: Sequence[str]) -> str:
 def _text(table: Sequence[Sequence[str]], titles: Sequence[str], columns: int) -> str:
     """A table whose texts are wrapped where they have to be, or a block for each row."""
     for width in range(40, 19, -2):
-        text = tabulate(table, titles, tablefmt="simple", maxcolwidths=width, disable_numparse=True)
+        rows = [[_unbroken(part) for part in row] for row in table]
+        text = tabulate(rows, titles, tablefmt="simple", maxcolwidths=width, disable_numparse=True).replace(_JOINT, "-")
         if max(map(len, text.splitlines())) <= columns:
             return text
     return "\n\n".join(_block(list(zip(titles, row, strict=True)), columns) for row in table)
@@ -192,7 +193,16 @@ def _text(table: Sequence[Sequence[str]], titles: Sequence[str], columns: int) -
 def _block(pairs: Sequence[tuple[str, str]], columns: int) -> str:
     """A title and its text a line, wrapped."""
     room = max(20, columns - max(len(title) for title, _ in pairs) - 2)
-    return tabulate(pairs, tablefmt="plain", maxcolwidths=[None, room], disable_numparse=True)
+    rows = [(title, _unbroken(text)) for title, text in pairs]
+    text = tabulate(rows, tablefmt="plain", maxcolwidths=[None, room], disable_numparse=True)
+    return text.replace(_JOINT, "-")
+
+
+_JOINT = "\u2011"  # a hyphen at which no line is broken
+
+
+def _unbroken(text: str) -> str:
+    return text.replace("-", _JOINT)
 
 
 def _or_all(record: Record, entries: Sequence[Entry] | None) -> Sequence[Entry]:

@@ -29,12 +29,14 @@ COLAB = {
     "pooch": "1.8.2",
     "pydantic": "2.11.7",
     "safetensors": "0.6.2",
+    "scikit-learn": "1.6.1",
     "scipy": "1.16.1",
     "tabulate": "0.9.0",
     "torch": "2.8.0+cu126",
+    "torchmetrics": "1.8.1",
     "tqdm": "4.67.1",
 }
-"""Versions of the kind that Colab brings; none of them is ours."""
+"""Versions of the kind that Colab brings or, of torchmetrics, that a reader may have; none of them is ours."""
 
 
 @pytest.fixture
