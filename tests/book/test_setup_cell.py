@@ -116,12 +116,13 @@ def site_packages(venv: Path) -> Path:
 
 def pretend(folder: Path, name: str, version: str) -> None:
     """Put a distribution without content but with a version into ``folder``."""
-    info = folder / f"{name}-{version}.dist-info"
+    module = name.replace("-", "_")
+    info = folder / f"{module}-{version}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-    (info / "RECORD").write_text(f"{name}.py,,\n")
+    (info / "RECORD").write_text(f"{module}.py,,\n")
     (info / "INSTALLER").write_text("colab\n")
-    (folder / f"{name}.py").write_text(f'__version__ = "{version}"\n')
+    (folder / f"{module}.py").write_text(f'__version__ = "{version}"\n')
 
 
 @pytest.mark.slow
