@@ -129,6 +129,9 @@ def together(parts: Mapping[str, Any], *, lives: tuple[Variant, ...] = (), **res
 
 
 MNIST_14, CIFAR_16 = partial(mnist, size=14), partial(cifar10, size=16)
+MNIST_STEP = 0.3
+"""Of the chains in training: with steps of 1 JEM at 14 x 14 pixels died at updates 500 to 590, back three times or not;
+with this one it lived through 2,000 updates with both seeds tried."""
 LIVES: Mapping[str, Any] = {
     "task": digits,
     "net": partial(ConvNet, width=16, n_features=32),
@@ -138,7 +141,7 @@ LIVES: Mapping[str, Any] = {
 CPU = together(
     {
         "digits": small("digits", digits, 16, 500, rows=(*TABLE, "jem-plus", "robust-jem-adversarial")),
-        "mnist": small("mnist", MNIST_14, 16, 2_000, rows=(*TABLE, "robust-jem-adversarial")),
+        "mnist": small("mnist", MNIST_14, 16, 2_000, rows=(*TABLE, "robust-jem-adversarial"), step_size=MNIST_STEP),
         "cifar10": small("cifar10", CIFAR_16, 32, 3_000, rows=TABLE, flip=True, pad=2, radius=0.1),
     },
     lives=step_10_arms("digits", NOTEBOOK_BASE, LIVES),
@@ -147,7 +150,7 @@ CPU = together(
 NOTEBOOK = together(
     {
         "digits": small("digits", digits, 16, 300, rows=TABLE),
-        "mnist": small("mnist", MNIST_14, 16, 300, rows=TABLE),
+        "mnist": small("mnist", MNIST_14, 16, 300, rows=TABLE, step_size=MNIST_STEP),
         "cifar10": small("cifar10", CIFAR_16, 16, 300, rows=TABLE, flip=True, pad=2, radius=0.1),
     },
     lives=step_10_arms("digits", NOTEBOOK_BASE, LIVES),
