@@ -50,6 +50,9 @@ def test_sixteen_bits_are_near_and_come_back_as_thirty_two() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler on a CPU")
+@pytest.mark.skipif(" " in torch.__file__, reason="torch.compile names its own folder without quotes: it has a space")
+@pytest.mark.skipif(torch.__version__.startswith("2.6."), reason="torch 2.6 fails an assertion of its own compiler")
+@pytest.mark.filterwarnings("ignore")  # torch's own, on importing its compiler
 def test_compiled_passes_walk_and_learn_as_others_do() -> None:
     config = replace(jem.SMOKE, n_steps=2, validate_every=1)
     rows = []
