@@ -75,9 +75,9 @@ book: $(STAMP) copies
 	@echo "The pages are here: book/_build/html/index.html"
 
 # With the tested set every warning is a fault; elsewhere only those of the course are, see pyproject.toml. A folder that
-# cannot be written is no fault. Each file, and each notebook, is run by one of up to four processes.
+# cannot be written is no fault. Each file, and each notebook, is run by one of up to four processes, of one thread each.
 test: $(STAMP) copies
-	$(BIN)/python -m pytest --nbval -W error -W default::pytest.PytestCacheWarning \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval -W error -W default::pytest.PytestCacheWarning \
 		--numprocesses logical --maxprocesses 4 --dist loadfile
 
 notebooks: $(STAMP)
