@@ -58,7 +58,17 @@ def test_the_sha256_is_that_of_the_content_however_it_was_packed(tmp_path: Path)
         (gzip.compress(idx(noise(5, 3)) + b"\0"), r"not as long as its head says"),
         (gzip.compress(b"\0\0\x08\2\0"), r"not as long as its head says"),
     ],
-    ids=["cut short", "damaged", "no gzip", "empty", "of nothing", "of floats", "a byte less", "a byte more", "no sizes"],
+    ids=[
+        "cut short",
+        "damaged",
+        "no gzip",
+        "empty",
+        "of nothing",
+        "of floats",
+        "a byte less",
+        "a byte more",
+        "no sizes",
+    ],
 )
 def test_a_damaged_idx_file_is_named(tmp_path: Path, content: bytes, words: str):
     (tmp_path / "a.gz").write_bytes(content)
