@@ -22,6 +22,7 @@ CHAPTERS = {
     4: "04_residual_energies_by_noise_contrast",
     5: "05_the_discrete_attack",
     6: "06_adversarial_training",
+    7: "07_a_classifier_is_an_energy",
 }
 PLANTED = [
     (2, "words/nce/kl", 0.03),
@@ -52,6 +53,13 @@ PLANTED = [
     (6, "idea/adversarial-surprise/literal/free/correctness", 0.2),
     (6, "idea/grown-surprise/loss", 0.5),
     (6, "idea/grown-surprise-memory/memory/answer/correctness", 0.6),
+    (7, "digits/jem/noise/distance", 5.0),
+    (7, "digits/classifier/noise/distance", 5.0),
+    (7, "digits/jem/short/recall", 0.9),
+    (7, "digits/classifier/short/score", 5.0),
+    (7, "digits/jem/calibration", 0.01),
+    (7, "digits/classifier/foreign/inverted/logsumexp", 1.0),
+    (7, "digits/jem/foreign/mixes/logsumexp", 0.99),
 ]
 """Chapter, an entry or a curve, and a value that would make one of its sentences untrue."""
 
