@@ -68,12 +68,15 @@ def settings(config: Any) -> list[Setting]:
 def samples(
     joint: Joint, begin: Starts, config: Any, generator: torch.Generator, wanted: Sequence[Setting]
 ) -> Iterator[tuple[Setting, Tensor]]:
-    """Samples of each setting, in order."""
+    """Samples of each setting, in order; settings with one start and radius share one attack."""
+    attacks: dict[tuple[str, float], Tensor] = {}
     for _, same in itertools.groupby(wanted, key=lambda setting: setting[:-1]):
         group = list(same)
-        first = group[0]
-        x0 = begin.gaussians if first.start == "gaussians" else begin.noise
-        x, done = first.contrast * _attacked(joint, x0, begin.classes, first.radius, config, generator), 0
+        start, radius, contrast = group[0][:3]
+        if (start, radius) not in attacks:
+            x0 = begin.gaussians if start == "gaussians" else begin.noise
+            attacks[start, radius] = _attacked(joint, x0, begin.classes, radius, config, generator)
+        x, done = contrast * attacks[start, radius], 0
         for setting in group:
             x = _stepped(joint, x, begin.classes, setting, setting.n_steps - done, config, generator)
             done = setting.n_steps

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ebm_course.energies.joint import Joint
+from ebm_course.experiments.images import combining
 from ebm_course.experiments.images.combining import Setting, chosen, grid, samples, scored, settings
 from ebm_course.experiments.images.config import SMOKE
 from ebm_course.experiments.images.quality import Reference
@@ -69,6 +70,13 @@ def test_every_setting_is_attack_then_contrast_then_steps() -> None:
         else:
             expected = stepped(expected, setting.n_steps)
         torch.testing.assert_close(x, expected)
+
+
+def test_settings_that_differ_in_what_follows_the_attack_share_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, original = [], combining.attacked
+    monkeypatch.setattr(combining, "attacked", lambda *given: made.append(given[3]) or original(*given))
+    list(samples(Joint(Slope()), begin(), CONFIG, generator(), settings(CONFIG)))
+    assert made == [*CONFIG.grid_radii] * 2  # from class Gaussians, from noise
 
 
 def test_the_paper_s_setting_of_the_grid_is_its_combined_inference() -> None:
