@@ -15,7 +15,8 @@ from torch import Tensor
 
 from ebm_course.energies.joint import Joint
 from ebm_course.experiments.images.quality import Reference
-from ebm_course.experiments.images.sampling import Starts, attacked, in_parts
+from ebm_course.experiments.images.sampling import Starts, attacked
+from ebm_course.recipes.images.parts import in_parts
 from ebm_course.samplers.langevin import langevin
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from ebm_course.metrics.calibration import expected_calibration_error
 from ebm_course.metrics.energy_gap import energy_gap
 from ebm_course.metrics.out_of_distribution import familiarity, out_of_distribution
 from ebm_course.metrics.robustness import accuracy, robust_accuracy
-from ebm_course.recipes.images.parts import ROWS_AT_ONCE, evaluated, labels
+from ebm_course.recipes.images.parts import ROWS_AT_ONCE, evaluated, in_parts, labels
 from ebm_course.runtime import Run
 from ebm_course.samplers.pgd import pgd
 
@@ -26,12 +27,9 @@ def classified(joint: Joint, test: Batch, config: Any, run: Run) -> dict[str, fl
         "calibration": expected_calibration_error(logits.softmax(dim=1), y),
     }
     for radius in config.radii:
-        generator = run.generator(f"attack {radius}")
-        moved = []
-        for x, of in zip(test.x.split(ROWS_AT_ONCE), y.split(ROWS_AT_ONCE), strict=True):
-            options: dict[str, Any] = {"radius": radius, "n_steps": config.n_attack_steps, "generator": generator}
-            moved.append(pgd(joint.log_likelihood(of), x, **options).x)
-        found[f"pgd-{radius:g}"] = robust_accuracy(logits, evaluated(joint.classifier, torch.cat(moved)), y)
+        options: dict[str, Any] = {"radius": radius, "n_steps": config.n_attack_steps}
+        attack = partial(_attacked, joint, generator=run.generator(f"attack {radius}"), **options)
+        found[f"pgd-{radius:g}"] = robust_accuracy(logits, evaluated(joint.classifier, in_parts(attack, test.x, y)), y)
     return found
 
 
@@ -60,6 +58,10 @@ def gap(joint: Joint, held_out: Tensor, samples: Tensor) -> float:
     """Mean energy of held-out data minus that of samples, nats."""
     e_data, e_samples = (-evaluated(joint.classifier, x).logsumexp(dim=1) for x in (held_out, samples))
     return energy_gap(e_data, e_samples)
+
+
+def _attacked(joint: Joint, x: Tensor, y: Tensor, **options: Any) -> Tensor:
+    return pgd(joint.log_likelihood(y), x, **options).x
 
 
 def _scores(joint: Joint, x: Tensor) -> dict[str, Tensor]:

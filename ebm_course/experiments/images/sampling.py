@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ebm_course.core import Energy
 from ebm_course.energies.joint import Joint
-from ebm_course.recipes.images.parts import ROWS_AT_ONCE
+from ebm_course.recipes.images.parts import in_parts
 from ebm_course.samplers.class_gaussians import ClassGaussians
 from ebm_course.samplers.combined import combined
 from ebm_course.samplers.langevin import langevin
@@ -36,12 +36,6 @@ def starts(gaussians: ClassGaussians, n: int, generator: torch.Generator) -> Sta
     classes = gaussians.draw_labels(n, generator=generator)
     x = gaussians.sample(classes, generator=generator)
     return Starts(x, 2 * torch.rand(x.shape, generator=generator, device=x.device) - 1, classes)
-
-
-def in_parts(move: Callable[[Tensor, Tensor], Tensor], x: Tensor, classes: Tensor) -> Tensor:
-    """``move`` of states and their classes, some hundred at once."""
-    pairs = zip(x.split(ROWS_AT_ONCE), classes.split(ROWS_AT_ONCE), strict=True)
-    return torch.cat([move(part, y) for part, y in pairs])
 
 
 def ways(joint: Joint, begin: Starts, config: Any, generator: torch.Generator) -> Iterator[tuple[str, Tensor]]:

@@ -22,12 +22,12 @@ from ebm_course.core import Batch, Energy, Loss, Step
 from ebm_course.energies.joint import Joint
 from ebm_course.recipes.images import classifier
 from ebm_course.recipes.images.parts import (
-    ROWS_AT_ONCE,
     Data,
     Learner,
     classification,
     data_of,
     evaluated,
+    in_parts,
     labels,
     train,
 )
@@ -124,11 +124,13 @@ def robust_accuracy(learner: Learner, data: Data) -> Callable[[], dict[str, floa
     joint = Joint(learner.net)
 
     def measure() -> dict[str, float]:
-        generator, rows = learner.run.generator("validation attack"), []
-        for x, y in zip(data.valid.x.split(ROWS_AT_ONCE), labels(data.valid).split(ROWS_AT_ONCE), strict=True):
-            worst = attacked(learner.config, joint.log_likelihood(y), x, generator)
-            rows.append(evaluated(learner.net, worst).argmax(dim=1) == y)
-        return {"robust_accuracy": float(torch.cat(rows).float().mean())}
+        generator, y = learner.run.generator("validation attack"), labels(data.valid)
+
+        def attack(x: Tensor, y: Tensor) -> Tensor:
+            return attacked(learner.config, joint.log_likelihood(y), x, generator)
+
+        right = evaluated(learner.net, in_parts(attack, data.valid.x, y)).argmax(dim=1) == y
+        return {"robust_accuracy": float(right.float().mean())}
 
     return measure
 
