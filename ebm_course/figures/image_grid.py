@@ -121,7 +121,7 @@ def _joined(tiles: np.ndarray) -> np.ndarray:
     """One picture (H, W, 4), transparent between the images."""
     n_rows, n_columns, height, width, _ = tiles.shape
     picture = np.zeros((n_rows * (height + GAP) - GAP, n_columns * (width + GAP) - GAP, 4))
-    for (r, c), _ in np.ndenumerate(np.empty((n_rows, n_columns))):
+    for r, c in np.ndindex(n_rows, n_columns):
         top, left = r * (height + GAP), c * (width + GAP)
         picture[top : top + height, left : left + width, :3] = tiles[r, c]
         picture[top : top + height, left : left + width, 3] = 1

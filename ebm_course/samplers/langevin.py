@@ -44,7 +44,7 @@ def langevin(
         energy: energies of real-valued states.
         x0: (N, *S), real-valued; not changed.
         step_size: ε, above 0, squared unit of x per nat.
-        noise_std: s, unit of x; by default sqrt(2 a), the only choice that samples p. Less noise samples a colder
+        noise_std: σ, unit of x; by default sqrt(2 ε), the only choice that samples p. Less noise samples a colder
             density, about exp(-(2 ε / σ^2) E): the usual shortcut for images, where ε = 1 and σ = 0.01.
         max_grad_norm: gradients of a chain with a larger norm are scaled down to it. Changes the law.
         max_grad_value: every entry of the gradient is clamped to plus or minus this, before any norm. Changes the law.
@@ -64,7 +64,7 @@ def langevin(
         FloatingPointError: states or energies at the end are not finite, as when x0 is not or a step is too long, or a
             norm to be scaled down was infinite.
 
-    Source: Parisi (1981); Welling and Teh (2011), whose step is 2 a here. Departure: whole gradients and a
+    Source: Parisi (1981); Welling and Teh (2011), whose step is 2 ε here. Departure: whole gradients and a
     fixed step; ``noise_std`` apart from ``step_size`` as in Grathwohl et al. (2020), JEM.
 
     >>> generator = torch.Generator().manual_seed(0)

@@ -101,7 +101,7 @@ class _Collected(Collected):
         for figure, what in figures.items():
             values = [run["classifier"][figure] for run in runs]
             self.add(f"{name}/{figure}", f"{words}: {what}.", values, seconds=seconds)
-        lines = [[run["classifier"][f] for f in ("accuracy", *figures) if f != "calibration"][1:] for run in runs]
+        lines = [[run["classifier"][f] for f in figures if f != "calibration"] for run in runs]
         self.curves.append(Curve(f"attacked/{name}", "radius", [0.0, *config.radii], "accuracy", lines))
         for foreign in runs[0]["foreign"]:
             for score, meaning in SCORES.items():

@@ -54,7 +54,7 @@ class Bench:
     def __init__(self, config: Config, run: Run):
         self.config, self.run = config, run
         self._digests: dict[str, str] = {}
-        self._rows: tuple[tuple[str, int] | None, Rows | None] = (None, None)  # of the data set and run at work
+        self._rows: dict[tuple[str, int], Rows] = {}  # of the data set and run at work alone
 
     def held_out(self, data: str) -> str:
         """A digest of the held-out images: whoever has other files makes other stages."""
@@ -68,13 +68,13 @@ class Bench:
 
     def rows(self, data: str, k: int) -> Rows:
         """Images of run k, which are split by its seed, and a Gaussian for each class of those to train on."""
-        if self._rows[0] != (data, k) or self._rows[1] is None:
+        if (data, k) not in self._rows:
             task = self.config.judge(data).config.task(seed=self.run.seed + k)
             train, valid, test = (part.to(self.run.device) for part in (task.train, task.valid, task.test))
             gaussians = ClassGaussians.fit(train.x, labels(train), n_classes_of(task))
             first = torch.arange(min(self.config.n_images, len(test)), device=test.x.device)
-            self._rows = (data, k), Rows(task, train, valid, test[first], gaussians)
-        return self._rows[1]  # type: ignore[return-value]
+            self._rows = {(data, k): Rows(task, train, valid, test[first], gaussians)}
+        return self._rows[data, k]
 
     def train_judge(self, data: str, k: int) -> Work:
         """Train the judge of run k, with a seed that no arm has."""
