@@ -45,6 +45,8 @@ TABLE_1 = {  # of the paper, on CIFAR-10: IS and FID, which a judge's score and 
 }
 SCORES = {"logsumexp": "log p(x)", "max_probability": "largest probability", "approximate_mass": "approximate mass"}
 
+DIED = "share of runs that diverged with no restart left; those that lived are no fair sample and are left out."
+
 
 def findings(config: Config, results: Results) -> Findings:
     """Every number that the stages asked for allow."""
@@ -89,8 +91,12 @@ class _Collected(Collected):
             self.add(f"{name}/{figure}", what, [run[figure] for run in runs], paper=paper, seconds=seconds)
 
     def arm(self, data: str, variant: Variant) -> None:
-        """Everything of one arm: as a classifier, as an energy, and its samples."""
+        """Everything of one arm: as a classifier, as an energy, and its samples; its deaths alone where a run died."""
         name, words, config = variant.name, variant.words, self.config
+        died = [float(run.get("died", False)) for run in self.stages(data, name)]
+        if any(died):
+            self.add(f"{name}/died", f"{words}: {DIED}", died, seconds=self.seconds(data, name))
+            return
         runs, seconds = self.stages(data, f"{name}-measured"), self.seconds(data, name)
         self.training(data, variant)
         n = self.results[f"run-0/{data}/anchors"]["n_images"]

@@ -81,11 +81,17 @@ class Bench:
         return trained(self.config.judge(data), MOST_RUNS + k, self.run)
 
     def train(self, variant: Variant, k: int) -> Work:
-        """Train an arm and keep the first chains of its buffer."""
+        """Train an arm and keep the first chains of its buffer; note it where it diverges and has no restart left.
+
+        What the other stages find does not depend on it, so they go on. The arm's own measurements are then None.
+        """
         work = trained(variant, k, self.run)
 
         def train_and_keep(folder: Path, results: Results) -> dict[str, Any]:
-            result: dict[str, Any] = work(folder, results)
+            try:
+                result: dict[str, Any] = work(folder, results)
+            except DivergedError as error:
+                return {"died": True, "updates": error.update, "why": str(error)}
             tensors, note = read_tensors(folder / STATE, sealed=True)
             kept = unpack(tensors, note["state"])["keep"]
             if "buffer" in kept and self.run.is_main:
@@ -123,7 +129,9 @@ class Bench:
         """Measure an arm as a classifier, as an energy, and by its samples of every way and its buffer."""
         data = variant.name.partition("/")[0]
 
-        def work(_: Path, results: Results) -> dict[str, Any]:
+        def work(_: Path, results: Results) -> dict[str, Any] | None:
+            if results[variant.stage(k)].get("died"):
+                return None
             rows, run, joint = self.rows(data, k), self.of_run(k), self.joint(results, variant, k)
             reference, begin = self.reference(results, data, k), self.starts(data, k, "samples", len(rows.test))
             found: dict[str, Any] = {"classifier": classified(joint, rows.test, self.config, run)}
@@ -146,7 +154,9 @@ class Bench:
         """Sample an arm by every setting of combined inference; score the best one anew, and the best steps alone."""
         data = variant.name.partition("/")[0]
 
-        def work(_: Path, results: Results) -> dict[str, Any]:
+        def work(_: Path, results: Results) -> dict[str, Any] | None:
+            if results[variant.stage(k)].get("died"):
+                return None
             rows, run, joint, config = self.rows(data, k), self.of_run(k), self.joint(results, variant, k), self.config
             n = min(config.n_samples_of_grid, len(rows.valid))
             valid = Reference(self.judge(results, data, k), rows.valid.x[:n], rows.train.x)

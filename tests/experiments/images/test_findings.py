@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ebm_course.experiments.images.config import CPU, TABLE, Config
+from ebm_course.experiments.images.declared import ROWS
 from ebm_course.experiments.images.findings import findings
 from ebm_course.results.findings import Curve, Entry, Findings
 
@@ -104,6 +105,22 @@ def test_a_run_that_reaches_the_last_update_is_said_to_be_censored(on_digits: Fi
     assert plain.what.endswith("nats.")
     expected = [0.69897, 0.30103, 0.30103, 0.30103, 0.30103]
     assert entry(on_digits, "claims/digits/stability").values == pytest.approx(expected, abs=1e-5)
+
+
+def test_an_arm_that_died_in_a_run_has_its_deaths_alone_and_no_claim_rests_on_the_runs_it_lived(
+    on_digits: Findings,
+) -> None:
+    results = made("digits")
+    results["run-1/digits/jem"] = {"died": True, "updates": 7, "why": "update 7: too long"}
+    results["run-1/digits/jem-measured"] = None
+    found = findings(Config(**{**vars(CPU), "data": ("digits",)}), results)
+    of_jem = [e for e in found.entries if e.name.startswith("digits/jem/")]
+    assert [(e.name, e.values) for e in of_jem] == [("digits/jem/died", (0.0, 1.0, 0.0, 0.0, 0.0))]
+    left_out = {e.name for e in on_digits.entries} - {e.name for e in found.entries}
+    claims = {name.rpartition("/")[2] for name in left_out if name.startswith("claims/")}
+    assert claims == {row[0] for row in ROWS["digits"] if " jem/" in f" {row[2]}"}
+    assert {name.split("/")[1] for name in left_out if not name.startswith("claims/")} == {"jem"}
+    assert not [curve.name for curve in found.curves if curve.name.endswith("digits/jem")]
 
 
 def test_the_share_alive_falls_at_the_update_where_a_run_dies(on_digits: Findings) -> None:

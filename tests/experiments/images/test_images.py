@@ -25,6 +25,7 @@ from ebm_course.recipes.images import robust_jem
 from ebm_course.recipes.shared import rows_digest
 from ebm_course.results.findings import Findings
 from ebm_course.runtime import Run, setup
+from ebm_course.storage import read_json
 from ebm_course.tasks.images import digits
 
 RUN = Run(torch.device("cpu"), 0)
@@ -305,6 +306,18 @@ def test_the_nets_that_ship_are_those_of_digits_and_small(found) -> None:
 def test_step_10_arms_are_watched_at_every_update_and_never_go_back() -> None:
     lives = [variant.config for variant in CPU.variants if is_step_10(variant)]
     assert [(c.step_size, c.watch_every, c.restarts, c.n_steps) for c in lives] == [(10.0, 1, 0, 1_000)] * 2
+
+
+def test_an_arm_that_diverges_does_not_stop_the_others(tmp_path: Path) -> None:
+    robust, jem = (SMOKE.variant(f"digits/{name}") for name in ("robust-jem", "jem"))
+    dead = replace(robust, config=replace(robust.config, gap_limit=1e-6, restarts=0))
+    part = replace(SMOKE, variants=(dead, jem), n_runs=1)
+    values = values_of(run_smoke(tmp_path, part))
+    assert values["digits/robust-jem/died"] == (1.0,) and values["digits/jem/accuracy"][0] > 0
+    assert [name for name in values if name.startswith(("digits/robust-jem/", "claims/"))] == ["digits/robust-jem/died"]
+    died = read_json(tmp_path / "run-0/digits/robust-jem/result.json")["result"]
+    assert died["died"] and died["why"].startswith(f"update {died['updates']}: the largest energy gap")
+    assert values_of(run_smoke(tmp_path, part)) == values
 
 
 def test_an_arm_that_diverges_is_counted_dead_at_the_update_where_it_did() -> None:
