@@ -1,6 +1,7 @@
 """The arms of the experiment, treated alike: the four recipes, JEM++'s sampler, and what p(x) sees in the fourth.
 
-All arms on one data set have the same net, rows, updates, batch and optimiser, and all joint models the same chains.
+All arms on one data set have the same net, rows, updates, batch and optimiser, all robust ones the same attack, and all
+joint models the same chains but ``jem-plus``.
 ``step-10`` arms show how a run dies: digits, Langevin steps ten times as long, no way back.
 """
 

@@ -30,7 +30,7 @@ from ebm_course.tasks.images import digits
 
 RUN = Run(torch.device("cpu"), 0)
 FAIR = ("task", "net", "batch_size", "n_steps", "optimizer", "rate", "weight_decay", "warm_up", "milestones", "decay")
-FAIR += ("pad", "flip", "image_noise_std", "keep_best", "validate_every", "precision", "compile")
+FAIR += ("pad", "flip", "image_noise_std", "keep_best", "validate_every", "precision", "compile", "channels_last")
 """Fields that no arm on one data set may have of its own."""
 CHAINS = (
     "energy_weight",
@@ -41,8 +41,13 @@ CHAINS = (
     "restart_probability",
     "gap_limit",
     "restarts",
+    "watch_every",
 )
 """Fields that no joint model may have of its own."""
+MOVES = tuple(PLUS)
+"""Fields that only JEM++'s steps may have of their own."""
+ATTACK = ("radius", "n_attack_steps", "attack_step_size", "norm", "random_start", "clean_share")
+"""Fields that no robust arm may have of its own."""
 
 
 def run_smoke(folder: Path, config: Config = SMOKE) -> Findings:
@@ -60,12 +65,14 @@ def values_of(findings: Findings) -> dict[str, tuple[float, ...]]:
 
 
 def unfair(config: Config) -> list[str]:
-    """Arms that differ from the first on their data set, or from its first joint model, in what all have to share."""
+    """Arms that differ from the first of their kind on their data set in what all of that kind have to share."""
     names = []
     for data in config.data:
         arms = config.arms(data)
         joint = [arm for arm in arms if hasattr(arm.config, "buffer_size")]
-        for rows, fields in ((arms, FAIR), (joint, CHAINS)):
+        plain = [arm for arm in joint if not arm.name.endswith("/jem-plus")]
+        robust = [arm for arm in arms if hasattr(arm.config, "radius")]
+        for rows, fields in ((arms, FAIR), (joint, CHAINS), (plain, MOVES), (robust, ATTACK)):
             for arm in rows:
                 names += [arm.name for field in fields if _other(arm.config, rows[0].config, field)]
     return names
@@ -80,12 +87,28 @@ def _other(one: Any, other: Any, field: str) -> bool:
 
 
 @pytest.mark.parametrize("config", PRESETS.values(), ids=PRESETS)
-def test_every_arm_has_the_same_net_rows_updates_and_rate_and_every_joint_model_the_same_chains(config: Config) -> None:
+def test_arms_share_net_rows_updates_and_rate_joint_ones_their_chains_and_robust_ones_the_attack(
+    config: Config,
+) -> None:
     assert unfair(config) == []
 
 
-@pytest.mark.parametrize("field, value", [("n_steps", 501), ("rate", 2e-3), ("keep_best", True), ("l2", 0.1)])
-def test_an_unfair_arm_is_seen(field: str, value: float) -> None:
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("n_steps", 501),
+        ("rate", 2e-3),
+        ("keep_best", True),
+        ("channels_last", False),
+        ("l2", 0.1),
+        ("watch_every", 1),
+        ("step_size", 0.5),
+        ("bounds", (-1.0, 1.0)),
+        ("radius", 0.2),
+        ("clean_share", 0.5),
+    ],
+)
+def test_an_unfair_arm_is_seen(field: str, value: object) -> None:
     arm = CPU.variant("digits/robust-jem")
     changed = replace(arm, config=replace(arm.config, **{field: value}))
     arms = tuple(changed if variant is arm else variant for variant in CPU.variants)
