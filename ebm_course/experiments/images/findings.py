@@ -126,7 +126,7 @@ class _Collected(Collected):
             how = f"{words}, {WAYS[way].format_map(vars(config))}, {n} against as many held-out images"
             self.quality(f"{name}/{way}", how, [run["samples"][way] for run in runs], seconds)
         if f"run-0/{name}-combined" in self.results:
-            self.combined(data, variant)
+            self.combined(data, variant, n)
 
     def training(self, data: str, variant: Variant) -> None:
         """How training went: the energy gap against updates, and how often it went back."""
@@ -140,13 +140,13 @@ class _Collected(Collected):
         lines = [[row["valid_energy_gap"] for row in rows] for rows in logs]
         self.curves.append(Curve(f"gap/{variant.name}", "updates", x, "energy gap (nats)", lines))
 
-    def combined(self, data: str, variant: Variant) -> None:
+    def combined(self, data: str, variant: Variant, n: int) -> None:
         """Every setting of combined inference on validation images, and the best one on held-out images."""
         name, words = variant.name, variant.words
         runs, seconds = self.stages(data, f"{name}-combined"), self.seconds(data, f"{name}-combined")
         for kind, what in (("combined", "best setting of combined inference"), ("alone", "best Langevin steps alone")):
             settings = ", ".join(dict.fromkeys(run["chosen"][kind] for run in runs))
-            how = f"{words}, {what}, chosen on validation images ({settings})"
+            how = f"{words}, {what}, chosen on validation images ({settings}), {n} against as many held-out images"
             self.quality(f"{name}/best-{kind}", how, [run["scored"][kind] for run in runs], seconds)
         self.add(
             f"{name}/energy-of-data",
