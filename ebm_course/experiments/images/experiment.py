@@ -55,7 +55,8 @@ EXPERIMENT = Experiment(
     findings=findings,
     data=DATA,
     figures=tuple(f"{kind}/{data}/.*" for data in DATA for kind in ("attacked", "gap", "radius", "alive")),
-    shared="Runs share the held-out images alone: judge, images to train and validate on, order, start, chains, "
-    "attacks and samples are drawn anew in each. Arms of one run share its judge, images and starts of samples. One "
-    "learning rate, one number of updates and one sampler serve all arms: an arm tuned by itself may end elsewhere.",
+    shared="Runs share the held-out images, and most of those to train on: each draws seven eighths of the others or "
+    "more. Judge, this split, order, start, chains, attacks and samples are drawn anew in each. Arms of one run share "
+    "its judge, images and starts of samples. One learning rate, one number of updates and one sampler serve all arms: "
+    "an arm tuned by itself may end elsewhere.",
 )
