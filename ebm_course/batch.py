@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 from torch.nn.utils.rnn import pad_sequence
 
 
@@ -99,6 +100,15 @@ class Batch:
     def _each(self, act: Callable[[Tensor], Tensor]) -> Batch:
         y, mask = (None if t is None else act(t) for t in (self.y, self.mask))
         return Batch(act(self.x), y, mask)
+
+
+def ranks_in_class(y: Tensor, n_classes: int) -> Tensor:
+    """How many rows before each have its class: (N,) for classes (N,) of 0 to ``n_classes`` - 1, all at once.
+
+    >>> ranks_in_class(torch.tensor([2, 0, 2, 2]), 3).tolist()
+    [0, 0, 1, 2]
+    """
+    return one_hot(y, n_classes).cumsum(dim=0).gather(1, y[:, None])[:, 0] - 1
 
 
 def _check_sequences(x: Sequence[Tensor], y: Sequence[Tensor] | None) -> None:

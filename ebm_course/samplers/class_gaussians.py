@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ebm_course.batch import ranks_in_class
 from ebm_course.checks import check_bounds, check_count, check_generator, in_double
 from ebm_course.processors import usable_memory
 
@@ -126,8 +127,7 @@ class ClassGaussians:
     def _by_class(self, y: Tensor, rows: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Rows (N, D) as (K, M, D), padded by zeros, and where each of them stands: one product a class."""
         k = len(self.means)
-        one_hot = torch.nn.functional.one_hot(y, k)  # (N, K)
-        rank = one_hot.cumsum(dim=0).gather(1, y[:, None])[:, 0] - 1
+        rank = ranks_in_class(y, k)
         most = int(y.bincount(minlength=k).max())  # one wait for the device
         grouped = rows.new_zeros(k, most, rows.shape[1])
         grouped[y, rank] = rows

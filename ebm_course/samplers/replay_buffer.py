@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from ebm_course.batch import ranks_in_class
 from ebm_course.checks import check_generator
 
 
@@ -109,8 +110,7 @@ class ReplayBuffer:
                 f"{asked[k]} chains of class {classes[k]} were asked for, the buffer holds {held[k]}: expected no "
                 "more. Ask for fewer, or build it with more of each class."
             )
-        rank = torch.nn.functional.one_hot(of_wanted, n).cumsum(dim=0).gather(1, of_wanted[:, None])[:, 0] - 1
-        return grouped[(held.cumsum(dim=0) - held)[of_wanted] + rank]
+        return grouped[(held.cumsum(dim=0) - held)[of_wanted] + ranks_in_class(of_wanted, n)]
 
     def push(self, slots: Tensor, states: Tensor, labels: Tensor | None = None) -> None:
         """Store states (n, *S) in their slots (n,); changes the buffer.

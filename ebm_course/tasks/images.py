@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ebm_course.batch import ranks_in_class
 from ebm_course.checks import check_count
 from ebm_course.core import Batch, Task
 from ebm_course.runtime import torch_seed
@@ -52,7 +53,7 @@ def digits(*, seed: int = 0, n_valid: int = 180) -> Task:
     x = torch.from_numpy(loaded.images).float()[:, None] / 8 - 1  # 0 to 16 shades
     y = torch.from_numpy(loaded.target).long()
     order = torch.randperm(len(y), generator=torch.Generator("cpu").manual_seed(0), device="cpu")
-    rank = (F.one_hot(y[order], 10).cumsum(dim=0) - 1).gather(1, y[order, None])[:, 0]  # of a row in its class
+    rank = ranks_in_class(y[order], 10)
     test, rest = order[rank < 36], order[rank >= 36].sort().values
     return split("digits", Batch(x[rest], y[rest]), Batch(x[test], y[test]), n_classes=10, n_valid=n_valid, seed=seed)
 
