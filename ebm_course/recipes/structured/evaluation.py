@@ -14,15 +14,7 @@ from torch import Tensor, nn
 from ebm_course.core import Batch, frozen
 from ebm_course.energies.global_energy import GlobalEnergy
 from ebm_course.energies.spen import Spen
-from ebm_course.recipes.structured.decoding import (
-    Decoder,
-    answered,
-    cost_augmented,
-    decoded,
-    in_parts,
-    measured,
-    searched,
-)
+from ebm_course.recipes.structured.decoding import Decode, answered, cost_augmented, decoded, in_parts, searched
 from ebm_course.recipes.structured.game import Game
 from ebm_course.samplers.inference_network import InferenceNetworks
 
@@ -50,17 +42,15 @@ def evaluation(
     """
     if not isinstance(module, InferenceNetworks | Spen | GlobalEnergy | Game):
         raise TypeError(f"expected networks, an energy of tags or a game of both, got a {type(module).__name__}.")
-    decoders = {name: Decoder(decode, rows) for name, decode in _ways(module, beam_width)}
-    found = measured(decoders, score)
-    values = {f"{name}_{key}": value for name, scores in found.items() for key, value in scores.items()}
+    tags = {name: decoded(decode, rows) for name, decode in _ways(module, beam_width)}
+    values = {f"{name}_{key}": value for name, y in tags.items() for key, value in score(y, rows).items()}
     if isinstance(module, Game):
-        tags = [decoded(decoders[name].decode, rows) for name in ("network", "exact")]
-        e = [energies(module.energy, rows, y) for y in tags]
-        values["energy_gap"] = float((e[0] - e[1]).mean())
+        e, lowest = (energies(module.energy, rows, tags[name]) for name in ("network", "exact"))
+        values["energy_gap"] = float((e - lowest).mean())
     return values
 
 
-def _ways(module: InferenceNetworks | Spen | GlobalEnergy | Game, width: int) -> Iterator[tuple[str, Callable]]:
+def _ways(module: InferenceNetworks | Spen | GlobalEnergy | Game, width: int) -> Iterator[tuple[str, Decode]]:
     if isinstance(module, Game):
         yield "network", answered(module.nets)
         yield "exact", searched(module.energy, width=width)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from ebm_course.core import Energy, Negatives
 from ebm_course.energies.global_energy import GlobalEnergy
 from ebm_course.energies.spen import Spen
 from ebm_course.energies.token_encoder import TokenEncoder
+from ebm_course.recipes.structured import decoding
 from ebm_course.recipes.structured.evaluation import energies, evaluation
 from ebm_course.recipes.structured.game import Game
 from ebm_course.samplers.inference_network import InferenceNetworks
@@ -47,6 +51,18 @@ def test_a_network_that_says_the_best_tags_misses_nothing() -> None:
         played.energy.transitions[:, 3] = 9.0  # type: ignore[index]
         played.nets.head.bias[3] = 9.0
     assert evaluation(played, TASK.test, TASK.score)["energy_gap"] == 0
+
+
+def test_the_energy_is_searched_once_for_scores_and_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, original = list[int](), decoding.beam
+
+    def counted(energy: Energy, x0: Tensor, **options: Any) -> Negatives:
+        calls.append(len(x0))
+        return original(energy, x0, **options)
+
+    monkeypatch.setattr(decoding, "beam", counted)
+    assert evaluation(game("a"), TASK.test, TASK.score)["energy_gap"] > 0
+    assert sum(calls) == len(TASK.test)
 
 
 def test_energies_are_those_of_each_row_without_dropout() -> None:
