@@ -7,7 +7,7 @@ file and the line and never repeat its text. Files are UTF-8.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from ebm_course.tasks.sentences import Sentence
@@ -67,7 +67,7 @@ def read_masked(path: Path | str, *, tags: Collection[str] | None = None) -> Ite
     Parts are split at one space and at nothing else: some tokens hold another white space. Errors are those of
     :func:`read_columns`; a blank line is one of them.
     """
-    n_sentences = 0
+    n_sentences, check = 0, _checker(path, tags, None)
     for number, line in lines_of(path):
         parts = line.split(SEPARATOR)
         if len(parts) != 2:
@@ -82,7 +82,7 @@ def read_masked(path: Path | str, *, tags: Collection[str] | None = None) -> Ite
                 f"{len(tokens)} tokens and {len(found)} tags, {empty} of them empty",
             )
         for tag in found:
-            _check_tag(path, number, tag, tags, None)
+            check(number, tag)
         n_sentences += 1
         yield Sentence(tokens, found)
     _check_any(path, n_sentences)
@@ -133,11 +133,11 @@ def _sentences(
     scheme: Scheme | None,
 ) -> Iterator[Sentence]:
     """Sentences of lines of fields; ``token`` and ``tag`` are the columns that are kept."""
-    n_sentences = 0
+    n_sentences, check = 0, _checker(path, tags, scheme)
     for block in _blocks(lines):
         found = [fields[tag] for _, fields in block]
         for number, fields in block:
-            _check_tag(path, number, fields[tag], tags, scheme)
+            check(number, fields[tag])
         n_sentences += 1
         yield Sentence(tuple(fields[token] for _, fields in block), convert(found, scheme) if scheme else tuple(found))
     _check_any(path, n_sentences)
@@ -150,17 +150,21 @@ def _blocks(lines: Iterator[tuple[int, Fields]]) -> Iterator[list[tuple[int, Fie
             yield list(block)
 
 
-def _check_tag(path: Path | str, number: int, tag: str, tags: Collection[str] | None, scheme: Scheme | None) -> None:
-    """Refuse a tag outside the set; where it is to be converted, one whose type is, or that is no tag of entities."""
-    kind, kinds = tag, tags
-    if scheme is not None:
-        try:
-            _, kind = split_tag(tag)
-        except ValueError as error:
-            raise fault(path, number, "O, or one of B I E S, a hyphen and a type", f"tag {tag!r}") from error
-        kinds = None if tags is None else {split_tag(known)[1] for known in tags}
-    if tags is not None and kinds is not None and kind not in kinds:
-        raise fault(path, number, f"one of the {len(tags)} tags {', '.join(tags)}", f"tag {tag!r}")
+def _checker(path: Path | str, tags: Collection[str] | None, scheme: Scheme | None) -> Callable[[int, str], None]:
+    """Refuses a tag outside the set; where it is to be converted, one whose type is, or that is no tag of entities."""
+    known = {split_tag(tag)[1] if scheme else tag for tag in tags or ()}
+
+    def check(number: int, tag: str) -> None:
+        kind = tag
+        if scheme is not None:
+            try:
+                _, kind = split_tag(tag)
+            except ValueError as error:
+                raise fault(path, number, "O, or one of B I E S, a hyphen and a type", f"tag {tag!r}") from error
+        if tags is not None and kind not in known:
+            raise fault(path, number, f"one of the {len(tags)} tags {', '.join(tags)}", f"tag {tag!r}")
+
+    return check
 
 
 def _check_any(path: Path | str, n_sentences: int) -> None:
