@@ -57,8 +57,6 @@ def answers(
     if _is_global(module):
         return _searched(module, rows, n_searched, beam_width) | measured(networks(module, rows.test), rows.score)
     found = _by_way(evaluation(module, rows.test, rows.score))
-    if not has_both(module):
-        found.pop("cost_augmented", None)
     energy = module.energy if isinstance(module, Game) else module
     if isinstance(energy, Spen):
         descent: dict[str, Any] = {"n_steps": config.n_descent_steps, "step_size": config.descent_step_size}
@@ -76,16 +74,11 @@ def _searched(module: nn.Module, rows: Rows, n: int, beam_width: int) -> dict[st
     return {way: scores for way, scores in found.items() if way in ("exact", "gap", "searched")}
 
 
-def has_both(module: nn.Module) -> bool:
-    """Whether a game has an F that is not its A."""
-    return isinstance(module, Game) and (module.cost_nets is not None or module.nets.parametrisation != "single")
-
-
 def networks(module: nn.Module, rows: Batch) -> dict[str, Decoder]:
     """A, and F where it is another network."""
     nets = module.nets if isinstance(module, Game) else module
     decoders = {"network": answered(nets)} if isinstance(nets, InferenceNetworks) else {}
-    if isinstance(module, Game) and has_both(module):
+    if isinstance(module, Game) and module.has_both:
         decoders["cost_augmented"] = cost_augmented(module.cost_augmenting)
     return {name: Decoder(decode, rows) for name, decode in decoders.items()}
 

@@ -12,7 +12,7 @@ from ebm_course.core import Batch
 from ebm_course.experiments.nets import LAST, NET, load_net
 from ebm_course.experiments.stages import Results
 from ebm_course.experiments.structured.config import Config
-from ebm_course.experiments.structured.evaluation import Rows, answers, confusions, difference, has_both
+from ebm_course.experiments.structured.evaluation import Rows, answers, confusions, difference
 from ebm_course.experiments.structured.modules import fresh, given_energy, size_of
 from ebm_course.experiments.structured.speed import sentences_a_second
 from ebm_course.experiments.variants import Variant, trained
@@ -79,7 +79,7 @@ class Bench:
             search = {"n_searched": self.config.searched(data), "beam_width": vars(variant.config).get("beam_width", 1)}
             found: dict[str, Any] = {"test": answers(module, rows, self.config, **search), "size": size._asdict()}
             if isinstance(module, Game):
-                if has_both(module):
+                if module.has_both:
                     found |= {"a_minus_f": difference(module, rows), "confusions": confusions(module, rows)}
                 last = self.net(results, variant, k, name=LAST)
                 found["last"] = answers(last, rows, self.config, n_searched=0)

@@ -30,7 +30,7 @@ def evaluation(
 
     Args:
         module: of a tagging recipe: networks alone have ``network``, an energy has ``exact``, its best tags (of one
-            with global terms those of a beam search), a game has both and ``cost_augmented``.
+            with global terms those of a beam search), a game has both, and ``cost_augmented`` where F is not A.
         score: of the task.
 
     Returns:
@@ -54,7 +54,8 @@ def _ways(module: InferenceNetworks | Spen | GlobalEnergy | Game, width: int) ->
     if isinstance(module, Game):
         yield "network", answered(module.nets)
         yield "exact", searched(module.energy, width=width)
-        yield "cost_augmented", cost_augmented(module.cost_augmenting)
+        if module.has_both:
+            yield "cost_augmented", cost_augmented(module.cost_augmenting)
     elif isinstance(module, InferenceNetworks):
         yield "network", answered(module)
     else:

@@ -31,8 +31,8 @@ class Game(nn.Module):
     >>> encoders = [TokenEncoder((50,), width=8, hidden=6) for _ in range(2)]
     >>> nets = InferenceNetworks(encoders[0], n_tags=5, parametrisation="stacked")
     >>> game = Game(Spen(encoders[1], n_tags=5), nets)
-    >>> game.cost_augmenting is nets
-    True
+    >>> game.cost_augmenting is nets, game.has_both
+    (True, True)
     """
 
     def __init__(
@@ -45,6 +45,11 @@ class Game(nn.Module):
     def cost_augmenting(self) -> InferenceNetworks:
         """The networks whose F is to be asked."""
         return self.nets if self.cost_nets is None else self.cost_nets
+
+    @property
+    def has_both(self) -> bool:
+        """Whether there is an F that is not its A."""
+        return self.cost_nets is not None or self.nets.parametrisation != "single"
 
 
 class Updates:
@@ -127,8 +132,8 @@ def inference_loss(game: Game, batch: Batch, config: Any, *, entropy_weight: flo
             f"cross_entropy_{name}": cross_entropy.detach() / tokens,
             f"entropy_{name}": entropy.detach() / tokens,
         }
-    right = [(log_p.detach().argmax(dim=2) == gold) & mask for log_p in (log_a, log_f)]
     if config.loss == "compound":
+        right = [(log_p.detach().argmax(dim=2) == gold) & mask for log_p in (log_a, log_f)]
         terms["a_minus_f"] = (right[0].sum() - right[1].sum()) / tokens
     return Loss(value, terms)
 

@@ -154,7 +154,8 @@ def fit(
         ``Game``. Rows have of the last I step what ``game.inference_loss`` returns, ``inference_loss`` and
         ``inference_gradient_norm``; of the E step the terms of ``compound``, ``energy_loss`` and
         ``energy_gradient_norm``; ``valid_network_accuracy`` of A, ``valid_exact_accuracy`` of the energy's best tags,
-        ``valid_cost_augmented_accuracy`` of F, ``valid_a_minus_f``. Fine-tuning goes on with the count of updates.
+        and where F is not A ``valid_cost_augmented_accuracy`` of F and ``valid_a_minus_f``. Fine-tuning goes on with
+        the count of updates.
 
     Raises:
         ValueError: an anchor without pretrained networks, or parts of an energy to train that it does not have.
@@ -216,9 +217,10 @@ def _play(
     decoders = {
         "network": Decoder(answered(game.nets), data.valid),
         "exact": exact_decoder(game.energy, data.valid, **search),
-        "cost_augmented": Decoder(cost_augmented(game.cost_augmenting), data.valid),
     }
-    differences = {"a_minus_f": ("network", "cost_augmented")}
+    if game.has_both:
+        decoders["cost_augmented"] = Decoder(cost_augmented(game.cost_augmenting), data.valid)
+    differences = {"a_minus_f": ("network", "cost_augmented")} if game.has_both else None
     validate = validation(decoders, data.score, select=config.select, differences=differences)
     options: dict[str, Any] = {"given": given, "folder": folder, "progress": progress}
     return train(config, run, game, data, step, validate, recipe=fit, keep=keep, **options)

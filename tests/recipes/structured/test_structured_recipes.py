@@ -167,6 +167,8 @@ def test_after_a_margin_loss_a_is_tuned_and_f_stays() -> None:
     assert torch.equal(tuned.module.energy.transitions, joint.module.energy.transitions)  # type: ignore[arg-type]
     assert [row["step"] for row in tuned.rows] == [5, 10, 15, 20] and tuned.rows[:2] == joint.rows
     assert tuned.rows[-1]["perceptron_loss"] and "energy_loss" not in tuned.rows[-1]
+    has_difference = ["valid_a_minus_f" in row and "valid_cost_augmented_accuracy" in row for row in tuned.rows]
+    assert has_difference == [False, False, True, True]  # before, F is A
 
 
 @pytest.mark.parametrize(
