@@ -22,9 +22,7 @@ def trimmed(batch: Batch) -> Batch:
     tensor([[3, 4],
             [5, 0]])
     """
-    n = int(batch.lengths.max())
-    y = batch.y if batch.y is None or batch.y.ndim == 1 else batch.y[:, :n]
-    return Batch(batch.x[:, :n], y, None if batch.mask is None else batch.mask[:, :n])
+    return _cut(batch, int(batch.lengths.max()))
 
 
 class LengthBatches(Batches):
@@ -59,4 +57,10 @@ class LengthBatches(Batches):
             mixed = zlib.crc32(f"{self.seed}/{epoch}/blocks".encode())
             order = torch.randperm(len(blocks), generator=torch.Generator("cpu").manual_seed(mixed), device="cpu")
             self._of, self._blocks = epoch, [blocks[k] for k in order.tolist()]
-        return trimmed(self.data[self._blocks[part].to(self.data.x.device)])
+        rows = self._blocks[part]
+        return _cut(self.data[rows.to(self.data.x.device)], int(self._lengths[rows].max()))  # asks no device
+
+
+def _cut(batch: Batch, n: int) -> Batch:
+    y = batch.y if batch.y is None or batch.y.ndim == 1 else batch.y[:, :n]
+    return Batch(batch.x[:, :n], y, None if batch.mask is None else batch.mask[:, :n])

@@ -35,6 +35,12 @@ def test_at_most_a_tenth_of_the_work_is_on_pads() -> None:
     assert pads < 0.1 < float((~MASK).double().mean())
 
 
+def test_lengths_are_asked_of_the_device_once_and_not_at_every_minibatch(monkeypatch: pytest.MonkeyPatch) -> None:
+    batches, calls = LengthBatches(DATA, 32, seed=0), list[int]()
+    monkeypatch.setattr(Batch, "lengths", property(lambda batch: calls.append(len(batch))))
+    assert all(batches[i].mask.any(dim=0).all() for i in range(3)) and not calls
+
+
 def test_the_order_is_of_the_seed_and_the_number_alone_and_differs_between_epochs() -> None:
     one, other = LengthBatches(DATA, 32, seed=0), LengthBatches(DATA, 32, seed=0)
     n = one.steps_per_epoch
