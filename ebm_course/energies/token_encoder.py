@@ -33,8 +33,9 @@ class TokenEncoder(nn.Module):
     Raises:
         ValueError: no columns, a size below 1, or vectors of another number of rows.
 
-    Source: Tu, Pang and Gimpel (2020), Section 5: one BiLSTM layer, hidden 100. Departure: torch's cell has two bias
-    vectors and no peepholes; by default words are learned, with further columns such as clusters and affixes.
+    Source: Tu, Pang and Gimpel (2020), Sections 5 and 6: a BiLSTM, hidden 100, of one layer (Table 1). Departure:
+    torch's cell has two bias vectors and no peepholes; by default words are learned, with further columns such as
+    clusters and affixes.
 
     >>> encoder = TokenEncoder((50, 10), width=8, hidden=6)
     >>> x = torch.tensor([[[3, 1], [7, 2], [0, 0]]])
