@@ -218,7 +218,7 @@ def test_each_player_is_frozen_in_eval_mode_while_the_other_moves() -> None:
     assert seen == [("nets", True, True), ("energy", False, False), ("nets", False, False), ("energy", True, True)]
 
 
-def test_the_energy_that_is_given_stays_and_a_chain_leaves_its_language_models() -> None:
+def test_an_energy_that_is_given_stays_while_its_networks_move() -> None:
     data, fixed = batch(), game(kind="a")
     before = copy.deepcopy(fixed.energy)
     log = stepped(replace(CONFIG, trains="nothing"), fixed, data, n=2)
