@@ -113,8 +113,7 @@ def chain_energy(unary: Tensor, transitions: Tensor, mask: Tensor | None, y: Ten
     if mask is not None:
         p = p.masked_fill(~mask[..., None], 0.0)  # a pad has no tag: every term with it is 0
     inside, start, end = transitions[:k, :k], transitions[k, :k], transitions[:k, k]
-    first, last = p[:, :1], p if mask is None else p * _is_last(mask)[..., None]
-    last = last[:, -1:] if mask is None else last
+    first, last = p[:, :1], p[:, -1:] if mask is None else p * _is_last(mask)[..., None]
     score = (p * unary).sum(dim=(1, 2)) + (p[:, :-1] @ inside * p[:, 1:]).sum(dim=(1, 2))
     return -(score + (first @ start).sum(dim=1) + (last @ end).sum(dim=1))
 

@@ -129,8 +129,12 @@ class Vocabulary:
     def _id_of_value(self) -> list[dict[str, int]]:
         return [{value: k for k, value in enumerate(values, start=1)} for values in self.values]
 
+    @functools.cached_property
+    def _id_of_tag(self) -> dict[str, int]:
+        return {tag: k for k, tag in enumerate(self.tags)}
+
     def _tag_ids(self, tags: Sequence[str], where: str) -> list[int]:
-        ids = {tag: k for k, tag in enumerate(self.tags)}
+        ids = self._id_of_tag
         for tag in tags:
             if tag not in ids:
                 raise ValueError(
