@@ -238,14 +238,14 @@ def test_the_papers_settings_are_the_defaults() -> None:
     assert (ner.hidden, ner.tag_hidden, ner.dropout, ner.rate, ner.energy_rate) == (128, 128, 0.3, 5e-4, 5e-4)
 
 
-def test_the_papers_counts_of_parameters_follow_from_its_sizes() -> None:
+def test_the_papers_configuration_has_the_sizes_that_its_networks_counts_rest_on() -> None:
     torch.manual_seed(0)
     data = data_of(inference_network.SMOKE, RUN)
     for parametrisation, expected in {"separated": 500_526, "shared": 338_926, "stacked": 335_176}.items():
         config = replace(inference_network.PAPER, parametrisation=parametrisation)
         nets = inference_network.fresh_networks(config, Wide(data))
         tables = [m for m in nets.modules() if isinstance(m, torch.nn.EmbeddingBag)]
-        energy = 166_625 - 25 + 26 * 26 + 0  # a second encoder and U without bias, and W
+        energy = 166_625 - 25 + 26 * 26  # a second encoder and U without bias, and W
         assert sum(p.numel() for p in nets.parameters()) - sum(t.weight.numel() for t in tables) + energy == expected
 
 
