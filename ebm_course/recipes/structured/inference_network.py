@@ -41,7 +41,7 @@ from ebm_course.recipes.structured.parts import (
     train,
     validation,
 )
-from ebm_course.recipes.structured.spen_gradient import check_energy
+from ebm_course.recipes.structured.spen_gradient import EnergyConfig
 from ebm_course.runtime import Run
 from ebm_course.samplers.inference_network import InferenceNetworks
 
@@ -52,8 +52,8 @@ JOINT = ("separated", "shared", "stacked")
 
 
 @dataclass(frozen=True)
-class Config(crf.Config):
-    """The chain's configuration, whose optimiser is the networks', global terms, and the game."""
+class Config(EnergyConfig):
+    """The energy's configuration, whose optimiser is the networks', and the game."""
 
     optimizer: Callable[..., torch.optim.Optimizer] = sgd  # Section 6: of the networks, with cross-entropy
     rate: float = 0.05  # their code, where it has SGD
@@ -73,17 +73,9 @@ class Config(crf.Config):
     fine_tune_cross_entropy: float = 0.0  # Section 2: none
     trains: Literal["energy", "chain", "nothing"] = "energy"  # of the energy: all, all but language models, nothing
     select: Literal["network", "exact"] = "network"  # whose validation error chooses what is kept
-    global_terms: Literal["a", "b", "c"] | None = None  # Section 5: tag language models beside the chain
-    gamma: float = 1.0  # Eq. 9, of the models with words; tuned, unsaid
-    global_weight: float = 1.0  # Eq. 9, of all tag language models
-    tag_width: int = 32  # unsaid: of a tag's vector in a language model
-    tag_hidden: int = 64  # unsaid for tweets; 128 for entities
-    beam_width: int = 4  # of the search that measures energies with global terms
-    n_searched: int = 100  # validation sentences that it measures; a chain is measured on all
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_energy(self)
         check_ranges(
             self,
             counts="n_inference_steps",

@@ -32,8 +32,8 @@ from ebm_course.tasks.tagging import gold_of
 
 
 @dataclass(frozen=True)
-class Config(crf.Config):
-    """The chain's configuration, global terms and descent. Descent is unsaid in Tu, Pang and Gimpel (2020)."""
+class EnergyConfig(crf.Config):
+    """The chain's configuration and global terms."""
 
     global_terms: Literal["a", "b", "c"] | None = None  # Section 5: tag language models beside the chain
     gamma: float = 1.0  # Eq. 9, of the models with words; tuned, unsaid
@@ -42,23 +42,27 @@ class Config(crf.Config):
     tag_hidden: int = 64  # unsaid for tweets; 128 for entities
     beam_width: int = 4  # of the search that measures energies with global terms
     n_searched: int = 100  # validation sentences that it measures; a chain is measured on all
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges(self, counts="tag_width tag_hidden beam_width n_searched", not_negative="gamma global_weight")
+        if self.global_terms is not None and self.global_terms not in KINDS:
+            raise ValueError(f"global_terms: expected one of {', '.join(KINDS)} or None, got {self.global_terms!r}.")
+
+
+@dataclass(frozen=True)
+class Config(EnergyConfig):
+    """The energy's configuration and descent, which is unsaid in Tu, Pang and Gimpel (2020)."""
+
     n_descent_steps: int = 20
     descent_step_size: float = 1.0  # a nat
     descent_method: Literal["softmax", "exponentiated"] = "exponentiated"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_energy(self)
         check_ranges(self, whole="n_descent_steps", positive="descent_step_size")
         if self.descent_method not in METHODS:
             raise ValueError(f"descent_method: expected one of {', '.join(METHODS)}, got {self.descent_method!r}.")
-
-
-def check_energy(config: Any) -> None:
-    """Refuse an energy one of whose fields is out of its range."""
-    check_ranges(config, counts="tag_width tag_hidden beam_width n_searched", not_negative="gamma global_weight")
-    if config.global_terms is not None and config.global_terms not in KINDS:
-        raise ValueError(f"global_terms: expected one of {', '.join(KINDS)} or None, got {config.global_terms!r}.")
 
 
 PAPER = Config()
