@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -39,5 +40,22 @@ def enumerated() -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
         length, k = unary.shape
         states = list(itertools.product(range(k), repeat=length))
         return torch.tensor(states), torch.stack([energy(unary, w, tags) for tags in states])
+
+    return make
+
+
+@pytest.fixture
+def peer() -> Callable[[Tensor], Any]:
+    """``peer(transitions)``: the same chain in pytorch-crf, an independent implementation."""
+    torchcrf = pytest.importorskip("torchcrf")
+
+    def make(w: Tensor) -> Any:
+        k = len(w) - 1
+        crf = torchcrf.CRF(k, batch_first=True).double()
+        with torch.no_grad():
+            crf.transitions.copy_(w[:k, :k])
+            crf.start_transitions.copy_(w[k, :k])
+            crf.end_transitions.copy_(w[:k, k])
+        return crf
 
     return make
