@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from ebm_course.core import Batch, Task
 from ebm_course.energies.convnet import ConvNet
 from ebm_course.energies.joint import Joint
 from ebm_course.energies.wide_resnet import WideResNet
-from ebm_course.recipes.images import classifier, jem, robust_classifier, robust_jem
+from ebm_course.recipes.images import classifier, jem, parts, robust_classifier, robust_jem
 from ebm_course.recipes.images.chains import Chains, class_gaussians, langevin_steps, pyld_steps, uniform
 from ebm_course.recipes.images.gap_watch import DivergedError
 from ebm_course.recipes.images.parts import Data, rate_factor
@@ -92,36 +93,20 @@ def test_a_run_that_may_go_back_counts_how_often_it_did() -> None:
 
 @pytest.mark.parametrize("recipe, restarts", [*((recipe, 0) for recipe in RECIPES), (jem, 9), (robust_jem, 9)], ids=str)
 def test_a_killed_run_ends_with_the_same_net_and_rows(
-    recipe: ModuleType, restarts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: ModuleType, restarts: int, tmp_path: Path, killed_at: Callable
 ) -> None:
     config = replace(recipe.SMOKE, n_steps=9, milestones=(0.5,), warm_up=3, pad=1)
     if restarts:
         config = replace(config, **LIMIT | {"n_steps": 9}, restarts=restarts)
     straight = fitted(recipe, config)
     assert (straight.rows[-1].get("valid_restarts", 0) > 0) == bool(restarts)  # the state to go back to is compared too
-    with monkeypatch.context() as patch:
-        killed_at(patch, 5)  # of nine; the state of the third was saved
-        with pytest.raises(KeyboardInterrupt):
-            fitted(recipe, config, folder=tmp_path)
+    with killed_at(parts, 5), pytest.raises(KeyboardInterrupt):  # of nine; the state of the third was saved
+        fitted(recipe, config, folder=tmp_path)
     torch.manual_seed(99)  # what is drawn before the state is loaded does not matter
     resumed = recipe.fit(config, RUN, folder=tmp_path, progress=False)
     assert resumed.rows == straight.rows
     for name, value in straight.module.state_dict().items():
         assert torch.equal(resumed.module.state_dict()[name], value)
-
-
-def killed_at(patch: pytest.MonkeyPatch, call: int) -> None:
-    """Let the run die at this call of the update."""
-    from ebm_course.recipes.images import parts
-
-    calls, original = iter(range(1, call)), parts.update
-
-    def dying(*args: Any, **rest: Any) -> Any:
-        if next(calls, None) is None:
-            raise KeyboardInterrupt
-        return original(*args, **rest)
-
-    patch.setattr(parts, "update", dying)
 
 
 def test_the_best_net_is_returned_where_asked_for_and_the_last_beside_it() -> None:

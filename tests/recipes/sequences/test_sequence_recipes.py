@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,32 +56,16 @@ def test_the_learning_rate_warms_up_and_falls_along_a_half_cosine() -> None:
     assert pretraining._rate(50, 100, language_model.SMOKE) == 1.0
 
 
-def test_a_killed_language_model_run_ends_with_the_same_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_language_model_run_ends_with_the_same_weights(tmp_path: Path, killed_at: Callable) -> None:
     def weights(folder: Path | None) -> dict[str, torch.Tensor]:
         torch.manual_seed(0)
         config = replace(ENERGY_SMOKE, n_epochs=5, keep_best=False)
         return language_model.fit(config, RUN, folder=folder, progress=False).module.state_dict()
 
-    with monkeypatch.context() as patch:
-        killed_at(patch, language_model, 5)  # in the third of five epochs
-        with pytest.raises(KeyboardInterrupt):
-            weights(tmp_path)
+    with killed_at(language_model, 5), pytest.raises(KeyboardInterrupt):  # in the third of five epochs
+        weights(tmp_path)
     resumed, straight = weights(tmp_path), weights(None)
     assert all(torch.equal(resumed[name], straight[name]) for name in straight)
-
-
-def killed_at(patch: pytest.MonkeyPatch, recipe: Any, update: int) -> None:
-    """Let the recipe's run die at this update."""
-    calls, original = iter(range(1, update)), recipe.update
-
-    def dying(*args: Any, **rest: Any) -> Any:
-        if next(calls, None) is None:
-            raise KeyboardInterrupt
-        return original(*args, **rest)
-
-    patch.setattr(recipe, "update", dying)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from ebm_course.energies.global_energy import GlobalEnergy
 from ebm_course.energies.spen import Spen
 from ebm_course.energies.tag_language_model import TagLanguageModel
 from ebm_course.recipes.shared import Fitted
-from ebm_course.recipes.structured import bilstm, crf, inference_network, spen_gradient, tag_language_model
+from ebm_course.recipes.structured import bilstm, crf, inference_network, parts, spen_gradient, tag_language_model
 from ebm_course.recipes.structured.data import data_of, language, newswire
 from ebm_course.recipes.structured.decoding import Decoder, answered, measured
 from ebm_course.recipes.structured.game import Game
@@ -48,16 +49,14 @@ VARIANTS = [
 
 @pytest.mark.parametrize("recipe, config", VARIANTS)
 def test_a_killed_run_ends_with_the_same_net_and_rows(
-    recipe: ModuleType, config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: ModuleType, config: Any, tmp_path: Path, killed_at: Callable
 ) -> None:
     config = replace(config, n_epochs=3, task=partial(agreement, n_train=80, n_valid=20, n_test=1))
     straight = fitted(recipe, config)
-    with monkeypatch.context() as patch:
-        killed_at(patch, 5)  # in the third epoch, or in the second of a game, whose updates have two calls or three
-        with pytest.raises(KeyboardInterrupt):
-            fitted(recipe, config, folder=tmp_path)
-    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
-        killed_at(patch, 10)  # where there is fine-tuning, in it
+    # In the third epoch, or in the second of a game, whose updates have two calls or three.
+    with killed_at(parts, 5), pytest.raises(KeyboardInterrupt):
+        fitted(recipe, config, folder=tmp_path)
+    with killed_at(parts, 10), contextlib.suppress(KeyboardInterrupt):  # where there is fine-tuning, in it
         fitted(recipe, config, folder=tmp_path)
     torch.manual_seed(99)  # what is drawn before the state is loaded does not matter
     resumed = recipe.fit(config, RUN, folder=tmp_path, progress=False)
@@ -66,27 +65,13 @@ def test_a_killed_run_ends_with_the_same_net_and_rows(
         assert torch.equal(resumed.module.state_dict()[name], value)
 
 
-def killed_at(patch: pytest.MonkeyPatch, call: int) -> None:
-    """Let the run die at this call of the update."""
-    from ebm_course.recipes.structured import parts
-
-    calls, original = iter(range(1, call)), parts.update
-
-    def dying(*args: Any, **rest: Any) -> Any:
-        if next(calls, None) is None:
-            raise KeyboardInterrupt
-        return original(*args, **rest)
-
-    patch.setattr(parts, "update", dying)
-
-
 def test_every_validation_reports_what_the_recipe_promises() -> None:
-    parts = ("accuracy", "fillers", "closers")
+    figures = ("accuracy", "fillers", "closers")
     for recipe, names in zip(
         RECIPES, ("network", "exact", "", "descent exact", "network exact cost_augmented"), strict=True
     ):
         last = fitted(recipe, recipe.SMOKE).rows[-1]
-        expected = {f"valid_{name}_{part}" for name in names.split() for part in parts} | {"valid_error"}
+        expected = {f"valid_{name}_{part}" for name in names.split() for part in figures} | {"valid_error"}
         if recipe is tag_language_model:
             expected = {"valid_cross_entropy"}
         if recipe is inference_network:

@@ -1,0 +1,30 @@
+"""A run that dies in the middle of its training, for the tests that it ends with the same numbers all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def killed_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType, int], AbstractContextManager[None]]:
+    """``with killed_at(module, n):`` the n-th call of the module's ``update`` is a ``KeyboardInterrupt``."""
+
+    @contextmanager
+    def act(module: ModuleType, call: int) -> Iterator[None]:
+        calls, original = iter(range(1, call)), module.update
+
+        def dying(*args: Any, **rest: Any) -> Any:
+            if next(calls, None) is None:
+                raise KeyboardInterrupt
+            return original(*args, **rest)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(module, "update", dying)
+            yield
+
+    return act
