@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from ebm_course.ambient import usual_settings
+from ebm_course.core import frozen
 from ebm_course.energies.global_energy import GlobalEnergy
 from ebm_course.energies.spen import Spen
 from ebm_course.recipes.shared import Fitted, Rows, check_ranges
@@ -196,9 +198,11 @@ def _play(
     """Train those of the game's players that the configuration trains."""
     nets = Learner(game.nets, config.optimizer(game.nets, rate=config.rate), player="inference", run=run)
     keep: dict[str, Any] = {"optimizer": nets.optimizer}
-    energy = None
+    energy, held = None, nn.ModuleDict()
     if config.trains != "nothing":
-        part = game.energy if isinstance(game.energy, Spen) or config.trains == "energy" else game.energy.spen
+        part: Spen | GlobalEnergy = game.energy
+        if config.trains == "chain" and isinstance(part, GlobalEnergy):
+            held, part = part.language_models, part.spen
         energy = Learner(part, config.energy_optimizer(part, rate=config.energy_rate), player="energy", run=run)
         keep["energy_optimizer"] = energy.optimizer
     keep["updates"] = updates = Updates()
@@ -215,4 +219,5 @@ def _play(
     differences = {"a_minus_f": ("network", "cost_augmented")} if game.has_both else None
     validate = validation(decoders, data.score, select=config.select, differences=differences)
     options: dict[str, Any] = {"given": given, "folder": folder, "progress": progress}
-    return train(config, run, game, data, step, validate, recipe=fit, keep=keep, **options)
+    with frozen(held):  # which would gather gradients that no optimiser takes
+        return train(config, run, game, data, step, validate, recipe=fit, keep=keep, **options)

@@ -139,6 +139,8 @@ def test_language_models_beside_a_trained_chain_stay_where_asked_for() -> None:
     assert isinstance(trained, Game) and isinstance(trained.energy, GlobalEnergy)
     assert torch.equal(trained.energy.language_models["tags"].start, model.start)  # type: ignore[arg-type]
     assert not torch.equal(trained.energy.spen.transitions, energy.spen.transitions)
+    held = list(trained.energy.language_models.parameters())
+    assert all(p.grad is None and p.requires_grad for p in held), "nothing was computed for them, and flags are back"
 
 
 def test_after_a_margin_loss_a_is_tuned_and_f_stays() -> None:
