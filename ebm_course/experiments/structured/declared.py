@@ -119,7 +119,7 @@ TABLE_1: tuple[Row, ...] = (
     ),
     (
         "without-tags",
-        "A network fitted without tags to a CRF's energy answers as exact decoding does (ours: within 0.5 points).",
+        "A network fitted to a CRF's energy without training tags is as accurate as exact decoding (ours: 0.5 points).",
         "network-of-chain/network/HEAD - crf/exact/HEAD",
         "same",
         TIE,
