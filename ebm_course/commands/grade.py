@@ -1,0 +1,117 @@
+"""``grade``: grade a folder of submitted notebooks into one CSV. It knows no assignment."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from ebm_course.commands.choices import RefusedError
+from ebm_course.grading.assignment import Assignment, import_all, read_assignment, read_assignments
+from ebm_course.grading.questions import Verdict
+from ebm_course.grading.submission import Submission, fingerprint, read_submission
+from ebm_course.grading.table import Table
+from ebm_course.grading.workers import Graded, Limits, grade_all
+from ebm_course.processors import usable_processors
+from ebm_course.storage import check_writable
+
+ASSIGNMENTS = Path(__file__).parents[2] / "book" / "assignments" / "autograder"
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Declare the command and its options."""
+    parser = commands.add_parser("grade", help="grade a folder of submitted notebooks into one CSV")
+    parser.add_argument("folder", type=Path, help="submissions: all *.ipynb in it and in folders below")
+    parser.add_argument(
+        "--assignment",
+        metavar="NAME",
+        help="one of book/assignments/autograder, or its folder; by default by its title",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the CSV, by default FOLDER/grades.csv")
+    parser.add_argument("--workers", type=int, default=usable_processors(), metavar="N", help="submissions at a time")
+    parser.add_argument("--seconds", type=float, default=20.0, help="a cell or the tests of a question may take")
+    parser.add_argument("--total", type=float, default=120.0, metavar="SECONDS", help="a submission may take")
+    parser.add_argument("--memory", type=float, default=4.0, metavar="GB", help="a submission may take")
+    parser.set_defaults(run=grade)
+
+
+def grade(options: argparse.Namespace) -> int:
+    """Grade what is new or changed; the same command again goes on after an interruption."""
+    if "fork" not in dir(os):
+        raise RefusedError("grading forks a process for each submission: it needs Linux, macOS, or WSL on Windows.")
+    if min(options.workers, options.seconds, options.total, options.memory) <= 0:
+        raise RefusedError("--workers, --seconds, --total and --memory are larger than 0.")
+    paths = _submissions(options.folder)
+    read: dict[str, Submission] = {}
+    unread: dict[str, str] = {}
+    for name, path in paths.items():
+        try:
+            read[name] = read_submission(path)
+        except (ValueError, OSError) as error:
+            unread[name] = str(error)
+    assignment = _assignment(options.assignment, read)
+    table = Table(options.out or options.folder / "grades.csv", assignment.questions, list(assignment.manual))
+    check_writable(table.path)
+    table.read()
+    versions = {name: f"{fingerprint(path)}-{assignment.version}" for name, path in paths.items()}
+    new = table.keep(versions)
+    table.write()
+    print(f"{assignment.title}: {len(paths)} submissions, {len(paths) - len(new)} graded before", flush=True)
+    start, limits = time.monotonic(), Limits(options.seconds, options.total, options.memory * 1e9)
+    for name in (name for name in new if name in unread):
+        nothing = {question.name: Verdict(0) for question in assignment.questions}
+        table.add(Graded(name, nothing, [unread[name]]), dict.fromkeys(assignment.manual, ""), versions[name])
+    _warm(assignment)
+    to_run = {name: read[name] for name in new if name in read}
+    for k, found in enumerate(grade_all(to_run, assignment.questions, n_workers=options.workers, limits=limits), 1):
+        submission = read[found.name]
+        answers = {name: submission.written(heading) for name, heading in assignment.manual.items()}
+        row = table.add(found, answers, versions[found.name])
+        print(f"{k}/{len(to_run)} {found.name}: {row['points']} of {row['of']}", flush=True)
+    table.write()
+    by_hand = f"; a person grades {', '.join(assignment.manual)}" if assignment.manual else ""
+    print(f"{table.path}: {len(table.rows)} rows, {time.monotonic() - start:.0f} s{by_hand}")
+    return 0
+
+
+def _submissions(folder: Path) -> dict[str, Path]:
+    """Path below the folder -> file; what editors keep beside a notebook is none."""
+    if not folder.is_dir():
+        raise RefusedError(f"{folder} is no folder: expected one with submitted notebooks.")
+    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.ipynb"))}
+    found = {name: path for name, path in found.items() if not any(p.startswith(".") for p in Path(name).parts)}
+    if not found:
+        raise RefusedError(f"{folder} holds no notebooks: submissions are files *.ipynb.")
+    return found
+
+
+def _assignment(asked: str | None, submissions: Mapping[str, Submission]) -> Assignment:
+    """The assignment asked for, by default the one whose title submissions have."""
+    if asked is not None:
+        known = Path(asked) if Path(asked).is_dir() else ASSIGNMENTS / asked
+        try:
+            return read_assignment(known)
+        except FileNotFoundError as error:
+            raise RefusedError(str(error)) from error
+    all_of_them = read_assignments(ASSIGNMENTS)
+    if not all_of_them:
+        raise RefusedError("there are no assignments to grade with: run `make assignments`, or name one's folder.")
+    titles = {submission.title for submission in submissions.values()}
+    meant = [assignment for assignment in all_of_them if assignment.title in titles]
+    if len(meant) != 1:
+        found = f"those of {len(meant)} assignments" if meant else "none"
+        names = ", ".join(assignment.name for assignment in all_of_them)
+        raise RefusedError(f"titles of assignments in these notebooks: {found}. Name one of {names} by --assignment.")
+    return meant[0]
+
+
+def _warm(assignment: Assignment) -> None:
+    """Do once what every submission needs: imports. Each process then computes on one thread and draws to no screen."""
+    import matplotlib
+    import torch
+
+    matplotlib.use("Agg")
+    import_all(assignment)
+    torch.set_num_threads(1)
