@@ -3,8 +3,8 @@
     book/assignments/student/NAME/      NAME.ipynb without solutions, and tests/ without the hidden ones
     book/assignments/autograder/NAME/   NAME.ipynb with solutions, all tests, and what else `grade` needs
 
-The cutting is otter-grader's (`otter assign`). Added here: the set-up cell that all notebooks of the course share, and a
-cell that holds the public tests, so that a student's notebook works alone, wherever it is opened.
+The cutting is otter-grader's (`otter assign`). Added here: the set-up cell that all notebooks of the course share, and
+a cell that holds the public tests, so that a student's notebook works alone, wherever it is opened.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from otter.assign import main as cut
 from refresh_notebooks import setup_source
 
 from ebm_course.grading.assignment import ABOUT
-from ebm_course.grading.questions import spec_of
+from ebm_course.grading.questions import question_of, spec_of
 from ebm_course.grading.submission import read_submission
 
 FOLDER = Path(__file__).parents[1] / "assignments"
@@ -88,9 +88,10 @@ def finish(path: Path, tests: list[Path]) -> None:
 
 def public(spec: dict[str, Any]) -> dict[str, Any]:
     """What a student may see of a test: cases that are not hidden."""
+    question_of(spec)  # refuses what the course's questions do not have
     (suite,) = spec["suites"]
     shown = [{"code": case["code"]} for case in suite["cases"] if not case["hidden"]]
-    kept = {key: spec[key] for key in ("name", "points", "all_or_nothing") if key in spec}
+    kept: dict[str, Any] = {key: spec[key] for key in ("name", "points", "all_or_nothing")}
     return {**kept, "suites": [{"cases": shown}]}
 
 

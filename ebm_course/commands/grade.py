@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from ebm_course.commands.choices import RefusedError
-from ebm_course.grading.assignment import Assignment, import_all, read_assignment, read_assignments
+from ebm_course.grading.assignment import Assignment, imported, read_assignment, read_assignments
 from ebm_course.grading.questions import Verdict
 from ebm_course.grading.submission import Submission, fingerprint, read_submission
 from ebm_course.grading.table import Table
@@ -63,8 +65,9 @@ def grade(options: argparse.Namespace) -> int:
     for name in (name for name in new if name in unread):
         nothing = {question.name: Verdict(0) for question in assignment.questions}
         table.add(Graded(name, nothing, [unread[name]]), dict.fromkeys(assignment.manual, ""), versions[name])
-    _warm(assignment)
     to_run = {name: read[name] for name in new if name in read}
+    if to_run:
+        _warm(assignment)
     for k, found in enumerate(grade_all(to_run, assignment.questions, n_workers=options.workers, limits=limits), 1):
         submission = read[found.name]
         answers = {name: submission.written(heading) for name, heading in assignment.manual.items()}
@@ -108,10 +111,19 @@ def _assignment(asked: str | None, submissions: Mapping[str, Submission]) -> Ass
 
 
 def _warm(assignment: Assignment) -> None:
-    """Do once what every submission needs: imports. Each process then computes on one thread and draws to no screen."""
-    import matplotlib
+    """Do once what every submission needs: imports. Each process computes on one thread and draws to no screen.
+
+    Torch loads parts of itself, for a second, when an optimiser takes its first step. Nothing here runs a backward
+    pass: its threads would not survive a fork.
+    """
+    import matplotlib.pyplot as plt
     import torch
 
-    matplotlib.use("Agg")
-    import_all(assignment)
+    plt.switch_backend("agg")
+    for name in imported(assignment):
+        with suppress(ImportError):  # the cell that needs it says so
+            importlib.import_module(name)
     torch.set_num_threads(1)
+    weight = torch.zeros(1, requires_grad=True)
+    weight.grad = torch.zeros(1)
+    torch.optim.SGD([weight], lr=0.1).step()

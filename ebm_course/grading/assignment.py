@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import json
 from collections.abc import Iterable
 from contextlib import suppress
@@ -59,12 +58,10 @@ def read_assignments(folder: Path) -> list[Assignment]:
     return [read_assignment(path.parent) for path in sorted(folder.glob(f"*/{ABOUT}"))]
 
 
-def import_all(assignment: Assignment) -> None:
-    """Import what the solution and the tests import, so that the processes that grade are forked with it."""
+def imported(assignment: Assignment) -> list[str]:
+    """Modules that the solution and the tests import, so that whoever grades can import them once for all."""
     sources = [*assignment.solution.code, *(case for question in assignment.questions for case in question.cases)]
-    for name in sorted(set(_imported(sources))):
-        with suppress(ImportError):  # whoever grades is told by the cell that needs it
-            importlib.import_module(name)
+    return sorted(set(_imported(sources)))
 
 
 def _imported(sources: Iterable[str]) -> Iterable[str]:

@@ -85,7 +85,7 @@ def read_questions(folder: Path) -> list[Question]:
 def spec_of(path: Path) -> dict[str, Any]:
     """The dictionary that a test file assigns to ``test``; nothing of the file is run."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "test":
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "test":
             found: dict[str, Any] = ast.literal_eval(node.value)
             return found
     raise ValueError(f"{path} is no test file of otter-grader: it assigns nothing to `test`.")

@@ -91,19 +91,20 @@ def run_submission(
     module = sys.modules["__main__"] = ModuleType("__main__")
     names = module.__dict__
     names.update(get_ipython=lambda: Magics(names), display=lambda *_, **__: None)
-    waiting = [k for k in range(len(cells)) if cell_name(k) not in skipped]
-    stopped = {}
-    while waiting:
-        lacking: dict[int, str] = {}
-        for k in waiting:
-            report("begin", cell_name(k))
-            stopped[k], lacked = _stopped(cells[k], names, seconds)
-            if lacked:
-                lacking[k] = lacked
-        again = [k for k, name in lacking.items() if name in names]
-        for k in again:
-            report("note", f"{cell_name(k)} needs {lacking[k]!r}, defined further down: it was run again after that")
-        waiting = again if len(again) < len(waiting) else []  # every round is shorter
+    stopped, lacking = dict[int, str](), dict[int, str]()  # why a cell stopped, which name it lacked
+
+    def run(k: int) -> None:
+        report("begin", cell_name(k))
+        stopped[k], lacking[k] = _stopped(cells[k], names, seconds)
+
+    for k in range(len(cells)):
+        if cell_name(k) not in skipped:
+            run(k)
+    for _ in cells:  # a chain of cells in reverse order needs as many rounds
+        late = {k: name for k, name in lacking.items() if name and name in names}
+        for k, name in late.items():
+            report("note", f"{cell_name(k)} needs {name!r}, defined further down: it was run again after that")
+            run(k)
     for k, why in sorted(stopped.items()):
         if why:
             report("note", f"{cell_name(k)} {why}")

@@ -21,7 +21,9 @@ from ebm_course.grading.running import run_cell
 
 ROOT = Path(__file__).parents[2]
 MASTERS = sorted((ROOT / "book" / "assignments").glob("[0-9]_*.ipynb"))
-WRONG = {path.stem: runpy.run_path(str(path))["WRONG"] for path in sorted((Path(__file__).parent / "wrong").glob("*.py"))}
+WRONG = {
+    path.stem: runpy.run_path(str(path))["WRONG"] for path in sorted((Path(__file__).parent / "wrong").glob("*.py"))
+}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""For every question a program grades: the solution earns its points, and plausible mistakes lose them and are told why."""
+"""Questions that a program grades: the solution earns their points, plausible mistakes lose them and are told why."""
 
 from __future__ import annotations
 

@@ -50,7 +50,11 @@ WRONG = {
             "changes its argument number 1",
         ),
     ],
-    "q1_7": [("offending = 'A'", "soft minimum"), ("offending = 'B'", "sum over all"), ("offending = 'D'", "may be y+")],
+    "q1_7": [
+        ("offending = 'A'", "soft minimum"),
+        ("offending = 'B'", "sum over all"),
+        ("offending = 'D'", "may be y+"),
+    ],
     "q1_8": [
         ("losses = [0, 1, 1.5, 2, 3]", "sign of the gap"),
         ("losses = [1, 0, 0, 0, 0]", "at the margin"),
@@ -72,7 +76,10 @@ WRONG = {
     "q1_10": [
         (COST.format("sum", 1.0, 1.0), "costs half"),
         (COST.format("sum", 1.0, 0.5), "exchanged"),
-        ("def tag_cost(tags, gold):\n    return sum(0.5 if group_of[t] == group_of[g] else 1.0 for t, g in zip(tags, gold))\n", "costs nothing"),
+        (
+            "def tag_cost(a, b):\n    return sum(1 - 0.5 * (group_of[t] == group_of[g]) for t, g in zip(a, b))\n",
+            "costs nothing",
+        ),
         ("import statistics\n" + COST.format("statistics.mean", 0.5, 1.0), "a sum is asked for"),
     ],
     "q1_11": [

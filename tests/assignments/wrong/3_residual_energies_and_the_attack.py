@@ -62,7 +62,12 @@ WRONG = {
         (SUBSTITUTE.format("values", "i", "energy(candidates).argmin()"), "something has to change"),
         (SUBSTITUTE.format("values[values != x[i]]", "i + 1", "energy(candidates).argmin()"), "counted from 0"),
         (SUBSTITUTE.format("values[values != x[i]]", "i", "energy(candidates).argmin(), i"), "3 numbers are asked for"),
-        (SUBSTITUTE.format("values[values != x[i]]", "i", "min(range(len(others)), key=lambda k: energy(candidates[k : k + 1]))"), "called once"),
+        (
+            SUBSTITUTE.format(
+                "values[values != x[i]]", "i", "min(range(len(others)), key=lambda k: energy(candidates[k : k + 1]))"
+            ),
+            "called once",
+        ),
     ],
     "q3_7": [
         ("counts = (200 * 90, 200 * 10, 1)", "9 others at one position"),
