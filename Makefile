@@ -20,7 +20,7 @@ BENCH_STAMP := $(VENV)/.installed-bench
 VISION_STAMP := $(VENV)/.installed-vision
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 
-.PHONY: help install book test notebooks figures results minutes lint bench vision lab minimums wheel copies clean distclean
+.PHONY: help install book test notebooks figures results minutes address lint bench vision lab minimums wheel copies clean distclean
 
 # The stamp names the folder it was made in: in a copy, after a move, or when the system's Python went, it does not count.
 ifneq ($(shell $(BIN)/python -c '' 2>/dev/null && cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -39,6 +39,7 @@ help:
 	@echo "make bench      what measures speed"
 	@echo "make vision     install a net that learned ImageNet, to judge colour images, and test it"
 	@echo "make minimums   unit tests and two chapters with the oldest versions that pyproject.toml allows"
+	@echo "make address    publish the course at an address: launch buttons, badges, set-up cells, README, citation"
 	@echo "make wheel      the package as one file in dist/, to install elsewhere"
 	@echo "make clean      remove what was built; the environment stays"
 	@echo "make distclean  remove the environment too"
@@ -93,6 +94,12 @@ results: $(STAMP)
 minutes: $(STAMP)
 	$(BIN)/python book/_scripts/write_minutes.py
 
+# URL= alone takes the address back.
+address: $(STAMP)
+	@test "$(origin URL)" = "command line" || { echo "Say where the course is: make address URL=https://github.com/owner/course"; exit 1; }
+	$(BIN)/python book/_scripts/set_address.py "$(URL)"
+	$(BIN)/python book/_scripts/refresh_notebooks.py --cells
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -100,6 +107,7 @@ lint: $(STAMP)
 	$(BIN)/python book/_scripts/refresh_notebooks.py --check
 	$(BIN)/python book/_scripts/write_results.py --check
 	$(BIN)/python book/_scripts/write_minutes.py --check
+	$(BIN)/python book/_scripts/set_address.py --check
 
 bench: $(BENCH_STAMP)
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only --capture=no

@@ -14,10 +14,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-import yaml
 from IPython.core.inputtransformer2 import TransformerManager
-
-from ebm_course.runtime import PUBLIC_ADDRESS
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = "https://example.org/owner/course"
@@ -150,12 +147,6 @@ def test_badges_need_an_address_that_colab_and_binder_open(cell: ModuleType):
     assert "http" not in cell.badges_source("05_x", "")
     assert "http" not in cell.badges_source("05_x", "https://example.org/owner/course")
     assert "![" not in with_address, "a page asks no network for pictures"
-
-
-def test_launch_buttons_are_on_with_an_address_only():
-    config = yaml.safe_load((ROOT / "_config.yml").read_text())
-    assert any(config["launch_buttons"].values()) == bool(PUBLIC_ADDRESS)
-    assert config.get("repository", {}).get("url", "") == PUBLIC_ADDRESS
 
 
 @pytest.fixture(scope="module")
