@@ -20,7 +20,7 @@ BENCH_STAMP := $(VENV)/.installed-bench
 VISION_STAMP := $(VENV)/.installed-vision
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 
-.PHONY: help install book test notebooks figures results minutes address lint bench vision lab minimums wheel copies clean distclean
+.PHONY: help install book test notebooks figures results minutes address lint bench vision lab minimums wheel colab copies clean distclean
 
 # The stamp names the folder it was made in: in a copy, after a move, or when the system's Python went, it does not count.
 ifneq ($(shell $(BIN)/python -c '' 2>/dev/null && cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -41,6 +41,7 @@ help:
 	@echo "make minimums   unit tests and two chapters with the oldest versions that pyproject.toml allows"
 	@echo "make address    publish the course at an address: launch buttons, badges, set-up cells, README, citation"
 	@echo "make wheel      the package as one file in dist/, to install elsewhere"
+	@echo "make colab      one folder for a class in Colab: wheel, chapters and assignments, in dist/colab"
 	@echo "make clean      remove what was built; the environment stays"
 	@echo "make distclean  remove the environment too"
 
@@ -136,6 +137,9 @@ clean:
 wheel: $(STAMP)
 	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir dist .
 	@ls dist/*.whl
+
+colab: wheel
+	$(BIN)/python book/_scripts/make_colab.py
 
 distclean: clean
 	test ! -f $(VENV)/pyvenv.cfg || rm -rf $(VENV)
