@@ -132,12 +132,12 @@ class Bench:
         def work(_: Path, results: Results) -> dict[str, Any] | None:
             if results[variant.stage(k)].get("died"):
                 return None
-            rows, run, joint = self.rows(data, k), self.of_run(k), self.joint(results, variant, k)
+            rows, run, joint, config = self.rows(data, k), self.of_run(k), self.joint(results, variant, k), self.config
             reference, begin = self.reference(results, data, k), self.starts(data, k, "samples", len(rows.test))
-            found: dict[str, Any] = {"classifier": classified(joint, rows.test, self.config, run)}
+            found: dict[str, Any] = {"classifier": classified(joint, rows.test, config, run)}
             foreign = foreign_images(rows.test.x, begin.gaussians, run.generator("foreign"))
             found["foreign"] = told_apart(joint, rows.test.x, foreign)
-            samples = dict(ways(joint, begin, self.config, run.generator("chains")))
+            samples = dict(ways(joint, begin, config.on(data), run.generator("chains")))
             found["gap"] = gap(joint, rows.test.x, samples["short"])
             found["samples"] = {name: reference.quality(x) for name, x in samples.items()}
             file = results.folder(variant.stage(k)) / BUFFER
@@ -157,7 +157,8 @@ class Bench:
         def work(_: Path, results: Results) -> dict[str, Any] | None:
             if results[variant.stage(k)].get("died"):
                 return None
-            rows, run, joint, config = self.rows(data, k), self.of_run(k), self.joint(results, variant, k), self.config
+            rows, run, joint = self.rows(data, k), self.of_run(k), self.joint(results, variant, k)
+            config = self.config.on(data)
             n = min(config.n_samples_of_grid, len(rows.valid))
             valid = Reference(self.judge(results, data, k), rows.valid.x[:n], rows.train.x)
             first = self.starts(data, k, "choice", n)
