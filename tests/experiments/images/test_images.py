@@ -29,7 +29,7 @@ from ebm_course.recipes.shared import rows_digest
 from ebm_course.results import ledger
 from ebm_course.results.findings import Findings
 from ebm_course.runtime import Run, setup
-from ebm_course.storage import read_json
+from ebm_course.storage import read_json, read_tensors
 from ebm_course.tasks.images import digits
 
 RUN = Run(torch.device("cpu"), 0)
@@ -221,6 +221,16 @@ def test_at_smoke_size_everything_is_measured_and_every_claim_of_the_data_judged
     assert {claim.claim.name for claim in found[1].claims} == {f"digits/{row[0]}" for row in ROWS["digits"]}
     assert [curve.name for curve in found[1].curves if curve.name.startswith("alive/digits/step-10")]
     assert not [entry.name for entry in found[1].entries if "/buffer/" in entry.name]  # 32 chains, 40 images
+
+
+def test_a_few_samples_of_every_way_are_kept_as_bytes_beside_images_of_the_same_classes(found) -> None:
+    kept, note = read_tensors(found[0] / "run-0/digits/robust-jem-measured/samples.safetensors")
+    assert sorted(kept) == ["combined", "data", "long", "noise", "short", "start", "towards"]
+    assert {(x.dtype, tuple(x.shape)) for x in kept.values()} == {(torch.uint8, (20, 1, 8, 8))}
+    task = digits()
+    shown = [int((task.test.y == k).nonzero()[0]) for k in range(10)]
+    assert torch.equal(kept["data"][:10].float() / 127.5 - 1, (task.test.x[shown] * 127.5 + 127.5).round() / 127.5 - 1)
+    assert not torch.equal(kept["long"], kept["start"]) and note == {"arm": "digits/robust-jem"}
 
 
 def test_every_claim_names_an_endpoint_and_a_control_that_are_measured(found) -> None:
