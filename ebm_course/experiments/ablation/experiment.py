@@ -35,30 +35,44 @@ def stages(config: Config, run: Run) -> list[Stage]:
     for k in range(max(map(len, runs.values()), default=0)):
         found.append(Stage(_lm(k), bench.language_model(k), 40.0, after=()))
     for kind, numbers in runs.items():
-        net = config.pretraining(kind)
-        found += [Stage(net.stage(k), bench.pretrain(net, k), 240.0, of=net.identity, after=()) for k in numbers]
+        found += [_pretraining(bench, kind, k) for k in numbers]
     for kind, numbers in runs.items():
-        for variant in sorted(arms_of_kind(config, kind), key=_cost, reverse=True):
-            found += [_training(bench, variant, kind, k) for k in numbers]
+        arms = sorted(arms_of_kind(config, kind), key=_cost, reverse=True)
+        found += [_training(bench, variant, kind, k) for variant in arms for k in numbers]
+        net = config.pretraining(kind)
         for k in numbers:
-            net = config.pretraining(kind)
-            nets = _lm(k), net.stage(k)
             for name in untrained_of(kind):
-                work = bench.untrained(kind, k, name)
+                work, nets = bench.untrained(kind, k, name), (_lm(k), net.stage(k))
                 found.append(Stage(f"run-{k}/{kind}/{name}", work, 20.0, of=net.identity, after=nets))
-            for variant in arms_of_kind(config, kind):
-                work, before = bench.measure(variant, k), (*nets, variant.stage(k))
-                found.append(Stage(f"{variant.stage(k)}-measured", work, 25.0, of=variant.identity, after=before))
+        found += [_measurement(bench, variant, kind, k) for variant in arms for k in numbers]
     return found
+
+
+def _pretraining(bench: Bench, kind: str, k: int) -> Stage:
+    net = bench.config.pretraining(kind)
+    earlier = tuple(net.stage(j) for j in range(k) if bench.config.side_by_side)
+    return Stage(net.stage(k), bench.pretrain(kind, k), 240.0, of=net.identity, after=earlier)
 
 
 def _training(bench: Bench, variant: Variant, kind: str, k: int) -> Stage:
     """Side by side the first run's stage trains all runs, and so comes after the nets of all and before the others."""
-    net, runs = bench.config.pretraining(kind), range(bench.config.runs_of(kind))
-    together = range(k, len(runs)) if bench.config.side_by_side else range(k, k + 1)
-    before = [name for j in together for name in (_lm(j), net.stage(j))]
-    before += [variant.stage(j) for j in runs[:k] if bench.config.side_by_side]
-    return Stage(variant.stage(k), bench.train(variant, k), _cost(variant), of=variant.identity, after=tuple(before))
+    earlier = [variant.stage(j) for j in range(k) if bench.config.side_by_side]
+    after = (*_nets(bench, kind, k), *earlier)
+    return Stage(variant.stage(k), bench.train(variant, k), _cost(variant), of=variant.identity, after=after)
+
+
+def _measurement(bench: Bench, variant: Variant, kind: str, k: int) -> Stage:
+    """The same with what it measures."""
+    trained = [variant.stage(j) for j in bench.together(kind, k)]
+    earlier = [f"{variant.stage(j)}-measured" for j in range(k) if bench.config.side_by_side]
+    after, work = (*_nets(bench, kind, k), *trained, *earlier), bench.measure(variant, k)
+    return Stage(f"{variant.stage(k)}-measured", work, 25.0, of=variant.identity, after=after)
+
+
+def _nets(bench: Bench, kind: str, k: int) -> list[str]:
+    """Language model and pretrained net of every run that the stage of run k works on."""
+    net = bench.config.pretraining(kind)
+    return [name for j in bench.together(kind, k) for name in (_lm(j), net.stage(j))]
 
 
 def _lm(k: int) -> str:

@@ -201,7 +201,7 @@ def fit_side_by_side(
     if average is not None:
         ensemble.module.load_state_dict(average.module.state_dict())
     members = enumerate(ensemble.members())
-    return [Fitted(energy.eval(), _rows_of(k, rows), last[k], origin) for k, energy in members]
+    return [Fitted(energy.eval(), rows_of_run(k, rows), last[k], origin) for k, energy in members]
 
 
 def _loss(config: Config, e_data: Tensor, e_negative: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
@@ -216,13 +216,18 @@ def _one_each(name: str, given: Any, runs: Sequence[Run]) -> list[Any]:
     return each
 
 
-def _rows_of(k: int, rows: Rows) -> Rows:
+def rows_of_run(k: int, rows: Rows) -> Rows:
     """The log of run k, under the names it has alone."""
     end = f"/{k}"
     return [{n.removesuffix(end): v for n, v in row.items() if n == "step" or n.endswith(end)} for row in rows]
 
 
-def _check(config: Config, runs: Sequence[Run]) -> None:
+def check_runs(runs: Sequence[Run]) -> None:
+    """Refuse runs that cannot train side by side.
+
+    Raises:
+        ValueError: none, several devices, or several processes.
+    """
     devices = sorted({str(run.device) for run in runs})
     if len(devices) != 1 or any(run.n_processes > 1 for run in runs):
         most = max((run.n_processes for run in runs), default=0)
@@ -230,6 +235,10 @@ def _check(config: Config, runs: Sequence[Run]) -> None:
             f"runs train side by side on one device in one process: got {len(runs)} runs on {devices}, of up to "
             f"{most} processes. Give every process runs of its own."
         )
+
+
+def _check(config: Config, runs: Sequence[Run]) -> None:
+    check_runs(runs)
     propose = config.propose.func if isinstance(config.propose, partial) else config.propose
     if propose is by_short_list:
         raise ValueError(
