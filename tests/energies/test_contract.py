@@ -41,6 +41,7 @@ PARTS = {
     "ConvNet",
     "ResidualBlock",
     "WideResNet",
+    "ReconstructionHead",
 }
 
 
