@@ -35,6 +35,8 @@ N, L, V, D = 5, 4, 6, 3  # rows, positions, values, dimensions of points
 PARTS = {
     "Block",
     "Transformer",
+    "TextEnergy",
+    "TextClassifier",
     "SequenceEnergy",
     "TokenEncoder",
     "WordEncoder",
