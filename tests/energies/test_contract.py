@@ -35,12 +35,15 @@ N, L, V, D = 5, 4, 6, 3  # rows, positions, values, dimensions of points
 PARTS = {
     "Block",
     "Transformer",
+    "TextEnergy",
+    "TextClassifier",
     "SequenceEnergy",
     "TokenEncoder",
     "WordEncoder",
     "ConvNet",
     "ResidualBlock",
     "WideResNet",
+    "ReconstructionHead",
 }
 
 
