@@ -37,7 +37,7 @@ RECIPES = (
 )
 """Modules in ``recipes``, each with ``PRESETS`` and ``fit``."""
 
-EXPERIMENTS = ("sequences", "ablation", "likelihood", "images", "structured", "carry", "speed")
+EXPERIMENTS = ("sequences", "ablation", "likelihood", "images", "structured", "text", "carry", "speed")
 """Folders in ``experiments``, each with an ``EXPERIMENT`` in its module ``experiment``."""
 
 
