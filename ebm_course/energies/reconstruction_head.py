@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ebm_course.energies.text_energy import TextEnergy
+
 UNKNOWN = -100
 """The target of a token that costs nothing: a pad, or a word that the head does not keep."""
 
@@ -86,6 +88,29 @@ class ReconstructionHead(nn.Module):
         """The likeliest ids (N, L) at states (N, L, width): a text-form adversarial sample at perturbed ones."""
         best = self(states).argmax(dim=2)
         return best if self.kept is None else self.kept[best]
+
+
+class Reconstructing(nn.Module):
+    """A text classifier and the head that reads its states; called, it gives the classifier's logits.
+
+    Args:
+        classifier: any of the face of ``text_energy``, with a ``word_embedding`` and a ``width``.
+        kept: as in :class:`ReconstructionHead`.
+
+    >>> from ebm_course.energies.text_classifier import TextClassifier
+    >>> net = Reconstructing(TextClassifier(50, 2, width=16))
+    >>> net(torch.tensor([[2, 7, 3]])).shape, net.head.bias.shape
+    (torch.Size([1, 2]), torch.Size([50]))
+    """
+
+    def __init__(self, classifier: TextEnergy, *, kept: Tensor | None = None):
+        super().__init__()
+        self.classifier = classifier
+        self.head = ReconstructionHead(classifier.word_embedding, classifier.width, kept=kept)
+
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        logits: Tensor = self.classifier(tokens, mask)
+        return logits
 
 
 def _check_kept(kept: Tensor, n_words: int) -> None:

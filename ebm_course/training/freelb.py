@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.linalg import vector_norm
 
 from ebm_course.checks import check_count, check_generator
+from ebm_course.runtime import SINGLE_PROCESS, Run
 
 
 def freelb(
@@ -31,22 +32,25 @@ def freelb(
     noise_size: float = 0.0,
     radius: float = 0.0,
     generator: torch.Generator,
+    run: Run = SINGLE_PROCESS,
 ) -> Iterator[Tensor]:
     """delta_0 to delta_(n-1): add each to the embeddings, and leave the gradient of the loss in its ``grad``.
 
     Between two of them the caller runs ``loss.backward()``. The scale of the loss does not matter, its sign does.
 
     Args:
-        embeddings: of words, (N, L, D), before position, normalisation and dropout; not changed.
+        embeddings: of words, (N, L, D), before position, normalisation and dropout; only their shape, type and device
+            count here.
         mask: (N, L), True at real tokens. Elsewhere every delta is 0.
         n_passes: n, 1 or more.
         step_size: alpha, Euclidean length of an ascent of a sentence, 0 or more.
         noise_size: gamma, 0 or more. The start's length is about gamma / sqrt(3), whatever the sentence's length.
         radius: eps, 0 or more; the largest length of a delta. At 0 there is no such limit.
         generator: of the noise, drawn position by position, so that on a CPU more pads at the right leave it as it is.
+        run: several processes hold all rows and climb with their share of them each, from the same noise.
 
     Returns:
-        An iterator of leaves (N, L, D) that ask for a gradient.
+        An iterator of leaves (N, L, D), this process's share of the rows, that ask for a gradient.
 
     Raises:
         ValueError: shapes do not belong together, a number is out of its range, or no gradient was left in a delta.
@@ -73,8 +77,8 @@ def freelb(
             u = torch.empty(length, n, width, device=delta.device, dtype=delta.dtype)
             u = u.uniform_(-1, 1, generator=generator).transpose(0, 1)
             delta = noise_size * real * u / (width * mask.sum(dim=1).clamp_min(1)).sqrt().view(-1, 1, 1)
-        delta = _projected(delta, radius)
-    return _climb(delta, real, n_passes, step_size, radius)
+        delta = _projected(run.share(delta), radius)
+    return _climb(delta, run.share(real), n_passes, step_size, radius)
 
 
 def _climb(delta: Tensor, real: Tensor, n_passes: int, step_size: float, radius: float) -> Iterator[Tensor]:
