@@ -6,7 +6,7 @@ Learned positions, LayerNorm and dropout after the word embeddings, as in BERT, 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -59,7 +59,8 @@ class TextClassifier(TextEnergy):
                 f"sizes are 1 or larger and the width a multiple of the heads: got n_tokens {n_tokens}, width {width}, "
                 f"n_layers {n_layers}, n_heads {n_heads}, max_length {max_length}. Pass width={max(n_heads, 1) * 32}."
             )
-        super().__init__(nn.Embedding(n_tokens, width), n_classes, width)
+        super().__init__(n_classes, width)
+        self.words = nn.Embedding(n_tokens, width)
         self.pooling, self.max_length = check_pooling(pooling), max_length
         self.position = nn.Parameter(torch.zeros(max_length, width))
         self.norm_embedding, self.norm = nn.LayerNorm(width), nn.LayerNorm(width)
@@ -67,12 +68,17 @@ class TextClassifier(TextEnergy):
         self.dropout, self.to_logits = nn.Dropout(dropout), nn.Linear(width, n_classes)
         self.apply(initialise)
 
+    @property
+    def word_embedding(self) -> nn.Embedding:
+        """The table that ``embed`` reads, (V, D)."""
+        return self.words
+
     def encode(self, embedded: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """States (N, L, H), 0 at pads, and the sentence (N, H), from word embeddings (N, L, D) and a mask (N, L)."""
         check_text(embedded, mask, self.max_length)
         h = self.dropout(self.norm_embedding(embedded + self.position[: embedded.shape[1]]))
         seen = None if mask is None else mask[:, None, None, :]  # (N, 1, 1, L): every query sees real keys alone
-        for block in self.blocks:
+        for block in cast(list[Block], self.blocks):
             q, k, v = block.project(h)
             drop = block.dropout if self.training else 0.0
             mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, dropout_p=drop)

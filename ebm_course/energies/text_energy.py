@@ -17,32 +17,38 @@ from ebm_course.energies.tokens import embed_tokens
 
 
 class TextEnergy(nn.Module):
-    """Logits (N, K) of tokens (N, L); an encoder is a subclass with ``encode`` and ``classify``.
+    """Logits (N, K) of tokens (N, L); an encoder is a subclass with ``word_embedding``, ``encode`` and ``classify``.
 
     Args:
-        word_embedding: the table that ``embed`` reads, V rows of width D.
         n_classes: number K of labels.
         width: size H of a state and of a sentence.
 
     Raises:
         ValueError: fewer than two classes.
 
+    >>> table = nn.Embedding.from_pretrained(torch.tensor([[9.0, 9.0], [1.0, 0.0], [3.0, 0.0]]))
     >>> class Mean(TextEnergy):
+    ...     word_embedding = table
     ...     def encode(self, embedded, mask):
     ...         return embedded, mean_of(embedded, mask)
     ...     def classify(self, sentence):
     ...         return sentence
-    >>> net = Mean(nn.Embedding.from_pretrained(torch.tensor([[9.0, 9.0], [1.0, 0.0], [3.0, 0.0]])), 2, 2)
+    >>> net = Mean(n_classes=2, width=2)
     >>> x, mask = torch.tensor([[1, 2, 0]]), torch.tensor([[True, True, False]])
     >>> net(x, mask).tolist(), net.given(x, mask)(torch.tensor([0])).tolist()
     ([[2.0, 0.0]], [-2.0])
     """
 
-    def __init__(self, word_embedding: nn.Embedding, n_classes: int, width: int):
+    def __init__(self, n_classes: int, width: int):
         super().__init__()
         if n_classes < 2:
             raise ValueError(f"a classifier tells two classes or more apart: got n_classes={n_classes}. Pass 2.")
-        self.word_embedding, self.n_classes, self.width = word_embedding, n_classes, width
+        self.n_classes, self.width = n_classes, width
+
+    @property
+    def word_embedding(self) -> nn.Embedding:
+        """The table that ``embed`` reads, V rows of width D."""
+        raise NotImplementedError
 
     @property
     def embedding_width(self) -> int:

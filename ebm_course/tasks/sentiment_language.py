@@ -28,9 +28,9 @@ JOINTS = ("although", "and", "but")
 VOCABULARY = tuple(sorted({"the", "was", *NOUNS, *ADJECTIVES[0], *ADJECTIVES[1], *NEGATIONS, *INTENSIFIERS, *FILLERS}))
 VOCABULARY += JOINTS
 
-KINDS = {"single": 0.2, "and": 0.2, "but": 0.3, "although": 0.3}
+KINDS = {"single": 0.3, "and": 0.2, "but": 0.25, "although": 0.25}
 """Probabilities of a single clause and of each joint."""
-NEGATED, INTENSIFIED, FILLED = 0.5, 0.4, 0.3
+NEGATED, INTENSIFIED, FILLED = 0.3, 0.4, 0.3
 """Probabilities that a clause has a negation, an intensifier, a filler; independent, and of its sentiment too."""
 
 LONGEST = 15
@@ -42,7 +42,7 @@ def sentence(draw: random.Random) -> tuple[tuple[str, ...], int]:
 
     >>> words, label = sentence(random.Random(0))
     >>> " ".join(words), CLASSES[label], sentiment_of(words) == label
-    ('the ending was not dull although the film was boring', 'positive', True)
+    ('the ending was funny although the film was boring', 'positive', True)
     """
     label = draw.randrange(2)
     kind = draw.choices(tuple(KINDS), tuple(KINDS.values()))[0]
@@ -115,7 +115,7 @@ def bag_ceiling(noise: float = 0.0) -> float:
     .. math:: p_{single} + p_{and} (1 - q (1 - q)) + (p_{but} + p_{although}) / 2.
 
     >>> round(bag_ceiling(), 3)
-    0.65
+    0.708
     """
     clean = KINDS["single"] + KINDS["and"] * (1 - NEGATED * (1 - NEGATED)) + (KINDS["but"] + KINDS["although"]) / 2
     return clean * (1 - noise) + (1 - clean) * noise

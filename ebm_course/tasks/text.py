@@ -52,7 +52,7 @@ class Text(Task):
 
 def toy(
     *,
-    n_train: int = 1000,
+    n_train: int = 2000,
     n_valid: int = 500,
     n_test: int = 2000,
     max_length: int = sentiment_language.LONGEST + 2,
@@ -73,7 +73,7 @@ def toy(
     >>> task.train.x.shape[0], task.n_values, task.n_tokens, task.classes
     (20, 2, 47, ('negative', 'positive'))
     >>> task.texts(task.train[:1])
-    ['the ending was not dull although the film was boring']
+    ['the ending was funny although the film was boring']
     """
     numbers = tokenizer or Words(sentiment_language.VOCABULARY)
     parts = []
