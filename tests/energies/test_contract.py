@@ -44,6 +44,7 @@ PARTS = {
     "ResidualBlock",
     "WideResNet",
     "ReconstructionHead",
+    "Reconstructing",
 }
 
 
