@@ -30,6 +30,7 @@ from ebm_course.recipes.shared import rows_digest
 from ebm_course.recipes.text import rar
 from ebm_course.recipes.text.parts import Data, classifier_for, classifier_of, data_of
 from ebm_course.runtime import Run
+from ebm_course.tasks.words import SPECIAL
 
 Work = Callable[[Path, Results], Any]
 
@@ -127,9 +128,9 @@ class Bench:
     def is_word(self, name: str, k: int) -> Tensor:
         """Which ids are words, (V,) bool: not pads, ends, masks or unknown words."""
         tokenizer = self.data(name, k).task.tokenizer
-        ids = torch.arange(len(tokenizer))[:, None]
+        ids = torch.arange(len(tokenizer))[:, None].expand(-1, 3)  # between a start and an end
         said = tokenizer.decode(ids, torch.ones_like(ids, dtype=torch.bool))
-        return torch.tensor([bool(text) and not text.startswith("[") for text in said], device=self.run.device)
+        return torch.tensor([text not in SPECIAL for text in said], device=self.run.device)
 
     def module(self, results: Results, variant: Variant, k: int) -> Any:
         """What an arm trained in run k."""
