@@ -107,7 +107,7 @@ def sampled(rows: Iterable[Row], n: int | None, *, seed: int) -> list[Row]:
     Source: Vitter (1985), Algorithm R.
 
     >>> sampled(range(1000), 4, seed=0)
-    [0]
+    [2, 783, 817, 928]
     """
     if n is None:
         return list(rows)
