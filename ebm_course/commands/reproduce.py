@@ -31,7 +31,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Declare the command and its options."""
     parser = commands.add_parser("reproduce", help="run a paper's whole experiment, or a part, and record the result")
     parser.add_argument("what", help=f"one of: {', '.join(choices.EXPERIMENTS)}")
-    parser.add_argument("--preset", default="cpu", help="smoke (seconds), cpu (two cores, the default), paper (a GPU)")
+    parser.add_argument(
+        "--preset", default="cpu", help="smoke (seconds), cpu (two cores, the default), gpu, paper (a GPU)"
+    )
     parser.add_argument(
         "--variant", action="append", default=[], metavar="NAME", help="only this method; may be given again"
     )
@@ -46,6 +48,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first run; run k has this one plus k")
     parser.add_argument("--device", help="a torch device; by default a GPU if there is one")
     parser.add_argument("--folder", type=Path, help="where the work is kept; the same command again goes on there")
+    parser.add_argument(
+        "--join", action="store_true", help="share the folder with other such calls: each does what no other is at"
+    )
     parser.add_argument("--replace", action="store_true", help="with --record: also a record of other or more runs")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--checkpoints", type=Path, metavar="FOLDER", help="write its small checkpoints there as well")
@@ -68,7 +73,8 @@ def reproduce(options: argparse.Namespace) -> int:
         check_writable(options.checkpoints / "SHA256SUMS")
     run = choices.run_of(options.seed, options.device)
     try:
-        found = reproduce_experiment(experiment, config, run, folder=folder, progress=not options.quiet)
+        shown, join = not options.quiet, options.join
+        found = reproduce_experiment(experiment, config, run, folder=folder, progress=shown, join=join)
     except KeyboardInterrupt:
         print(f"\nStopped. The same command goes on with what is in {folder}.")
         return 130

@@ -94,6 +94,7 @@ class Config(Settings):
     n_samples: int = 150  # samples that are scored
     budget: int = 220  # energy evaluations a chain, 20 steps of the paper's attack
     group_size: int = 20  # proposals a resampled sequence
+    side_by_side: bool = False  # one process trains all runs of an arm as one ensemble: pays on a GPU
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -145,4 +146,5 @@ SMOKE = Config(
     budget=22,
     group_size=2,
 )
-PRESETS = {"cpu": CPU, "smoke": SMOKE}
+GPU = replace(CPU, side_by_side=True, words="three digits, runs of an arm trained side by side")
+PRESETS = {"cpu": CPU, "gpu": GPU, "smoke": SMOKE}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from ebm_course.experiments.ablation.config import Config
 from ebm_course.experiments.ablation.evaluation import attacked, searched
 from ebm_course.experiments.nets import LAST, NET, load_net
 from ebm_course.experiments.stages import Results
+from ebm_course.experiments.together import trained_together
 from ebm_course.experiments.variants import Variant, seeded, trained
 from ebm_course.recipes.sequences import language_model, masked_language_model
 from ebm_course.recipes.sequences.curves import resampling_curve
 from ebm_course.recipes.sequences.parts import sample_sequences, start_energy, task_for
+from ebm_course.recipes.sequences.side_by_side import fit_side_by_side
 from ebm_course.runtime import Run
 from ebm_course.tasks.arithmetic_score import score, well_formed
 
@@ -55,13 +58,23 @@ class Bench:
         return trained(variant, k, self.run)
 
     def train(self, variant: Variant, k: int) -> Work:
-        """Train an arm on its run's pretrained net against samples of its run's language model."""
+        """Train an arm on its run's pretrained net against samples of its run's language model.
+
+        Where runs train side by side, the first that is not done trains all after it too.
+        """
         kind = variant.starts_from.rpartition("/")[0]
 
-        def given(results: Results) -> dict[str, Any]:
-            return {"pretrained": self.pretrained(results, kind, k), "noise": self.noise(results, k)}
+        def given(results: Results, numbers: range) -> dict[str, list[Any]]:
+            nets = [self.pretrained(results, kind, k) for k in numbers]
+            return {"pretrained": nets, "noise": [self.noise(results, k) for k in numbers]}
 
-        return trained(variant, k, self.run, given=given)
+        def given_one(results: Results) -> dict[str, Any]:
+            return {name: nets[0] for name, nets in given(results, range(k, k + 1)).items()}
+
+        if not self.config.side_by_side:
+            return trained(variant, k, self.run, given=given_one)
+        numbers = range(k, self.config.runs_of(kind))
+        return trained_together(variant, numbers, self.run, fit=fit_side_by_side, given=given)
 
     def noise(self, results: Results, k: int) -> Any:
         """P_LM of run k, weights of its best validation."""
@@ -77,8 +90,11 @@ class Bench:
         return load_net(results.folder(variant.stage(k)), net, variant.origin(self.run, k), self.run)
 
     def samples(self, noise: Any, k: int) -> Samples:
-        """Samples of P_LM of run k: as they come, and distinct well-formed ones to choose on and to score on."""
-        config, run = self.config, Run(self.run.device, self.run.seed + k)
+        """Samples of P_LM of run k: as they come, and distinct well-formed ones to choose on and to score on.
+
+        They are drawn on the CPU, so that they are the same whatever device an arm is measured on.
+        """
+        config, run, noise = self.config, Run(torch.device("cpu"), self.run.seed + k), copy.deepcopy(noise).cpu()
         options = {"n_digits": config.n_digits}
         plain = sample_sequences(noise, config.n_samples, generator=run.generator("as they come"), **options)
         n = config.n_chosen_on + config.n_samples
@@ -90,7 +106,9 @@ class Bench:
                 f"{len(distinct)} distinct samples of the language model are well formed, expected {n}: train it "
                 f"longer, or score fewer."
             )
-        return plain, distinct[: config.n_chosen_on], distinct[config.n_chosen_on : n]
+        found = plain, distinct[: config.n_chosen_on], distinct[config.n_chosen_on : n]
+        first, second, third = (x.to(self.run.device) for x in found)
+        return first, second, third
 
     def language_model(self, k: int) -> Work:
         """Train P_LM and score its samples."""
