@@ -6,13 +6,13 @@ Learned positions, LayerNorm and dropout after the word embeddings, as in BERT, 
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ebm_course.energies.text_energy import TextEnergy, check_text, mean_of
+from ebm_course.energies.text_energy import Pooling, TextEnergy, check_pooling, check_text, sentence_of
 from ebm_course.energies.transformer import Block, initialise
 
 
@@ -52,7 +52,7 @@ class TextClassifier(TextEnergy):
         n_heads: int = 4,
         max_length: int = 128,
         dropout: float = 0.1,
-        pooling: Literal["mean", "cls"] = "mean",
+        pooling: Pooling = "mean",
     ):
         if min(n_tokens, width, n_layers, n_heads, max_length) < 1 or width % n_heads:
             raise ValueError(
@@ -85,23 +85,9 @@ class TextClassifier(TextEnergy):
             h = block.add(h, mixed.transpose(1, 2).flatten(2))
         states = self.norm(h)
         states = states if mask is None else states.masked_fill(~mask[..., None], 0.0)
-        return states, states[:, 0] if self.pooling == "cls" else mean_of(states, mask)
+        return states, sentence_of(states, mask, self.pooling)
 
     def classify(self, sentence: Tensor) -> Tensor:
         """Logits (N, K) of sentences (N, H)."""
         logits: Tensor = self.to_logits(self.dropout(sentence))
         return logits
-
-
-def check_pooling(pooling: Literal["mean", "cls"]) -> Literal["mean", "cls"]:
-    """The pooling, refused where it is neither of the two.
-
-    >>> check_pooling("mean")
-    'mean'
-    """
-    if pooling not in ("mean", "cls"):
-        raise ValueError(
-            f"a sentence is the mean of its states or the state of its first token: got pooling={pooling!r}. "
-            f"Pass 'mean' or 'cls'."
-        )
-    return pooling

@@ -9,11 +9,16 @@ It knows no encoder, no loss and no perturbation.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
 from ebm_course.core import Conditioned
 from ebm_course.energies.tokens import embed_tokens
+
+Pooling = Literal["mean", "cls"]
+"""How a sentence is made of states: their mean, or the state of the first token."""
 
 
 class TextEnergy(nn.Module):
@@ -98,6 +103,29 @@ def mean_of(states: Tensor, mask: Tensor | None) -> Tensor:
     if mask is None:
         return states.mean(dim=1)
     return states.masked_fill(~mask[..., None], 0.0).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+
+
+def sentence_of(states: Tensor, mask: Tensor | None, pooling: Pooling) -> Tensor:
+    """The sentence (N, H) of states (N, L, H): their mean over real positions, or the first of them.
+
+    >>> sentence_of(torch.tensor([[[1.0], [3.0]]]), None, "cls").tolist()
+    [[1.0]]
+    """
+    return states[:, 0] if pooling == "cls" else mean_of(states, mask)
+
+
+def check_pooling(pooling: Pooling) -> Pooling:
+    """The pooling, refused where it is neither of the two.
+
+    >>> check_pooling("mean")
+    'mean'
+    """
+    if pooling not in ("mean", "cls"):
+        raise ValueError(
+            f"a sentence is the mean of its states or the state of its first token: got pooling={pooling!r}. "
+            f"Pass 'mean' or 'cls'."
+        )
+    return pooling
 
 
 def check_text(embedded: Tensor, mask: Tensor | None, max_length: int) -> None:

@@ -1,53 +1,36 @@
-"""Text classification as a task: a label for a text of tokens.
+"""Sets of labelled texts by name: the embedded language of opinions, SST-2, AG News, Yelp polarity, Yahoo Answers.
 
-Batches hold tokens x (N, L) int64, labels y (N,) int64 and a mask (N, L), True at real tokens from position 0 on.
-The embedded language stands here; published sets stand in ``text_sets``, file formats in ``text_files``.
+Each is a ``text_task.Text``: tokens x (N, L), labels y (N,), a mask (N, L). Published sets are found by
+``text_sources``; subwords are made of the training part alone, and no part shares a row of a file with another.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
 
-import torch
-from torch import Tensor
-from torch.nn.functional import cross_entropy
-
-from ebm_course.core import Batch, Task
+from ebm_course.checks import check_count
 from ebm_course.tasks import sentiment_language
+from ebm_course.tasks.subwords import Subwords
+from ebm_course.tasks.text_files import Labelled, sampled
+from ebm_course.tasks.text_sources import AG_NEWS, PHRASES, SENTENCES, YAHOO, YELP, Source
+from ebm_course.tasks.text_task import Text, Tokenizer, batch_of, mask_of, text_task
 from ebm_course.tasks.words import Words
 
+__all__ = ["PAPER", "Text", "ag_news", "mask_of", "sst2", "toy", "yahoo_answers", "yelp_polarity"]
 
-class Tokenizer(Protocol):
-    """Texts to numbers and back: ``words.Words`` and ``subwords.Subwords``."""
+PAPER: dict[str, dict[str, int | None]] = {
+    "sst2": {"n_train": 66_477, "n_valid": 872, "n_test": 872},
+    "ag-news": {"n_train": 60_000, "n_valid": 2_000, "n_test": 2_000},
+    "yelp": {"n_train": 60_000, "n_valid": 2_000, "n_test": 2_000},
+    "yahoo": {"n_train": 60_000, "n_valid": 2_000, "n_test": 2_000},
+}
+"""The paper's sizes, ``ag_news(**PAPER["ag-news"])``; those of SST-2 are for its form ``phrases``.
 
-    def encode(self, texts: Sequence[str], *, max_length: int) -> tuple[Tensor, Tensor]:
-        """Tokens (N, L) int64 and mask (N, L) bool."""
-
-    def decode(self, tokens: Tensor, mask: Tensor) -> list[str]:
-        """A text a row."""
-
-    def __len__(self) -> int:
-        """Size of the vocabulary."""
-
-
-@dataclass(frozen=True)
-class Text(Task):
-    """A task whose states are labels (``n_values`` of them), with their names and the tokenizer that numbered texts."""
-
-    classes: tuple[str, ...]
-    tokenizer: Tokenizer
-
-    @property
-    def n_tokens(self) -> int:
-        """Size of the vocabulary."""
-        return len(self.tokenizer)
-
-    def texts(self, batch: Batch) -> list[str]:
-        """The texts of a batch, as far as its tokens say them."""
-        return self.tokenizer.decode(batch.x, mask_of(batch))
+Source: Table 9 of the paper on CARL and RAR: rows drawn at random. Departure: validation rows are 2,000 and not 60,000;
+those of SST-2 are taken from its 67,349 for training, where the paper selects and reports on the same 872."""
 
 
 def toy(
@@ -83,46 +66,126 @@ def toy(
     return text_task("toy", parts, sentiment_language.CLASSES, numbers)
 
 
-def text_task(name: str, parts: Sequence[Batch], classes: Sequence[str], tokenizer: Tokenizer) -> Text:
-    """Three parts of labelled texts as a task."""
-    train, valid, test = parts
-    return Text(name, train, valid, test, len(classes), score, tuple(classes), tokenizer)
+def sst2(
+    form: Literal["sentences", "phrases"] = "sentences",
+    *,
+    n_train: int | None = None,
+    n_valid: int | None = None,
+    n_test: int | None = None,
+    max_length: int = 64,
+    tokenizer: Tokenizer | None = None,
+    seed: int = 0,
+    folder: Path | str | None = None,
+) -> Text:
+    """Sentences of film reviews, negative or positive.
 
+    Args:
+        form: ``sentences`` has 6,920, 872 and 1,821; ``phrases``, GLUE's form and the paper's, trains on phrases and
+            tests on 872 sentences: its validation rows (872 by default) are drawn from the training file.
+        n_train: rows drawn at random from the file, and so for the other parts; None takes all.
+        max_length: tokens a text is cut to, start and end among them.
+        tokenizer: by default 8,000 subwords of the training part.
+        seed: of the draw of rows.
+        folder: where the files lie, by default that of the set in ``EBM_COURSE_DATA``.
 
-def batch_of(rows: Iterable[tuple[str, int]], tokenizer: Tokenizer, *, max_length: int) -> Batch:
-    """Texts and their labels as one batch.
-
-    Raises:
-        ValueError: there are no texts, or one of them is empty.
+    Source: Socher et al. (2013); Wang et al. (2019) for the form ``phrases``.
     """
-    texts, labels = [], []
-    for text, label in rows:
-        texts.append(text)
-        labels.append(label)
-    x, mask = tokenizer.encode(texts, max_length=max_length)
-    return Batch(x, torch.tensor(labels, device="cpu"), mask)
+    if form not in ("sentences", "phrases"):
+        raise ValueError(f"SST-2 has the forms sentences and phrases: got {form!r}. Name one of them.")
+    source = SENTENCES if form == "sentences" else PHRASES
+    n_valid = 872 if n_valid is None else n_valid
+    return _published(f"sst2-{form}", source, (n_train, n_valid, n_test), max_length, tokenizer, seed, folder)
 
 
-def score(states: Tensor, batch: Batch) -> dict[str, float]:
-    """Accuracy and mean negative log-likelihood, in nats, of logits (N, K); of labels (N,) the accuracy alone.
+def ag_news(
+    *,
+    n_train: int | None = None,
+    n_valid: int | None = 2_000,
+    n_test: int | None = None,
+    max_length: int = 128,
+    tokenizer: Tokenizer | None = None,
+    seed: int = 0,
+    folder: Path | str | None = None,
+) -> Text:
+    """News in four topics; validation rows are drawn from the training file. Arguments as of :func:`sst2`.
 
-    Raises:
-        ValueError: the batch has no labels, or there are not as many rows as in it.
-
-    >>> batch = Batch(torch.zeros(2, 3).long(), torch.tensor([0, 1]), torch.ones(2, 3).bool())
-    >>> {name: round(value, 3) for name, value in score(torch.tensor([[2.0, 0.0], [2.0, 0.0]]), batch).items()}
-    {'accuracy': 0.5, 'nll': 1.127}
+    Source: Zhang et al. (2015), 120,000 and 7,600 in ``train.csv`` and ``test.csv``.
     """
-    if batch.y is None or len(states) != len(batch) or states.ndim not in (1, 2):
+    return _published("ag-news", AG_NEWS, (n_train, n_valid, n_test), max_length, tokenizer, seed, folder)
+
+
+def yelp_polarity(
+    *,
+    n_train: int | None = 60_000,
+    n_valid: int | None = 2_000,
+    n_test: int | None = 2_000,
+    max_length: int = 256,
+    tokenizer: Tokenizer | None = None,
+    seed: int = 0,
+    folder: Path | str | None = None,
+) -> Text:
+    """Reviews of businesses, negative or positive, in the paper's sizes. Arguments as of :func:`sst2`.
+
+    Source: Zhang et al. (2015), 560,000 and 38,000 in ``train.csv`` and ``test.csv``.
+    """
+    return _published("yelp", YELP, (n_train, n_valid, n_test), max_length, tokenizer, seed, folder)
+
+
+def yahoo_answers(
+    *,
+    n_train: int | None = 60_000,
+    n_valid: int | None = 2_000,
+    n_test: int | None = 2_000,
+    max_length: int = 256,
+    tokenizer: Tokenizer | None = None,
+    seed: int = 0,
+    folder: Path | str | None = None,
+) -> Text:
+    """Questions with their best answers in ten topics, in the paper's sizes. Arguments as of :func:`sst2`.
+
+    Source: Zhang et al. (2015), 1,400,000 and 60,000 in ``train.csv`` and ``test.csv``.
+    """
+    return _published("yahoo", YAHOO, (n_train, n_valid, n_test), max_length, tokenizer, seed, folder)
+
+
+def _published(
+    name: str,
+    source: Source,
+    sizes: tuple[int | None, int | None, int | None],
+    max_length: int,
+    tokenizer: Tokenizer | None,
+    seed: int,
+    folder: Path | str | None,
+) -> Text:
+    """Rows of a set's parts as a task, with subwords of the training part where no tokenizer was given."""
+    for part, size in zip(("n_train", "n_valid", "n_test"), sizes, strict=True):
+        if size is not None:
+            check_count(part, size, least=1)
+    train, valid, test = parts_of(source, sizes, seed=seed, folder=folder)
+    numbers = tokenizer or Subwords.trained(text for text, _ in train)
+    batches = [batch_of(rows, numbers, max_length=max_length) for rows in (train, valid, test)]
+    return text_task(name, batches, source.classes, numbers)
+
+
+def parts_of(
+    source: Source, sizes: Sequence[int | None], *, seed: int, folder: Path | str | None = None
+) -> tuple[list[Labelled], list[Labelled], list[Labelled]]:
+    """Rows for training, validation and test, drawn at random from the files and kept in their order.
+
+    Where a set has no validation file, those rows and the training rows are one draw from the training file, cut in two
+    at random: the first is n_valid (2,000 where it is None).
+    """
+    n_train, n_valid, n_test = sizes
+    read = source.rows(folder=folder)
+    test = sampled(read["test"](), n_test, seed=seed)
+    if "valid" in read:
+        return sampled(read["train"](), n_train, seed=seed), sampled(read["valid"](), n_valid, seed=seed), test
+    n_valid = 2_000 if n_valid is None else n_valid
+    both = sampled(read["train"](), None if n_train is None else n_train + n_valid, seed=seed)
+    if len(both) <= n_valid:
         raise ValueError(
-            f"texts are scored by logits (N, K) or labels (N,) against labels: got {tuple(states.shape)} for "
-            f"{len(batch)} texts {'without' if batch.y is None else 'with'} labels. Score a batch with its own states."
+            f"validation rows are taken from the {len(both)} training rows: got n_valid={n_valid}. Ask for fewer."
         )
-    labels = states.argmax(dim=1) if states.ndim == 2 else states
-    found = {"accuracy": (labels == batch.y).double().mean().item()}
-    return found | ({"nll": cross_entropy(states.double(), batch.y).item()} if states.ndim == 2 else {})
-
-
-def mask_of(batch: Batch) -> Tensor:
-    """The mask (N, L) of a batch of texts; all True where it has none."""
-    return torch.ones_like(batch.x, dtype=torch.bool) if batch.mask is None else batch.mask
+    chosen = set(random.Random(seed).sample(range(len(both)), n_valid))
+    valid = [row for k, row in enumerate(both) if k in chosen]
+    return [row for k, row in enumerate(both) if k not in chosen], valid, test
