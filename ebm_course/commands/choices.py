@@ -34,6 +34,10 @@ RECIPES = (
     "images.jem",
     "images.robust_classifier",
     "images.robust_jem",
+    "text.finetune",
+    "text.freelb",
+    "text.carl",
+    "text.rar",
 )
 """Modules in ``recipes``, each with ``PRESETS`` and ``fit``."""
 

@@ -74,12 +74,12 @@ class Config(freelb.Config):
             raise ValueError("n_passes: expected 2 or more where noise_size is 0, for the first pass is clean, got 1.")
 
 
-SMALL: dict[str, Any] = {"contrast_after": 62}  # two epochs of the embedded language: one to fill the banks
+SMALL: dict[str, Any] = {"contrast_after": 124}  # two epochs of the embedded language: one to fill the banks
 TINY: dict[str, Any] = {"contrast_after": 3}
 
 PAPER = Config()
-NOTEBOOK = Config(**finetune.SMALL, **SMALL)
-SMOKE = Config(**finetune.TINY, **TINY)
+NOTEBOOK = Config(**finetune.SMALL, **freelb.SMALL, **SMALL)
+SMOKE = Config(**finetune.TINY, **freelb.SMALL, **TINY)
 PRESETS = {"paper": PAPER, "notebook": NOTEBOOK, "smoke": SMOKE}
 
 

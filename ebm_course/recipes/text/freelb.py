@@ -47,9 +47,13 @@ class Config(finetune.Config):
             )
 
 
+SMALL: dict[str, Any] = {"step_size": 0.02, "noise_size": 0.1}
+"""What the notebook's presets change: embeddings from scratch are short, a sentence about 0.8 long where a pretrained
+encoder has 5 and more, so that a perturbation of 0.1 would hide its words."""
+
 PAPER = Config()
-NOTEBOOK = Config(**finetune.SMALL)
-SMOKE = Config(**finetune.TINY)
+NOTEBOOK = Config(**finetune.SMALL, **SMALL)
+SMOKE = Config(**finetune.TINY, **SMALL)
 PRESETS = {"paper": PAPER, "notebook": NOTEBOOK, "smoke": SMOKE}
 
 Also = Callable[[Passed, Passed | None, Batch], Loss]

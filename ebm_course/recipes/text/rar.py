@@ -41,8 +41,8 @@ class Config(freelb.Config):
 SMALL: dict[str, Any] = {"whole_vocabulary": False}
 
 PAPER = Config()
-NOTEBOOK = Config(**finetune.SMALL, **SMALL)
-SMOKE = Config(**finetune.TINY, **SMALL)
+NOTEBOOK = Config(**finetune.SMALL, **freelb.SMALL, **SMALL)
+SMOKE = Config(**finetune.TINY, **freelb.SMALL, **SMALL)
 PRESETS = {"paper": PAPER, "notebook": NOTEBOOK, "smoke": SMOKE}
 
 
