@@ -40,7 +40,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--data", action="append", default=[], metavar="NAME", help="only this data set; may be given again"
     )
-    parser.add_argument("--encoder", metavar="NAME", help="what reads the data sets, where there are several to choose from")
+    parser.add_argument(
+        "--encoder", metavar="NAME", help="what reads the data sets, where there are several to choose from"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="change one field of the preset"
     )

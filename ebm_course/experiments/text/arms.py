@@ -76,7 +76,9 @@ def _arm(data: str, name: str, base: Base) -> Variant:
     return Variant(f"{data}/{name}", WORDS[name], config, fit)
 
 
-def search_of(data: str, base: Base, *, step_sizes: Iterable[float], noise_sizes: Iterable[float]) -> tuple[Variant, ...]:
+def search_of(
+    data: str, base: Base, *, step_sizes: Iterable[float], noise_sizes: Iterable[float]
+) -> tuple[Variant, ...]:
     """Table 8 in small: FreeLB with each step and noise, trained in the first run alone.
 
     >>> [variant.name for variant in search_of("toy", base_of(), step_sizes=[0.1], noise_sizes=[0.0, 0.6])]

@@ -132,4 +132,3 @@ def claims() -> tuple[Claim, ...]:
         for data in RECORDED
         for name, says, _, side, effect, control in ROWS
     )
-

@@ -23,18 +23,25 @@ def stages(config: Config, run: Run) -> list[Stage]:
             of: dict[str, Any] = {"held out": bench.held_out(data, k)}
             judge, arms = config.judge(data), {arm.name.partition("/")[2]: arm for arm in config.arms(data)}
             if judge is not None and {"plain", "rar"} <= arms.keys():
-                found.append(Stage(judge.stage(k), bench.train(judge, k), _cost(judge), of=of | {"judge": judge.identity}))
+                found.append(
+                    Stage(
+                        judge.stage(k), bench.train(judge, k), _cost(judge), of=of | {"judge": judge.identity}, after=()
+                    )
+                )
             for name, arm in arms.items():
                 of_arm = of | {"arm": arm.identity}
-                found.append(Stage(arm.stage(k), bench.train(arm, k), _cost(arm), of=of_arm))
-                found.append(Stage(f"{arm.stage(k)}-measured", bench.measure(arm, k), 200.0, of=of_arm))
+                found.append(Stage(arm.stage(k), bench.train(arm, k), _cost(arm), of=of_arm, after=()))
+                found.append(
+                    Stage(f"{arm.stage(k)}-measured", bench.measure(arm, k), 200.0, of=of_arm, after=(arm.stage(k),))
+                )
                 if name == "rar" and "plain" in arms:
                     given = of_arm | {"plain": arms["plain"].identity, "judge": judge and judge.identity}
                     work = bench.reconstruct(arm, arms["plain"], k)
-                    found.append(Stage(f"{arm.stage(k)}-reconstructed", work, 100.0, of=given))
+                    read = tuple(one.stage(k) for one in (arm, arms["plain"], judge) if one is not None)
+                    found.append(Stage(f"{arm.stage(k)}-reconstructed", work, 100.0, of=given, after=read))
         for variant in config.searched(data):
             of_setting = {"held out": bench.held_out(data, 0), "arm": variant.identity}
-            found.append(Stage(variant.stage(0), bench.train(variant, 0), _cost(variant), of=of_setting))
+            found.append(Stage(variant.stage(0), bench.train(variant, 0), _cost(variant), of=of_setting, after=()))
     return found
 
 

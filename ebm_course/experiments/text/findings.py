@@ -35,7 +35,10 @@ OF_TEXTS = {
     "meaning-others": "that cosine of a text and the reconstruction of another one",
 }
 """Table 6 as numbers."""
-LOGGED = {"valid_accuracy": ("valid", "validation accuracy"), "valid_other_label": ("other-label", "cosine of texts of two labels")}
+LOGGED = {
+    "valid_accuracy": ("valid", "validation accuracy"),
+    "valid_other_label": ("other-label", "cosine of texts of two labels"),
+}
 
 
 def findings(config: Config, results: Results) -> Findings:
