@@ -68,7 +68,7 @@ def test_rar_returns_its_head_beside_the_classifier() -> None:
     assert isinstance(module, Reconstructing) and classifier_of(module) is module.classifier
     assert module.head.tied[0] is module.classifier.word_embedding
     occur = torch.cat([part.x[part.mask] for part in (few(seed=0).train, few(seed=0).valid, few(seed=0).test)]).unique()
-    assert torch.equal(module.head.kept, occur)
+    assert module.head.kept is not None and torch.equal(module.head.kept, occur)
     whole = fitted(rar, replace(rar.SMOKE, task=few, whole_vocabulary=True)).module
     assert isinstance(whole, Reconstructing) and len(whole.head.bias) == few(seed=0).n_tokens
 
