@@ -76,9 +76,9 @@ def frozen_nce(
     which needs none of their 1e-7 beside the ratio.
 
     >>> options = {"normaliser": Normaliser(torch.device("cpu")), "n_rows": 4}
-    >>> loss = frozen_nce(torch.zeros(1), torch.zeros(1, 4), **options)  # P = 1/n and m = n: nothing tells them apart
-    >>> round(float(loss.value / (5 * torch.tensor(2.0).log())), 3)
-    1.0
+    >>> loss = frozen_nce(torch.zeros(1), torch.zeros(1, 4), **options)  # P = 1/n everywhere, and m = n
+    >>> round(float(loss.value), 3)  # log 5 + 4 log(5 / 4)
+    2.502
     """
     _check(positive, negatives, mask, temperature)
     if n_rows < 1:

@@ -65,7 +65,6 @@ def pgd_embeddings(
 
     def moved(x: Tensor, step: Tensor) -> Tensor:
         away = x + step - x0
-        away = away if real is None else away * real
         return x0 + away * (radius / length(away)).clamp_max(1)
 
     start = radius * in_unit_ball(x0, mask=real, generator=generator) if random_start else torch.zeros_like(x0)

@@ -93,7 +93,8 @@ def sst2(
     if form not in ("sentences", "phrases"):
         raise ValueError(f"SST-2 has the forms sentences and phrases: got {form!r}. Name one of them.")
     source = SENTENCES if form == "sentences" else PHRASES
-    n_valid = 872 if n_valid is None else n_valid
+    if form == "phrases" and n_valid is None:
+        n_valid = 872
     return _published(f"sst2-{form}", source, (n_train, n_valid, n_test), max_length, tokenizer, seed, folder)
 
 

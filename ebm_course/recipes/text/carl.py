@@ -74,13 +74,16 @@ class Config(freelb.Config):
             raise ValueError("n_passes: expected 2 or more where noise_size is 0, for the first pass is clean, got 1.")
 
 
+REVIEWS: dict[str, Any] = {"contrast_after": 432}  # two epochs of film reviews: the second fills the banks
 SMALL: dict[str, Any] = {"contrast_after": 124}  # two epochs of the embedded language: one to fill the banks
 TINY: dict[str, Any] = {"contrast_after": 3}
 
 PAPER = Config()
+CPU = Config(**finetune.REVIEWS, **REVIEWS)
+PRETRAINED = Config(**finetune.MINILM, **REVIEWS)
 NOTEBOOK = Config(**finetune.SMALL, **freelb.SMALL, **SMALL)
 SMOKE = Config(**finetune.TINY, **freelb.SMALL, **TINY)
-PRESETS = {"paper": PAPER, "notebook": NOTEBOOK, "smoke": SMOKE}
+PRESETS = {"paper": PAPER, "cpu": CPU, "minilm": PRETRAINED, "notebook": NOTEBOOK, "smoke": SMOKE}
 
 
 @dataclass(frozen=True)

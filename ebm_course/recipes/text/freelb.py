@@ -52,9 +52,11 @@ SMALL: dict[str, Any] = {"step_size": 0.02, "noise_size": 0.1}
 encoder has 5 and more, so that a perturbation of 0.1 would hide its words."""
 
 PAPER = Config()
+CPU = Config(**finetune.REVIEWS)
+PRETRAINED = Config(**finetune.MINILM)
 NOTEBOOK = Config(**finetune.SMALL, **SMALL)
 SMOKE = Config(**finetune.TINY, **SMALL)
-PRESETS = {"paper": PAPER, "notebook": NOTEBOOK, "smoke": SMOKE}
+PRESETS = {"paper": PAPER, "cpu": CPU, "minilm": PRETRAINED, "notebook": NOTEBOOK, "smoke": SMOKE}
 
 Also = Callable[[Passed, Passed | None, Batch], Loss]
 """What a recipe adds to the loss: of the last pass, the clean one where it was asked for, and the rows."""

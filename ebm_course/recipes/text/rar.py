@@ -39,11 +39,14 @@ class Config(freelb.Config):
 
 
 SMALL: dict[str, Any] = {"whole_vocabulary": False}
+"""What all presets but the paper's change."""
 
 PAPER = Config()
+CPU = Config(**finetune.REVIEWS, **SMALL)
+PRETRAINED = Config(**finetune.MINILM, **SMALL)
 NOTEBOOK = Config(**finetune.SMALL, **freelb.SMALL, **SMALL)
 SMOKE = Config(**finetune.TINY, **freelb.SMALL, **SMALL)
-PRESETS = {"paper": PAPER, "notebook": NOTEBOOK, "smoke": SMOKE}
+PRESETS = {"paper": PAPER, "cpu": CPU, "minilm": PRETRAINED, "notebook": NOTEBOOK, "smoke": SMOKE}
 
 
 def with_head(config: Config, data: Data, run: Run) -> Reconstructing:

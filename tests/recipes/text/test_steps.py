@@ -35,11 +35,13 @@ def plain(net: nn.Module, *, rate: float, weight_decay: float) -> torch.optim.Op
 
 
 COMMON: dict[str, Any] = {"optimizer": plain, "rate": 0.1, "warm_up": 0, "clip": math.inf, "step_size": 0.3}
-CONFIGS = {
+CONFIGS: dict[ModuleType, Any] = {
     freelb: replace(freelb.SMOKE, **COMMON),
     rar: replace(rar.SMOKE, **COMMON, reconstruction_weight=0.7),
     carl: replace(carl.SMOKE, **COMMON, contrast_weight=0.7, contrast_after=0, temperature=0.5, n_negatives=40),
 }
+
+WEIGHTS: dict[ModuleType, str] = {rar: "reconstruction_weight", carl: "contrast_weight"}
 
 
 def net(dropout: float = 0.3) -> TextClassifier:
@@ -129,14 +131,12 @@ def expected_gradients(recipe: ModuleType, config: Any, deltas: list[Tensor]) ->
 def test_the_gradient_that_adds_up_is_that_of_the_whole_loss(
     recipe: ModuleType, how: dict[str, Any], seen: list[Tensor]
 ) -> None:
-    config = replace(CONFIGS[recipe], **how)
-    if recipe is carl:
-        config = replace(config, estimator="softmax")
+    config = replace(CONFIGS[recipe], **how, **({"estimator": "softmax"} if recipe is carl else {}))
     learner, _ = updated(recipe, config)
     assert len(seen) == config.n_passes
     expected = expected_gradients(recipe, config, seen)
     for (name, p), g in zip(learner.module.named_parameters(), expected, strict=True):
-        torch.testing.assert_close(p.grad, g, rtol=1e-4, atol=1e-6, msg=lambda m, name=name: f"{name}: {m}")
+        torch.testing.assert_close(p.grad, g, rtol=1e-4, atol=1e-6, msg=name)
 
 
 @pytest.mark.parametrize("how", [CLEAN, NOISY], ids=["clean", "noisy"])
@@ -144,8 +144,8 @@ def test_each_perturbation_climbs_the_classifiers_loss_alone(how: dict[str, Any]
     found = {}
     for recipe in (freelb, rar, carl):
         for weight in (0.0, 50.0):
-            name = {rar: "reconstruction_weight", carl: "contrast_weight"}.get(recipe)
-            config = replace(CONFIGS[recipe], **how, **({name: weight} if name else {}))
+            changed = {WEIGHTS[recipe]: weight} if recipe in WEIGHTS else {}
+            config = replace(CONFIGS[recipe], **how, **changed)
             seen.clear()
             updated(recipe, config)
             found[recipe.__name__, weight] = torch.stack(seen)

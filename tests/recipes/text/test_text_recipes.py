@@ -68,7 +68,7 @@ def test_rar_returns_its_head_beside_the_classifier() -> None:
     assert isinstance(module, Reconstructing) and classifier_of(module) is module.classifier
     assert module.head.tied[0] is module.classifier.word_embedding
     occur = torch.cat([part.x[part.mask] for part in (few(seed=0).train, few(seed=0).valid, few(seed=0).test)]).unique()
-    assert torch.equal(module.head.kept, occur)
+    assert module.head.kept is not None and torch.equal(module.head.kept, occur)
     whole = fitted(rar, replace(rar.SMOKE, task=few, whole_vocabulary=True)).module
     assert isinstance(whole, Reconstructing) and len(whole.head.bias) == few(seed=0).n_tokens
 
@@ -122,3 +122,35 @@ def accuracy(module: nn.Module, *, radius: float = 0.0) -> float:
     x: Tensor = pgd_embeddings(energy, x0, **options).x
     with torch.no_grad():
         return float((net.logits_and_states(x, batch.mask)[0].argmax(1) == batch.y).float().mean())
+
+
+@pytest.fixture(scope="module")
+def contrasted() -> dict[str, nn.Module]:
+    """One training of FreeLB, to which a contrast is added late: with the whole bank, and with fresh rows alone."""
+    common: dict[str, Any] = {"noise_size": 0.0, "contrast_after": 186, "n_steps": 310, "validate_every": 310}
+    arms = {"bank": {}, "fresh": {"freshness": 8, "momentum": 0.0}}
+    return {name: fitted(carl, replace(carl.NOTEBOOK, **common, **arm)).module for name, arm in arms.items()}
+
+
+@pytest.mark.slow
+def test_on_a_stale_bank_sentences_of_other_labels_come_close(contrasted: dict[str, nn.Module]) -> None:
+    same, other = cosines(contrasted["bank"])
+    assert other > 0.3 and same - other < 0.5
+    _, of_fresh = cosines(contrasted["fresh"])
+    assert other - of_fresh > 0.3
+
+
+@pytest.mark.slow
+def test_fresh_negatives_keep_them_apart_at_no_loss_of_accuracy(contrasted: dict[str, nn.Module]) -> None:
+    same, other = cosines(contrasted["fresh"])
+    assert other < 0.1 and same - other > 0.3
+    assert accuracy(contrasted["fresh"]) > accuracy(contrasted["bank"]) - 0.05
+
+
+@pytest.mark.slow
+def test_the_classifier_learns_the_language_and_freelb_makes_it_harder_to_attack() -> None:
+    plain = fitted(finetune, finetune.NOTEBOOK)
+    robust = fitted(rar, replace(rar.NOTEBOOK, noise_size=0.0))
+    assert accuracy(plain.module) > 0.9 and plain.rows[-1]["valid_accuracy"] > 0.9
+    assert accuracy(robust.module) > 0.8
+    assert accuracy(robust.module, radius=0.1) > accuracy(plain.module, radius=0.1) + 0.1
