@@ -30,7 +30,7 @@ ALBERT_BASE_V2: dict[str, Any] = {
 
 
 @runtime_checkable
-class HasWordEmbeddings(Protocol):
+class _HasWordEmbeddings(Protocol):
     """An encoder that says where its word embeddings are, as those of ``transformers`` do."""
 
     config: Any
@@ -75,7 +75,7 @@ class HuggingFaceClassifier(TextEnergy):
         dropout: float = 0.1,
     ):
         table = _word_embedding(encoder)
-        config = cast(HasWordEmbeddings, encoder).config
+        config = cast(_HasWordEmbeddings, encoder).config
         super().__init__(n_classes, config.hidden_size)
         has_pooler = any(name == "pooler" or name.startswith("pooler.") for name, _ in encoder.named_modules())
         self.pooling, self.pooler = (
@@ -168,7 +168,7 @@ def _transformers() -> Any:
 def _word_embedding(encoder: nn.Module) -> nn.Embedding:
     """The encoder's table of word embeddings, refused where it has none."""
     table = None
-    if isinstance(encoder, HasWordEmbeddings):
+    if isinstance(encoder, _HasWordEmbeddings):
         try:
             table = encoder.get_input_embeddings()
         except NotImplementedError:  # what the library says of an encoder that reads no words

@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 
 from ebm_course.files import check_sha256
@@ -25,6 +25,9 @@ NAMES = {
     "mask": ("[MASK]", "<mask>"),
 }
 """What BERT's and ALBERT's tokenizers call their special tokens, and what RoBERTa's does."""
+
+
+_ONE_BLANK = normalizers.Replace(Regex(r"\s+"), " ")
 
 
 class Subwords:
@@ -78,7 +81,7 @@ class Subwords:
             raise ValueError("subwords are made of training texts, got none: name the files that hold some.")
         tokenizer = Tokenizer(models.BPE(unk_token=SPECIAL[1]))
         tokenizer.normalizer = normalizers.Sequence(
-            [normalizers.NFC(), *([normalizers.Lowercase()] if lowercase else [])]
+            [normalizers.NFC(), _ONE_BLANK, *([normalizers.Lowercase()] if lowercase else [])]
         )
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
         tokenizer.decoder = decoders.ByteLevel()

@@ -18,12 +18,15 @@ Row = TypeVar("Row")
 Labelled = tuple[str, int]
 
 
-def read_labelled(path: Path | str, classes: Sequence[str], *, separator: str = " ") -> Iterator[Labelled]:
+def read_labelled(
+    path: Path | str, classes: Sequence[str], *, separator: str = " ", newline: str = ""
+) -> Iterator[Labelled]:
     """Texts of lines ``label SEPARATOR text``; blank lines are left out.
 
     Args:
         path: the file, as ``stsa.binary.train`` with a blank or AG News with a tab.
         classes: the labels as the file writes them, in the order of their numbers.
+        newline: what stands for a new line inside a text, such as AG News' backslash; it becomes a blank.
 
     Raises:
         ValueError: a line has no separator, no text or another label, it is not UTF-8, or the file holds no text.
@@ -35,7 +38,7 @@ def read_labelled(path: Path | str, classes: Sequence[str], *, separator: str = 
             if not found:
                 raise fault(path, number, f"a label, a {name} and a text", "one field")
             n += 1
-            yield _checked(path, number, text, label, classes)
+            yield _checked(path, number, text.replace(newline, " ") if newline else text, label, classes)
     _check_any(path, n)
 
 
@@ -65,12 +68,13 @@ def read_glue(path: Path | str, classes: Sequence[str] = ("0", "1")) -> Iterator
     _check_any(path, n)
 
 
-def read_csv(path: Path | str, classes: Sequence[str], *, n_texts: int) -> Iterator[Labelled]:
+def read_csv(path: Path | str, classes: Sequence[str], *, n_texts: int, newline: str = "\\n") -> Iterator[Labelled]:
     r"""Texts of CSV rows ``"label","text","text"...``, as AG News, Yelp and Yahoo Answers are published.
 
     Args:
-        n_texts: how many fields of text follow the label; those that are not empty are joined by a blank. A backslash
-            and n, which stand for a new line there, become a blank too. A field may go over several lines.
+        n_texts: how many fields of text follow the label; those that are not empty are joined by a blank. A field may
+            go over several lines.
+        newline: what stands for a new line inside a text; it becomes a blank.
 
     Raises:
         ValueError: a row has another number of fields, only empty ones or another label; the message names its line.
@@ -89,7 +93,7 @@ def read_csv(path: Path | str, classes: Sequence[str], *, n_texts: int) -> Itera
             if len(fields) != n_texts + 1:
                 raise fault(path, before, f"a label and {n_texts} fields of text", f"{len(fields)} fields")
             label, *texts = fields
-            text = " ".join(some for some in (text.replace("\\n", " ").strip() for text in texts) if some)
+            text = " ".join(some for some in (text.replace(newline, " ").strip() for text in texts) if some)
             n += 1
             yield _checked(path, before, text, label, classes)
         before = rows.line_num + 1

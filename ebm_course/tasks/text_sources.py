@@ -50,6 +50,7 @@ class Source:
     hub_parts: dict[Part, str]
     hub_texts: tuple[str, ...]
     hub_label: str = "label"
+    newline: str = "\\n"  # what stands for one inside a text
     published: tuple[dict[Part, DataFile], Read] | None = None
 
     def rows(self, *, folder: Path | str | None = None) -> dict[Part, Callable[[], Iterator[Labelled]]]:
@@ -94,7 +95,9 @@ class Source:
             absent = [name for name in (*self.hub_texts, self.hub_label) if name not in row]
             if absent:
                 raise ValueError(f"{self.hub}, row {number}: expected a column {absent[0]!r}, got {', '.join(row)}.")
-            text = " ".join(some for name in self.hub_texts if (some := str(row[name]).replace("\\n", " ").strip()))
+            text = " ".join(
+                some for name in self.hub_texts if (some := str(row[name]).replace(self.newline, " ").strip())
+            )
             label = row[self.hub_label]
             if not text or label not in range(len(self.classes)):
                 raise ValueError(
@@ -113,9 +116,10 @@ def _counted(n: int) -> tuple[str, ...]:
     return tuple(str(k) for k in range(1, n + 1))
 
 
-def _csv(classes: tuple[str, ...], n_texts: int) -> Form:
+def _csv(classes: tuple[str, ...], n_texts: int, newline: str = "\\n") -> Form:
     files: dict[Part, str] = {"train": "train.csv", "test": "test.csv"}
-    return Form(files, functools.partial(read_csv, classes=_counted(len(classes)), n_texts=n_texts))
+    read = functools.partial(read_csv, classes=_counted(len(classes)), n_texts=n_texts, newline=newline)
+    return Form(files, read)
 
 
 _HUB: dict[Part, str] = {"train": "train", "test": "test"}
@@ -155,16 +159,18 @@ AG_NEWS = Source(
     "ag-news",
     NEWS,
     (
-        _csv(NEWS, 2),
+        _csv(NEWS, 2, newline="\\"),
         Form(
             {"train": "train.txt", "test": "test.txt"},
-            functools.partial(read_labelled, classes=_counted(4), separator="\t"),
+            functools.partial(read_labelled, classes=_counted(4), separator="\t", newline="\\"),
         ),
     ),
     "fancyzhx/ag_news",
     _HUB,
     ("text",),
+    newline="\\",
 )
+"""Its texts have a backslash where a line ended."""
 YELP = Source("yelp-polarity", POLARITY, (_csv(POLARITY, 1),), "fancyzhx/yelp_polarity", _HUB, ("text",))
 YAHOO = Source(
     "yahoo-answers",

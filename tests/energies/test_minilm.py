@@ -26,7 +26,7 @@ def test_it_equals_transformers_with_all_layers_and_with_the_first_three() -> No
     theirs = transformers.BertModel.from_pretrained(folder, add_pooling_layer=False).eval()
     x, mask = Subwords.read(minilm_tokenizer()).encode(TEXTS, max_length=32)
     with torch.no_grad():
-        for dtype, atol in ((torch.float32, 2e-6), (torch.float64, 1e-12)):
+        for dtype, atol in ((torch.float32, 2e-6), (torch.float64, 5e-8)):  # sums of tables are stored in float32
             found = theirs.to(dtype)(input_ids=x, attention_mask=mask.long(), output_hidden_states=True)
             for n_layers in (6, 3):
                 net = minilm(2, n_layers=n_layers).eval().to(dtype)

@@ -21,6 +21,7 @@ def test_every_text_goes_there_and_back_in_lower_case() -> None:
     tokens, mask = subwords.encode(texts, max_length=64)
     assert subwords.decode(tokens, mask) == texts
     assert not (tokens == subwords.unknown).any()
+    assert subwords.decode(*subwords.encode([" a \t\n film"], max_length=64)) == ["a film"]
     assert (tokens[:, 0] == subwords.start).all() and (tokens[~mask] == subwords.pad).all()
     assert subwords.decode(*subwords.encode(["A FILM"], max_length=64)) == ["a film"]
     kept = Subwords.trained(TEXTS, n_tokens=300, lowercase=False)

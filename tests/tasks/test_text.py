@@ -145,6 +145,21 @@ def test_a_set_of_the_hub_streams_its_columns(monkeypatch: pytest.MonkeyPatch) -
     assert sorted(asked) == [(YAHOO.hub, "test"), (YAHOO.hub, "train")]
 
 
+def test_a_backslash_of_the_news_ends_a_line_in_both_forms_and_on_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "csv").mkdir()
+    (tmp_path / "lines").mkdir()
+    for part in ("train", "test"):
+        (tmp_path / "csv" / f"{part}.csv").write_text('"1","a","line\\next"\n')
+        (tmp_path / "lines" / f"{part}.txt").write_text("1\ta line\\next\n")
+    for form in ("csv", "lines"):
+        assert list(AG_NEWS.rows(folder=tmp_path / form)["test"]()) == [("a line next", 0)]
+    monkeypatch.delenv("EBM_COURSE_DATA", raising=False)
+    hub(monkeypatch, [{"text": "a line\\next", "label": 0}])
+    assert list(AG_NEWS.rows()["test"]()) == [("a line next", 0)]
+
+
 @pytest.mark.usefixtures("nowhere")
 @pytest.mark.parametrize(
     "row, said",

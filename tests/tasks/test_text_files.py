@@ -37,6 +37,8 @@ def test_labelled_lines_whatever_ends_them(write: Write) -> None:
     for text in ("1 a good film\n0 bad\n", "\ufeff1 a good film\r\n\r\n0 bad"):
         assert list(of_labelled(write(text))) == [("a good film", 1), ("bad", 0)]
     assert list(read_labelled(write("2\t  news \n"), ("1", "2"), separator="\t")) == [("news", 1)]
+    path = write("1 line\\next line\n")
+    assert list(read_labelled(path, ("1",), newline="\\")) == [("line next line", 0)]
 
 
 def test_a_table_of_glue_has_its_label_last(write: Write) -> None:
