@@ -125,7 +125,7 @@ def config_of(experiment: Experiment, options: argparse.Namespace) -> tuple[Any,
 
 
 def _asked(options: argparse.Namespace, config: Settings) -> list[str]:
-    """The data sets asked for, each with what reads it where that was said: ``sst2`` and ``minilm`` is ``sst2-minilm``."""
+    """The data sets asked for, each with what reads it where that was said: ``sst2-minilm``."""
     if options.encoder in (None, "small"):
         return list(options.data)
     return [f"{name}-{options.encoder}" for name in options.data or config.data]

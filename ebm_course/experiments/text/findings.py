@@ -27,6 +27,15 @@ UNDER_ATTACK = {
     "cosine": "mean cosine of a sentence vector with its own before the attack",
     "euclidean": "mean distance of a sentence vector from its own before the attack",
 }
+LAST_FIGURES = {
+    "accuracy": "accuracy on test texts",
+    "same-label": "mean cosine of the sentence vectors of two test texts of one label",
+    "other-label": "mean cosine of the sentence vectors of two test texts of different labels",
+    "pgd": "accuracy under PGD on embeddings, radius {top:g}",
+    "cosine": "mean cosine of a sentence vector with its own before that attack",
+    "euclidean": "mean distance of a sentence vector from its own before that attack",
+}
+"""Of what contrast and reconstruction made of a net; the best validation may lie before the contrast begins."""
 OF_TEXTS = {
     "recovered": "share of words that reconstruction gives back",
     "changed": "share of texts whose reconstruction differs from them",
@@ -71,6 +80,10 @@ class _Collected(Collected):
                 how = f"{what} under {self.config.n_attack_steps} steps of PGD on embeddings, radius {radius:g}"
                 values = [run["attacked"][i][figure] for run in runs]
                 self.add(f"{variant.name}/{figure}-{radius:g}", f"{variant.words}: {how}.", values, paper=paper)
+        top = max(self.config.radii_of(data))
+        for figure, what in LAST_FIGURES.items():
+            values, how = [run["last"][figure] for run in runs], what.format(top=top)
+            self.add(f"{variant.name}/last/{figure}", f"{variant.words}, weights after the last update: {how}.", values)
         for i, share in enumerate(self.config.relative_radii):
             how = f"accuracy under the same attack, radius {share:g} of the net's own mean norm of a text's embeddings"
             values = [run["relative"][i]["pgd"] for run in runs]
@@ -109,12 +122,11 @@ class _Collected(Collected):
     def claims(self, data: str) -> None:
         """The differences that decide the declared claims, run by run."""
         values = {entry.name: entry.values for entry in self.entries}
-        top = f"{max(self.config.radii_of(data)):g}"
         for name, _, words, _, _, _ in ROWS:
-            terms = [term.rpartition(" ")[2].replace("TOP", top) for term in words.split(" - ")]
+            terms = [term.rpartition(" ")[2] for term in words.split(" - ")]
             one, other = (values.get(f"{data}/{term}") for term in terms)
             if one is None or other is None:
                 continue
             scale = math.log10 if words.startswith("log10") else float
             differences = [scale(a) - scale(b) for a, b in zip(one, other, strict=True)]
-            self.add(f"claims/{data}/{name}", f"{data}: {words.replace('TOP', top)}.", differences)
+            self.add(f"claims/{data}/{name}", f"{data}: {words}.", differences)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ebm_course.core import Batch
 from ebm_course.energies.text_energy import TextEnergy
-from ebm_course.experiments.nets import load_net
+from ebm_course.experiments.nets import LAST, NET, load_net
 from ebm_course.experiments.stages import Results
 from ebm_course.experiments.text import reconstruction
 from ebm_course.experiments.text.config import Config
@@ -54,7 +54,7 @@ class Bench:
         return Run(self.run.device, self.run.seed + k)
 
     def data(self, name: str, k: int) -> Data:
-        """Texts of run k: the embedded language is drawn by its seed, published sets have validation texts drawn by it."""
+        """Texts of run k; its seed draws the embedded language, and validation texts of published sets."""
         if self._data[0] != (name, k) or self._data[1] is None:
             arm = self.config.arms(name)[0]
             self._data = (name, k), data_of(arm.config, self.of_run(k))
@@ -94,6 +94,10 @@ class Bench:
 
             found["attacked"] = [against(radius) for radius in self.config.radii_of(name)]
             found["relative"] = [against(share * norms["text-norm"]) for share in self.config.relative_radii]
+            net = self.net(results, variant, k, name=LAST)
+            sentences, logits = represented(net, rows)
+            found["last"] = classified(logits, rows) | pair_cosines(sentences, rows.y)
+            found["last"] |= against(max(self.config.radii_of(name)))
             return found
 
         return work
@@ -132,16 +136,16 @@ class Bench:
         said = tokenizer.decode(ids, torch.ones_like(ids, dtype=torch.bool))
         return torch.tensor([text not in SPECIAL for text in said], device=self.run.device)
 
-    def module(self, results: Results, variant: Variant, k: int) -> Any:
+    def module(self, results: Results, variant: Variant, k: int, *, name: str = NET) -> Any:
         """What an arm trained in run k."""
         data, run = self.data(variant.name.partition("/")[0], k), self.run
         is_rar = variant.fit is rar.fit
         fresh = rar.with_head(variant.config, data, run) if is_rar else classifier_for(variant.config, data, run)
-        return load_net(results.folder(variant.stage(k)), fresh, variant.origin(run, k), run)
+        return load_net(results.folder(variant.stage(k)), fresh, variant.origin(run, k), run, name=name)
 
-    def net(self, results: Results, variant: Variant, k: int) -> TextEnergy:
-        """The classifier that an arm trained in run k."""
-        return classifier_of(self.module(results, variant, k))
+    def net(self, results: Results, variant: Variant, k: int, *, name: str = NET) -> TextEnergy:
+        """The classifier that an arm trained in run k: that of its best validation, or the last one."""
+        return classifier_of(self.module(results, variant, k, name=name))
 
     def judge(self, results: Results, name: str, k: int) -> TextEnergy:
         """Who says what texts mean: the judge of run k, or a pretrained encoder as it came."""
