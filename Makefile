@@ -19,9 +19,11 @@ LAB_STAMP := $(VENV)/.installed-lab
 BENCH_STAMP := $(VENV)/.installed-bench
 VISION_STAMP := $(VENV)/.installed-vision
 ASSIGN_STAMP := $(VENV)/.installed-assign
+ENCODER_STAMP := $(VENV)/.installed-encoder
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 
-.PHONY: help install book test notebooks figures results minutes lint bench vision assignments lab minimums wheel copies clean distclean
+.PHONY: help install book test notebooks figures results minutes address lint bench vision encoder assignments lab
+.PHONY: minimums wheel colab copies clean distclean
 
 # The stamp names the folder it was made in: in a copy, after a move, or when the system's Python went, it does not count.
 ifneq ($(shell $(BIN)/python -c '' 2>/dev/null && cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -40,8 +42,11 @@ help:
 	@echo "make lint       style, types, and what is generated: cells of notebooks, results, minutes"
 	@echo "make bench      what measures speed"
 	@echo "make vision     install a net that learned ImageNet, to judge colour images, and test it"
+	@echo "make encoder    install pretrained encoders of texts and Hugging Face's sets, and test them"
 	@echo "make minimums   unit tests and two chapters with the oldest versions that pyproject.toml allows"
+	@echo "make address    publish the course at an address: launch buttons, badges, set-up cells, README, citation"
 	@echo "make wheel      the package as one file in dist/, to install elsewhere"
+	@echo "make colab      one folder for a class in Colab: wheel, chapters and assignments, in dist/colab"
 	@echo "make clean      remove what was built; the environment stays"
 	@echo "make distclean  remove the environment too"
 
@@ -65,6 +70,10 @@ $(BENCH_STAMP): $(STAMP)
 
 $(VISION_STAMP): $(STAMP)
 	@$(PIP) --quiet --editable '.[vision]'
+	@touch $@
+
+$(ENCODER_STAMP): $(STAMP)
+	@$(PIP) --quiet --editable '.[encoder,hub]'
 	@touch $@
 
 # The builder looks into book/ only. The files at the top are the ones to edit.
@@ -99,6 +108,12 @@ results: $(STAMP)
 minutes: $(STAMP)
 	$(BIN)/python book/_scripts/write_minutes.py
 
+# URL= alone takes the address back.
+address: $(STAMP)
+	@test "$(origin URL)" = "command line" || { echo "Say where the course is: make address URL=https://github.com/owner/course"; exit 1; }
+	$(BIN)/python book/_scripts/set_address.py "$(URL)"
+	$(BIN)/python book/_scripts/refresh_notebooks.py --cells
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -106,6 +121,7 @@ lint: $(STAMP)
 	$(BIN)/python book/_scripts/refresh_notebooks.py --check
 	$(BIN)/python book/_scripts/write_results.py --check
 	$(BIN)/python book/_scripts/write_minutes.py --check
+	$(BIN)/python book/_scripts/set_address.py --check
 
 bench: $(BENCH_STAMP)
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only --capture=no
@@ -115,6 +131,9 @@ vision: $(VISION_STAMP)
 
 assignments: $(ASSIGN_STAMP)
 	$(BIN)/python book/_scripts/make_assignments.py
+
+encoder: $(ENCODER_STAMP)
+	$(BIN)/python -m pytest tests/energies/test_minilm.py tests/energies/test_hugging_face_classifier.py
 
 lab: $(LAB_STAMP)
 	$(BIN)/jupyter lab book/
@@ -137,6 +156,9 @@ clean:
 wheel: $(STAMP)
 	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir dist .
 	@ls dist/*.whl
+
+colab: wheel
+	$(BIN)/python book/_scripts/make_colab.py
 
 distclean: clean
 	test ! -f $(VENV)/pyvenv.cfg || rm -rf $(VENV)

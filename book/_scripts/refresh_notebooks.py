@@ -1,7 +1,8 @@
 """Run the chapters and store what they print: ``make notebooks``, or one with ``--only 05``.
 
 The set-up cell, the badges and the reading time are written from here into every notebook: one place to change them.
-``--check`` runs nothing and fails where a notebook differs from that place or holds an output it should not hold.
+``--cells`` writes these alone, ``--check`` writes nothing, and neither runs anything: both fail where a notebook holds
+an output it should not hold, and ``--check`` where it differs from that place.
 """
 
 from __future__ import annotations
@@ -20,11 +21,9 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbformat import NotebookNode
-
-from ebm_course.runtime import PUBLIC_ADDRESS
+from setup_cell import badges_source, setup_source
 
 BOOK = Path(__file__).parents[1]
-REQUIREMENT = "ebm-course"
 WIDGETS = "application/vnd.jupyter.widget-state+json"
 TIMEOUT = 600  # seconds a cell
 WORDS_A_MINUTE, LINES_A_MINUTE = 200, 20
@@ -40,37 +39,6 @@ FORBIDDEN = {
     "a traceback": r"Traceback \(most recent call last\)",
     "a path of this machine": r"(?<![\w.:/<~])/(?:[\w.-]+/)+[\w.-]*|\b[A-Z]:\\\w+",
 }
-
-SETUP = """\
-# Set-up, the same in every chapter: in Colab it installs the package.
-import sys
-from importlib.util import find_spec
-
-if "google.colab" in sys.modules and not find_spec("ebm_course"):
-    {install}
-
-from ebm_course.runtime import setup
-
-run = setup(seed=0)"""
-
-WORDS = """\
-raise ModuleNotFoundError(
-        "This copy of the course has no public address to install from. "
-        "In a clone of it run: pip wheel --no-deps . "
-        "Upload the file ebm_course-*.whl here (folder icon, left), "
-        "run: %pip install -q ./ebm_course-*.whl "
-        "and then this cell again."
-    )"""
-
-
-def requirement(address: str) -> str:
-    """``ebm-course @ address``: a wheel's address as it is, a repository's through git. Ranges keep Colab's torch."""
-    return f"{REQUIREMENT} @ {address if address.endswith('.whl') else 'git+' + address}"
-
-
-def setup_source(address: str = PUBLIC_ADDRESS) -> str:
-    """The set-up cell for a course published at ``address``; in words what to do while that is empty."""
-    return SETUP.format(install=f'%pip install -q "{requirement(address)}"' if address else WORDS)
 
 
 def reading_minutes(nb: NotebookNode) -> int:
@@ -92,19 +60,6 @@ def reading_source(nb: NotebookNode) -> str:
     """The sentence that says how long a chapter takes to read."""
     rates = f"{WORDS_A_MINUTE} words and {LINES_A_MINUTE} lines of code a minute"
     return f"*To read:* {reading_minutes(nb)} minutes ({rates}), without the exercises."
-
-
-def badges_source(name: str, address: str = PUBLIC_ADDRESS) -> str:
-    """The line of badges of the notebook ``name``; without an address it says how to open the chapter."""
-    if not address:
-        return f"*Open this chapter:* `make lab` in a clone of the course, then `book/{name}.ipynb`."
-    repository = address.removesuffix(".git").removeprefix("https://github.com/")
-    colab = f"https://colab.research.google.com/github/{repository}/blob/main/book/{name}.ipynb"
-    binder = f"https://mybinder.org/v2/gh/{repository}/main?labpath=book%2F{name}.ipynb"
-    return (
-        f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab}) "
-        f"[![Open in Binder](https://mybinder.org/badge_logo.svg)]({binder})"
-    )
 
 
 def write_generated_cells(name: str, nb: NotebookNode) -> None:
@@ -206,8 +161,8 @@ def faults(nb: NotebookNode) -> Iterator[str]:
                         yield f"code cell {k} stores {name}: {found.group()!r}"
 
 
-def refresh(path: Path, *, run: bool) -> list[str]:
-    """Rewrite one notebook, or compare it with what would be written; returns its faults."""
+def refresh(path: Path, *, run: bool, cells: bool = False) -> list[str]:
+    """Rewrite one notebook after a run, or its generated cells alone, or compare these; returns its faults."""
     stored = path.read_text(encoding="utf-8")
     nb = nbformat.reads(stored, as_version=4)
     write_generated_cells(path.stem, nb)
@@ -215,11 +170,12 @@ def refresh(path: Path, *, run: bool) -> list[str]:
     memory = execute(nb) if run else 0.0
     normalise(path.stem, nb)
     text = nbformat.writes(stable_ids(nb)) + "\n"
-    if not run:
+    if not run and not cells:
         return [*faults(nb), *(["it differs from what `make notebooks` writes"] if text != stored else [])]
     path.write_text(text, encoding="utf-8")
     seconds, size = time.perf_counter() - start, len(text) / 2**20
-    print(f"{path.name}: ran {seconds:.0f} s in {memory:.0f} MB of memory, stores {size:.2f} MB", flush=True)
+    ran = f"ran {seconds:.0f} s in {memory:.0f} MB of memory, " if run else ""
+    print(f"{path.name}: {ran}stores {size:.2f} MB", flush=True)
     return list(faults(nb))
 
 
@@ -227,12 +183,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", metavar="NAME", help="notebooks whose name contains NAME")
     parser.add_argument("--check", action="store_true", help="run nothing, write nothing, fail on a difference")
+    parser.add_argument("--cells", action="store_true", help="run nothing, write the generated cells, keep all outputs")
     options = parser.parse_args()
     paths = [path for path in sorted(BOOK.glob("[0-9][0-9]_*.ipynb")) if options.only in path.stem]
     if not paths:
         print(f"no notebook in {BOOK.name}/ has {options.only!r} in its name")
         return 1
-    found = [f"{path.name}: {fault}" for path in paths for fault in refresh(path, run=not options.check)]
+    what = {"run": not (options.check or options.cells), "cells": options.cells}
+    found = [f"{path.name}: {fault}" for path in paths for fault in refresh(path, **what)]
     print("\n".join(found))
     return len(found) > 0
 

@@ -1,8 +1,7 @@
-"""Write the minutes of every chapter into the table of the instructor's guide: ``make minutes``.
+"""Write what the chapters cost and need into the pages for readers and instructors: ``make minutes``.
 
-Reading takes what the chapter's head says ("*To read:* 52 minutes"); exercises the sum of what each of them says.
-Numbers, titles and minutes come from the notebooks, the last column of the table is written by hand. ``--check`` writes
-nothing and fails where the table is not that of the chapters.
+Tables stand between the comments ``% begin NAME`` and ``% end NAME`` of a page and are written whole, from the heads of
+the chapters and from the records. ``--check`` writes nothing and fails where a page is not what would be written.
 """
 
 from __future__ import annotations
@@ -10,72 +9,174 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
-import nbformat
+from chapters import Chapter, chapters, path_to
+from write_results import claims_of, declared
+
+from ebm_course.results import ledger
 
 BOOK = Path(__file__).parents[1]
-ROW = re.compile(r"^\| (\d+) \| .*? \| \d+ min \| \d+ min \| (.*) \|$", flags=re.MULTILINE)
-EXERCISE = re.compile(r"^(?:#+ |\*\*Exercise).*★.*", flags=re.MULTILINE)
-MINUTES = re.compile(r"(\d+) minutes?\b")
+BLOCK = re.compile(r"^% begin (\w+)\b.*\n(.*?)^% end \1$", flags=re.MULTILINE | re.DOTALL)
+VERDICTS = ("holds", "reverses", "no effect", "undecided")
 
 
-def minutes(path: Path) -> tuple[int, str, int, int]:
-    """Number, title, minutes to read and minutes of the exercises of the chapter at ``path``.
+def hours(minutes: float) -> str:
+    """Minutes as hours, to a quarter.
+
+    >>> hours(80), hours(7.4 * 60)
+    ('1¼ h', '7½ h')
+    """
+    quarters = round(minutes / 15)
+    return f"{quarters // 4 or ''}{('', '¼', '½', '¾')[quarters % 4]} h" if quarters else "a moment"
+
+
+def table(head: str, rows: list[list[str]]) -> str:
+    """A pipe table from ``head``, with bars, and rows of cells."""
+    rule = "|" + "---|" * (head.count("|") - 1)
+    return "\n".join([head, rule, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def costs(book: list[Chapter]) -> str:
+    """Every chapter with its minutes, seconds, memory, whether it needs a GPU, and which chapters it builds on."""
+    rows = [
+        [
+            str(c.number),
+            f"[{c.title}]({c.name}.ipynb)",
+            f"{c.reading} min",
+            f"{c.exercises} min",
+            f"{c.seconds} s",
+            f"{c.megabytes:,} MB",
+            "yes" if c.gpu else "no",
+            ", ".join(map(str, c.before)) or "none",
+        ]
+        for c in book
+    ]
+    reading, exercises = sum(c.reading for c in book), sum(c.exercises for c in book)
+    head = "| | Chapter | To read | Exercises | To run | Memory | GPU | Builds on |"
+    return f"{table(head, rows)}\n\nTogether {hours(reading)} to read and {hours(exercises)} of exercises."
+
+
+def weeks(book: list[Chapter], n: int) -> list[list[Chapter]]:
+    """The chapters in order over ``n`` weeks, the fullest week as light as can be; a week holds whole chapters.
+
+    Where there are more weeks than chapters each has a week, and the rest of the weeks none.
+    """
+    n = min(n, len(book))
+    best: dict[tuple[int, int], tuple[int, list[list[Chapter]]]] = {(0, 0): (0, [])}
+    for k in range(1, n + 1):
+        for end in range(k, len(book) + 1):
+            options = []
+            for start in range(k - 1, end):
+                if (k - 1, start) in best:
+                    fullest, plan = best[k - 1, start]
+                    last = book[start:end]
+                    options.append((max(fullest, sum(c.minutes for c in last)), [*plan, last]))
+            best[k, end] = min(options, key=lambda option: option[0])
+    return best[n, len(book)][1]
+
+
+def syllabus(book: list[Chapter], n: int) -> str:
+    """A table of ``n`` weeks; weeks that are left over go to projects."""
+    rows = [
+        [
+            str(k + 1),
+            "; ".join(f"{c.number}. {c.title}" for c in week),
+            hours(sum(c.reading for c in week)),
+            hours(sum(c.exercises for c in week)),
+        ]
+        for k, week in enumerate(weeks(book, n))
+    ]
+    if len(rows) == n - 1:
+        rows.append([str(n), "Projects", "", ""])
+    elif len(rows) < n:
+        rows.append([f"{len(rows) + 1} to {n}", "Projects", "", ""])
+    return table("| Week | Chapters | To read | Exercises |", rows)
+
+
+def syllabi(book: list[Chapter]) -> str:
+    """Courses of 3, 6 and 13 weeks: the first two parts, then all chapters."""
+    parts = list(dict.fromkeys(c.part for c in book))
+    short = [c for c in book if c.part in parts[:2]]
+    return "\n\n".join(
+        [
+            f"**Three weeks: {' and '.join(parts[:2])}.**\n\n{syllabus(short, 3)}",
+            f"**Six weeks: every chapter.**\n\n{syllabus(book, 6)}",
+            f"**Thirteen weeks: a chapter a week.**\n\n{syllabus(book, 13)}",
+        ]
+    )
+
+
+def prerequisites(book: list[Chapter]) -> str:
+    """What each chapter asks for, in its own words, and the shortest way to it through the book."""
+    rows = []
+    for c in book:
+        way = path_to(c.number, book)
+        minutes = sum(other.reading for other in book if other.number in way)
+        rows.append(
+            [
+                f"[{c.number}. {c.title}]({c.name}.ipynb)",
+                " → ".join(map(str, way)),
+                hours(minutes),
+                c.needs.replace("|", r"\|"),
+            ]
+        )
+    return table("| To read | the shortest way | takes | and asks for |", rows)
+
+
+def verdicts(book: list[Chapter]) -> str:
+    """Of every record, how many of its claims got which verdict, and on what it ran."""
+    rows = []
+    for record in ledger.records():
+        found = Counter(str(judged.verdict) for judged in claims_of(record, declared(record.name))[0])
+        cells = [str(found[verdict] or "") for verdict in VERDICTS]
+        rows.append([f"`{record.key}`", *cells, str(len(record.seeds)), hours(record.seconds / 60), record.hardware])
+    return table(f"| Record | {' | '.join(VERDICTS)} | runs | took | on |", rows)
+
+
+BLOCKS: dict[str, Callable[[list[Chapter]], str]] = {
+    "costs": costs,
+    "syllabi": syllabi,
+    "prerequisites": prerequisites,
+    "verdicts": verdicts,
+}
+
+
+def written(page: str, book: list[Chapter]) -> str:
+    """``page`` with its tables as the chapters and records are now.
 
     Raises:
-        ValueError: the chapter has no title of the form "# 5. Title", no line "*To read:* 52 minutes", or no exercise.
+        ValueError: the page asks for a table that is not made here.
     """
-    text = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown")
-    title = re.match(r"# (\d+)\. (.+)", text)
-    reading = re.search(r"\*To read:\* (\d+) minutes\b", text)
-    exercises = sum(int(k) for line in EXERCISE.findall(text) for k in MINUTES.findall(line))
-    parts = {
-        "title '# 5. Title'": title,
-        "line '*To read:* 52 minutes'": reading,
-        "exercise '(★, 5 minutes)'": exercises,
-    }
-    if not title or not reading or not exercises:
-        missing = next(name for name, part in parts.items() if not part)
-        raise ValueError(f"{path.name}: expected a {missing} and found none: write it, then run make notebooks.")
-    return int(title[1]), title[2], int(reading[1]), exercises
 
+    def block(found: re.Match[str]) -> str:
+        if found[1] not in BLOCKS:
+            raise ValueError(f"there is no table {found[1]!r}: expected one of {', '.join(BLOCKS)}.")
+        return f"% begin {found[1]}, written by make minutes\n\n{BLOCKS[found[1]](book)}\n\n% end {found[1]}"
 
-def table(guide: str, paths: list[Path]) -> str:
-    """``guide`` with the minutes of the chapters at ``paths`` in the rows of its table.
-
-    Raises:
-        ValueError: the rows of the table are not the chapters, one each and in their order.
-    """
-    chapters = {number: rest for number, *rest in map(minutes, paths)}
-    rows = [int(row[1]) for row in ROW.finditer(guide)]
-    if rows != list(chapters):
-        raise ValueError(f"instructors.md: the table has rows for chapters {rows}, the book has {list(chapters)}.")
-
-    def row(found: re.Match) -> str:
-        title, reading, exercises = chapters[int(found[1])]
-        return f"| {found[1]} | {title} | {reading} min | {exercises} min | {found[2]} |"
-
-    return ROW.sub(row, guide)
+    return BLOCK.sub(block, page)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing, fail where something differs")
-    check = parser.parse_args().check
-    guide = BOOK / "instructors.md"
-    stored = guide.read_text(encoding="utf-8")
+    check, differs = parser.parse_args().check, False
     try:
-        wanted = table(stored, sorted(BOOK.glob("[0-9][0-9]_*.ipynb")))
+        book = chapters()
+        for path in sorted(BOOK.glob("*.md")):
+            stored = path.read_text(encoding="utf-8")
+            wanted = written(stored, book)
+            if wanted != stored:
+                differs = True
+                print(path.name + ": its tables are not those of the chapters, run make minutes" * check)
+                if not check:
+                    path.write_text(wanted, encoding="utf-8")
     except ValueError as error:
         print(error)
         return 1
-    if check and wanted != stored:
-        print("the minutes in book/instructors.md are not those of the chapters: run make minutes")
-    elif wanted != stored:
-        guide.write_text(wanted, encoding="utf-8")
-        print("book/instructors.md")
-    return int(check and wanted != stored)
+    return int(check and differs)
 
 
 if __name__ == "__main__":

@@ -57,12 +57,12 @@ class Ensemble:
         if isinstance(energies[0], Discrete):
             self.n_values = self._vocabulary = energies[0].n_values
         if isinstance(energies[0], Embeds):
-            self.embed = partial(self._call, "embed")
-            self.from_embeddings = partial(self._call, "from_embeddings")
+            self.embed = partial(self.call, "embed")
+            self.from_embeddings = partial(self.call, "from_embeddings")
 
     def __call__(self, x: Tensor) -> Tensor:
         """E (R N,) of states (R N, *S)."""
-        return self._call("__call__", x)
+        return self.call("__call__", x)
 
     def members(self) -> list[nn.Module]:
         """The R energies apart, as copies, in the mode the ensemble is in."""
@@ -83,7 +83,8 @@ class Ensemble:
             )
         return x.unflatten(0, (self.size, len(x) // self.size))
 
-    def _call(self, method: str, *states: Tensor) -> Tensor:
+    def call(self, method: str, *states: Tensor) -> Tensor:
+        """What a method of the members gives for states (R N, ...), each block by its own member."""
         for x in states:
             if self._vocabulary and x.device.type == "cpu" and x.dtype == torch.int64 and x.ndim == 2:
                 check_tokens(x, self._vocabulary)  # a token too large would find the next member's table

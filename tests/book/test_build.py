@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import hashlib
 import json
@@ -140,6 +141,19 @@ def test_mathjax_its_fonts_and_its_licence_lie_beside_the_pages(built: tuple[Pat
     assert len(list((folder / "output" / "chtml" / "fonts" / "woff-v2").glob("*.woff"))) > 20
     assert "Apache License" in (folder / "LICENSE").read_text()
     assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 4e6
+
+
+def test_the_reference_names_every_public_function_and_class_and_shows_the_examples(built: tuple[Path, str]):
+    pages = "".join(path.read_text(encoding="utf-8") for path in built[0].glob("api*.html"))
+    missing = []
+    for path in (ROOT / "ebm_course").rglob("*.py"):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+            if public and ast.get_docstring(node) and f'id="{module}.{node.name}"' not in pages:
+                missing.append(f"{module}.{node.name}")
+    assert not missing
+    assert pages.count("&gt;&gt;&gt; ") > 200
 
 
 def test_no_script_stands_twice_in_a_page(page: tuple[Path, str]):

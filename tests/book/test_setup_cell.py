@@ -10,16 +10,15 @@ import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
-import yaml
 from IPython.core.inputtransformer2 import TransformerManager
-
-from ebm_course.runtime import PUBLIC_ADDRESS
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = "https://example.org/owner/course"
+WHEEL = "ebm_course-0.3.0-py3-none-any.whl"
 COLAB = {
     "filelock": "3.18.0",
     "ipywidgets": "7.7.1",
@@ -32,6 +31,7 @@ COLAB = {
     "scikit-learn": "1.6.1",
     "scipy": "1.16.1",
     "tabulate": "0.9.0",
+    "tokenizers": "0.21.4",
     "torch": "2.8.0+cu126",
     "torchmetrics": "1.8.1",
     "tqdm": "4.67.1",
@@ -40,56 +40,114 @@ COLAB = {
 
 
 @pytest.fixture
-def refresh(script: Callable[[str], ModuleType]) -> ModuleType:
-    return script("refresh_notebooks")
+def cell(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("setup_cell")
 
 
 def run(source: str) -> list[tuple[str, str]]:
-    """Run a cell as IPython would and return the magics it called, as (name, line)."""
+    """Run a cell as IPython would; the magics it called, as (name, line with the names in braces filled in)."""
     called: list[tuple[str, str]] = []
-    shell = type("Shell", (), {"run_line_magic": lambda self, name, line: called.append((name, line))})()
-    exec(TransformerManager().transform_cell(source), {"get_ipython": lambda: shell})
+    names: dict[str, Any] = {}
+
+    def magic(self: object, name: str, line: str) -> None:
+        called.append((name, line.format(**names)))
+
+    names["get_ipython"] = type("Shell", (), {"run_line_magic": magic})
+    exec(TransformerManager().transform_cell(source), names)
     return called
 
 
 @pytest.fixture
-def colab(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in Colab before anything is installed."""
-    monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
+def uploads() -> list[str]:
+    """Names of the files that the reader chooses when Colab asks; empty: the dialogue is closed."""
+    return []
+
+
+@pytest.fixture
+def colab(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, uploads: list[str]) -> Path:
+    """As in Colab before anything is installed; the folder that stands for /content, from where the cell is run."""
+
+    def upload() -> dict[str, bytes]:
+        for name in uploads:
+            Path(name).write_bytes(b"wheel")
+        return dict.fromkeys(uploads, b"wheel")
+
+    google = ModuleType("google.colab")
+    google.files = SimpleNamespace(upload=upload)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "google", ModuleType("google"))
+    monkeypatch.setitem(sys.modules, "google.colab", google)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
-def test_outside_colab_it_installs_nothing(refresh: ModuleType):
-    assert run(refresh.setup_source(ADDRESS)) == []
-    assert run(refresh.setup_source("")) == []
+def put(path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"wheel")
+    return str(path)
 
 
-@pytest.mark.usefixtures("colab")
-def test_in_colab_it_installs_one_quoted_requirement(refresh: ModuleType):
-    assert run(refresh.setup_source(ADDRESS)) == [("pip", f'install -q "ebm-course @ git+{ADDRESS}"')]
+def moved(source: str, root: Path) -> str:
+    """The cell with ``root`` for Colab's own folder, which a test cannot make."""
+    assert "/content/" in source
+    return source.replace("/content/", f"{root}/")
 
 
-@pytest.mark.usefixtures("colab")
-def test_without_an_address_it_says_what_to_do(refresh: ModuleType):
-    with pytest.raises(ModuleNotFoundError, match=r"no public address .* pip wheel .* %pip install"):
-        run(refresh.setup_source(""))
+@pytest.mark.parametrize("address", ["", ADDRESS])
+def test_outside_colab_it_installs_nothing(cell: ModuleType, address: str, tmp_path: Path, monkeypatch: Any):
+    put(tmp_path / WHEEL)
+    monkeypatch.chdir(tmp_path)
+    assert run(cell.setup_source(address)) == []
 
 
-def test_in_colab_it_leaves_an_installed_package_alone(refresh: ModuleType, monkeypatch: pytest.MonkeyPatch):
+def test_in_colab_it_installs_one_quoted_requirement(cell: ModuleType, colab: Path):
+    assert run(moved(cell.setup_source(ADDRESS), colab)) == [("pip", f'install -q "ebm-course @ git+{ADDRESS}"')]
+
+
+@pytest.mark.parametrize("address", ["", ADDRESS])
+def test_in_colab_a_wheel_beside_the_notebook_comes_first(cell: ModuleType, colab: Path, address: str):
+    put(colab / WHEEL)
+    put(colab / "drive" / "MyDrive" / WHEEL)
+    assert run(moved(cell.setup_source(address), colab)) == [("pip", f'install -q "{WHEEL}"')]
+
+
+@pytest.mark.parametrize("place", ["", "drive/MyDrive", "drive/MyDrive/Colab Notebooks", "drive/Shareddrives/a/b"])
+def test_in_colab_a_wheel_in_the_mounted_drive_or_the_usual_folder_is_found(
+    cell: ModuleType, colab: Path, place: str, monkeypatch: pytest.MonkeyPatch
+):
+    path = put(colab / "content" / place / WHEEL)
+    (colab / "elsewhere").mkdir()
+    monkeypatch.chdir(colab / "elsewhere")
+    assert run(moved(cell.setup_source(""), colab / "content")) == [("pip", f'install -q "{path}"')]
+
+
+@pytest.mark.parametrize("name", [WHEEL, WHEEL.replace(".whl", " (1).whl")])
+def test_in_colab_the_reader_is_asked_for_a_wheel_where_there_is_none(
+    cell: ModuleType, colab: Path, uploads: list[str], name: str, capsys: pytest.CaptureFixture
+):
+    uploads += ["notes.txt", name]
+    assert run(moved(cell.setup_source(""), colab)) == [("pip", f'install -q "{WHEEL}"')]
+    assert (colab / WHEEL).exists()
+    assert "Choose the wheel your teacher gave you" in capsys.readouterr().out
+
+
+def test_in_colab_a_reader_who_chooses_nothing_is_told_what_to_do(cell: ModuleType, colab: Path):
+    with pytest.raises(AssertionError, match="no wheel was chosen: run this cell again"):
+        run(moved(cell.setup_source(""), colab))
+
+
+def test_in_colab_it_leaves_an_installed_package_alone(cell: ModuleType, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
-    assert run(refresh.setup_source(ADDRESS)) == []
+    assert run(cell.setup_source(ADDRESS)) == []
 
 
-def test_badges_need_an_address(refresh: ModuleType):
-    with_address = refresh.badges_source("05_x", "https://github.com/owner/course")
+def test_badges_need_an_address_that_colab_and_binder_open(cell: ModuleType):
+    with_address = cell.badges_source("05_x", "https://github.com/owner/course")
     assert "https://colab.research.google.com/github/owner/course/blob/main/book/05_x.ipynb" in with_address
-    assert "http" not in refresh.badges_source("05_x", "")
-
-
-def test_launch_buttons_are_on_with_an_address_only():
-    config = yaml.safe_load((ROOT / "_config.yml").read_text())
-    assert any(config["launch_buttons"].values()) == bool(PUBLIC_ADDRESS)
-    assert config.get("repository", {}).get("url", "") == PUBLIC_ADDRESS
+    assert "https://mybinder.org/v2/gh/owner/course/main?labpath=book%2F05_x.ipynb" in with_address
+    assert "http" not in cell.badges_source("05_x", "")
+    assert "http" not in cell.badges_source("05_x", "https://example.org/owner/course")
+    assert "![" not in with_address, "a page asks no network for pictures"
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +185,7 @@ def pretend(folder: Path, name: str, version: str) -> None:
 
 @pytest.mark.slow
 def test_the_requirement_installs_the_package_and_touches_nothing_else(
-    refresh: ModuleType, wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cell: ModuleType, wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     metadata = zipfile.ZipFile(wheel).read(f"{wheel.name.rsplit('-', 3)[0]}.dist-info/METADATA").decode()
     needed = set(re.findall(r"^Requires-Dist: ([\w-]+)(?!.*extra ==)", metadata, flags=re.MULTILINE))
@@ -139,7 +197,7 @@ def test_the_requirement_installs_the_package_and_touches_nothing_else(
     before = {path: path.stat().st_mtime_ns for path in packages.rglob("*")}
     monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    ((_, line),) = run(refresh.setup_source(wheel.as_uri()))
+    ((_, line),) = run(cell.setup_source(wheel.as_uri()))
     # What the magic runs, through a shell as it does; without an index, so that nothing else could be installed.
     command = f'"{sys.executable}" -m pip --python "{tmp_path}/bin/python" {line} --no-index --find-links ""'
     subprocess.run(command, shell=True, check=True, capture_output=True)

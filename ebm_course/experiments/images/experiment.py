@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ebm_course.experiments.experiment import Experiment
-from ebm_course.experiments.images.config import DATA, PRESETS, Config
+from ebm_course.experiments.images.config import DATA, PRESETS, STEPS, Config
 from ebm_course.experiments.images.findings import findings
 from ebm_course.experiments.images.measurements import Bench
 from ebm_course.experiments.stages import Stage
@@ -31,9 +31,10 @@ def stages(config: Config, run: Run) -> list[Stage]:
             for variant in config.arms(data):
                 arm, cost = of | {"arm": variant.identity}, IMAGE[data] * config.n_images * config.n_many / 1e4
                 found.append(Stage(variant.stage(k), bench.train(variant, k), _cost(variant), of=arm))
-                found.append(Stage(f"{variant.stage(k)}-measured", bench.measure(variant, k), cost, of=arm))
+                sampled = arm if STEPS[data] == 1 else arm | {"steps": STEPS[data]}
+                found.append(Stage(f"{variant.stage(k)}-measured", bench.measure(variant, k), cost, of=sampled))
                 if variant.name in {f"{data}/{name}" for name in COMBINED}:
-                    found.append(Stage(f"{variant.stage(k)}-combined", bench.combine(variant, k), 4 * cost, of=arm))
+                    found.append(Stage(f"{variant.stage(k)}-combined", bench.combine(variant, k), 4 * cost, of=sampled))
             for variant in config.lives(data):
                 arm = {"arm": variant.identity, "held out": held_out}
                 found.append(Stage(variant.stage(k), bench.live(variant, k), _cost(variant) / 3, of=arm))

@@ -1,0 +1,56 @@
+"""The reference: its pages ask for every module of the package, and docstrings reach the reader as they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "book").glob("api*.md"))
+
+
+@pytest.fixture
+def reference(script: Callable[[str], ModuleType]) -> ModuleType:
+    return script("reference")
+
+
+def test_every_module_of_the_package_is_on_one_page(reference: ModuleType):
+    asked = [name for page in PAGES for found in reference.ASKED.findall(page.read_text()) for name in found.split()]
+    listed = [module for name in asked for module in reference.modules(name)]
+    files = [path for path in (ROOT / "ebm_course").rglob("*.py") if not path.name.startswith("__")]
+    modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files]
+    assert sorted(listed) == sorted(modules)
+
+
+def test_a_page_that_asks_for_no_module_is_refused(reference: ModuleType):
+    with pytest.raises(LookupError, match="'sampler', and the package has no such module"):
+        reference.modules("sampler")
+
+
+def test_a_page_gets_an_entry_a_module_and_other_pages_stay(reference: ModuleType):
+    for name, filled in (("api_x", True), ("intro", False)):
+        source = ["# A\n\n% modules core objectives\n"]
+        reference.fill(SimpleNamespace(), name, source)
+        assert (".. automodule:: ebm_course.objectives.contrastive\n   :members:" in source[0]) is filled
+        assert ("## core\n" in source[0]) is filled
+
+
+@pytest.mark.parametrize(
+    "line, shown",
+    [
+        ("states (N, *S) and x * y", r"states (N, \*S) and x * y"),
+        ("* a bullet of a*b", r"* a bullet of a\*b"),
+        ("log p(y | x)", r"log p(y \| x)"),
+        ("``a * b|c``, :func:`x_` and `d_`", "``a * b|c``, :func:`x_` and `d_`"),
+        ("x_ and x_t", r"x\_ and x_t"),
+        ("``n``^2 points", r"``n``\ ^2 points"),
+        (">>> a * b | c", ">>> a * b | c"),
+    ],
+)
+def test_signs_of_formulas_are_no_markup(reference: ModuleType, line: str, shown: str):
+    lines = [line]
+    reference.escape(SimpleNamespace(), "function", "f", None, None, lines)
+    assert lines == [shown]
