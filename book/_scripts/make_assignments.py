@@ -23,7 +23,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 from otter.assign import main as cut
-from refresh_notebooks import setup_source
+from setup_cell import setup_source
 
 from ebm_course.grading.assignment import ABOUT
 from ebm_course.grading.questions import question_of, spec_of
