@@ -74,6 +74,25 @@ def test_every_question_names_where_it_is_explained_its_minutes_and_its_points(n
     assert abs(int(told.group(2)) - total_minutes) <= 5
 
 
+def test_the_page_on_assignments_has_its_row(name: str, made: Callable[[str], Any]):
+    page = (ROOT / "book" / "assignments" / "README.md").read_text(encoding="utf-8")
+    title = next(cell.source for cell in nbformat.read(made(name).master, 4).cells if cell.cell_type == "markdown")
+    number, words = re.findall(r"^# Assignment (\d)\. (.+)$", title, flags=re.MULTILINE)[0]
+    points, minutes = re.findall(r"(\d+) points, about (\d+) minutes", title)[0]
+    questions = made(name).questions
+    after = {heading[3] for _, cells in questions.values() for heading in HEADING.findall(cells[0].source)}
+    chapters = ", ".join(sorted(after)).strip() or "the package's files on text"
+    assert f"| {number} | {words} | {chapters} | {len(questions)} | {points} | {minutes} |" in page
+
+
+def test_the_page_shows_what_a_student_reads(made: Callable[[str], Any], solved: Callable[[str], dict[str, Any]]):
+    page = (ROOT / "book" / "assignments" / "README.md").read_text(encoding="utf-8")
+    name = "1_energies_and_inference"
+    (question,) = (question for question in made(name).assignment.questions if question.name == "q1_4")
+    told = question.grade({**solved(name), "infer": lambda table, x: table[x].argmax(1)}).message
+    assert f"q1_4: {told}" in " ".join(page.split())
+
+
 def test_an_assignment_has_code_derivations_and_a_question_for_a_person(name: str, made: Callable[[str], Any]):
     of_code = [q for q in made(name).assignment.questions if any("judge_function" in case for case in q.cases)]
     assert len(of_code) >= 3
