@@ -17,7 +17,7 @@ from ebm_course.grading.submission import Submission, fingerprint, read_submissi
 from ebm_course.grading.table import Table
 from ebm_course.grading.workers import Graded, Limits, grade_all
 from ebm_course.processors import usable_processors
-from ebm_course.storage import check_writable
+from ebm_course.storage import check_writable, locked
 
 ASSIGNMENTS = Path(__file__).parents[2] / "book" / "assignments" / "autograder"
 
@@ -45,38 +45,48 @@ def grade(options: argparse.Namespace) -> int:
         raise RefusedError("grading forks a process for each submission: it needs Linux, macOS, or WSL on Windows.")
     if min(options.workers, options.seconds, options.total, options.memory) <= 0:
         raise RefusedError("--workers, --seconds, --total and --memory are larger than 0.")
+    # 1. what was handed in, and the assignment that it answers
     paths = _submissions(options.folder)
-    read: dict[str, Submission] = {}
-    unread: dict[str, str] = {}
+    read, unread = _read(paths)
+    assignment = _assignment(options.assignment, read)
+    versions = {name: f"{fingerprint(path)}-{assignment.version}" for name, path in paths.items()}
+    limits, start = Limits(options.seconds, options.total, options.memory * 1e9), time.monotonic()
+    table = Table(options.out or options.folder / "grades.csv", assignment.questions, list(assignment.manual))
+    check_writable(table.path)
+    with locked(table.path.parent):
+        # 2. what an earlier run has graded stays
+        table.read()
+        new = table.keep(versions)
+        table.write()
+        print(f"{assignment.title}: {len(paths)} submissions, {len(paths) - len(new)} graded before", flush=True)
+        # 3. files that are no notebooks
+        for name in (name for name in new if name in unread):
+            nothing = {question.name: Verdict(0) for question in assignment.questions}
+            table.add(Graded(name, nothing, [unread[name]]), dict.fromkeys(assignment.manual, ""), versions[name])
+        # 4. all others, several at a time; a row is written as soon as it is there
+        to_run = {name: read[name] for name in new if name in read}
+        if to_run:
+            _warm(assignment)
+        graded = grade_all(to_run, assignment.questions, n_workers=options.workers, limits=limits)
+        for k, found in enumerate(graded, start=1):
+            answers = {name: read[found.name].written(heading) for name, heading in assignment.manual.items()}
+            row = table.add(found, answers, versions[found.name])
+            print(f"{k}/{len(to_run)} {found.name}: {row['points']} of {row['of']}", flush=True)
+        table.write()
+    by_hand = f"; a person grades {', '.join(assignment.manual)}" if assignment.manual else ""
+    print(f"{table.path}: {len(table.rows)} rows, {time.monotonic() - start:.0f} s{by_hand}")
+    return 0
+
+
+def _read(paths: Mapping[str, Path]) -> tuple[dict[str, Submission], dict[str, str]]:
+    """Name -> submission, and name -> why it is none."""
+    read, unread = dict[str, Submission](), dict[str, str]()
     for name, path in paths.items():
         try:
             read[name] = read_submission(path)
         except (ValueError, OSError) as error:
             unread[name] = str(error)
-    assignment = _assignment(options.assignment, read)
-    table = Table(options.out or options.folder / "grades.csv", assignment.questions, list(assignment.manual))
-    check_writable(table.path)
-    table.read()
-    versions = {name: f"{fingerprint(path)}-{assignment.version}" for name, path in paths.items()}
-    new = table.keep(versions)
-    table.write()
-    print(f"{assignment.title}: {len(paths)} submissions, {len(paths) - len(new)} graded before", flush=True)
-    start, limits = time.monotonic(), Limits(options.seconds, options.total, options.memory * 1e9)
-    for name in (name for name in new if name in unread):
-        nothing = {question.name: Verdict(0) for question in assignment.questions}
-        table.add(Graded(name, nothing, [unread[name]]), dict.fromkeys(assignment.manual, ""), versions[name])
-    to_run = {name: read[name] for name in new if name in read}
-    if to_run:
-        _warm(assignment)
-    for k, found in enumerate(grade_all(to_run, assignment.questions, n_workers=options.workers, limits=limits), 1):
-        submission = read[found.name]
-        answers = {name: submission.written(heading) for name, heading in assignment.manual.items()}
-        row = table.add(found, answers, versions[found.name])
-        print(f"{k}/{len(to_run)} {found.name}: {row['points']} of {row['of']}", flush=True)
-    table.write()
-    by_hand = f"; a person grades {', '.join(assignment.manual)}" if assignment.manual else ""
-    print(f"{table.path}: {len(table.rows)} rows, {time.monotonic() - start:.0f} s{by_hand}")
-    return 0
+    return read, unread
 
 
 def _submissions(folder: Path) -> dict[str, Path]:

@@ -100,7 +100,7 @@ def _start(job: _Job, questions: Sequence[Question], limits: Limits, watched: se
     if job.pid == 0:
         try:
             os.close(inner)
-            _alone(job.folder, limits.memory)
+            _alone(job.folder, limits)
             left = [q for q in questions if q.name not in job.found.verdicts]
             options: dict[str, Any] = {"seconds": limits.seconds, "skipped": job.skipped}
             run_submission(job.submission.code, left, lambda *event: _tell(outer, *event), **options)
@@ -111,8 +111,11 @@ def _start(job: _Job, questions: Sequence[Question], limits: Limits, watched: se
     watched.register(inner, selectors.EVENT_READ, job)
 
 
-def _alone(folder: str, memory: float) -> None:
-    """In a new process: a folder and a group of its own, no input, no output, and a bound on memory."""
+def _alone(folder: str, limits: Limits) -> None:
+    """In a new process: a folder and a group of its own, no input, no output, and bounds on memory and computing.
+
+    The bound on computing ends it where nobody else does, because whoever grades was killed.
+    """
     import resource
 
     os.setsid()
@@ -120,9 +123,11 @@ def _alone(folder: str, memory: float) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
+    seconds = int(limits.total) + 2
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     with suppress(OSError, ValueError):  # /proc is Linux's
         pages = int(Path("/proc/self/statm").read_text().split()[0])
-        bound = int(pages * resource.getpagesize() + memory)
+        bound = int(pages * resource.getpagesize() + limits.memory)
         resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
 
 
@@ -134,7 +139,11 @@ def _hear(job: _Job, data: bytes, limits: Limits) -> None:
     """Take down what a process has told; no data: it has ended."""
     *lines, job.heard = (job.heard + data).split(b"\n")
     for line in lines:
-        kind, content = json.loads(line)
+        try:
+            kind, content = json.loads(line)
+        except (ValueError, TypeError):
+            job.notes.append(f"{job.stage} writes where only the grader does: look at it")
+            continue
         if kind == "begin":
             job.stage, job.until = content, time.monotonic() + limits.seconds + GRACE
         elif kind == "note":

@@ -26,6 +26,15 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="grading forks")
 RIGHT = ("x = 1", "y = 2", "z = 3")
 STUBBORN = "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        pass"
 SLOW_TEST = "class Slow:\n    def __eq__(self, other):\n        while True:\n            pass\n\ny = Slow()"
+WRITES = """\
+import os
+
+for place in range(3, 200):
+    try:
+        os.write(place, b"100 points\\n")
+    except OSError:
+        pass
+"""
 CASES = {  # name: cells, points, and what the message has to say
     "right": (RIGHT, 6, ""),
     "untouched": (("x = ...", "y = ...", "z = ..."), 0, "q0_1: x is 1"),
@@ -44,11 +53,8 @@ CASES = {  # name: cells, points, and what the message has to say
     "slow-test": (("x = 1", SLOW_TEST, "z = 3"), 4, "q0_2: its test was stopped after 1 s"),
     "reordered": (("y = x + 1", "z = y + 1", "x = 1"), 6, "code cell 2 needs 'y', defined further down"),
     "magics": (("%pip install -q x\n!exit 1\nx = 1", "%%time\ny = 2", "%time z = 3"), 6, ""),
-    "hungry": (
-        ("x = 1", "import torch\n\ntorch.zeros(10**11)", "y = 2", "z = 3"),
-        6,
-        "code cell 2 stops with RuntimeError",
-    ),
+    "hungry": (("x = 1", "import torch\n\ntorch.zeros(500_000_000)", "y = 2", "z = 3"), 6, "stops with RuntimeError"),
+    "writes": (("x = 1", WRITES, "y = 2", "z = 3"), 6, "code cell 2 writes where only the grader does"),
     "forks": (("import os\nimport time\n\nif os.fork() == 0:\n    time.sleep(99)", *RIGHT), 6, ""),
     "shows": (
         ("import matplotlib.pyplot as plt\n\nplt.plot([1])\nplt.show()\ndisplay(1)\nprint('x' * 10**6)", *RIGHT),
@@ -88,7 +94,7 @@ def test_whatever_a_notebook_does_it_gets_a_score_and_a_message(
     old = {"worksheets": [{"cells": [{"cell_type": "code", "input": "x = 1"}]}], "nbformat": 3}
     (handed_in / "old.ipynb").write_text(json.dumps(old))
     started = time.monotonic()
-    run(handed_in, "--assignment", assignment, "--seconds", 1, "--workers", 2)
+    run(handed_in, "--assignment", assignment, "--seconds", 1, "--workers", 2, "--memory", 1)
     found = rows(handed_in / "grades.csv")
     assert len(found) == len(CASES) + 4
     for name, (_, points, message) in CASES.items():
