@@ -56,7 +56,7 @@ def make(master: Path, out: Path) -> None:
             cut(str(copy), str(Path(scratch) / "made"), no_run_tests=True, no_pdfs=True)
         for version in ("student", "autograder"):
             made = Path(scratch) / "made" / version
-            finish(made / master.name, sorted((made / "tests").glob("*.py")))
+            finish(made / master.name, sorted((made.parent / "student" / "tests").glob("*.py")))
             target = out / version / master.stem
             shutil.rmtree(target, ignore_errors=True)
             target.mkdir(parents=True)
@@ -87,12 +87,11 @@ def finish(path: Path, tests: list[Path]) -> None:
 
 
 def public(spec: dict[str, Any]) -> dict[str, Any]:
-    """What a student may see of a test: cases that are not hidden."""
+    """What is needed of a test file from which the hidden cases are gone."""
     question_of(spec)  # refuses what the course's questions do not have
     (suite,) = spec["suites"]
-    shown = [{"code": case["code"]} for case in suite["cases"] if not case["hidden"]]
     kept: dict[str, Any] = {key: spec[key] for key in ("name", "points", "all_or_nothing")}
-    return {**kept, "suites": [{"cases": shown}]}
+    return {**kept, "suites": [{"cases": [{"code": case["code"]} for case in suite["cases"]]}]}
 
 
 def by_hand(notebook: NotebookNode) -> dict[str, str]:

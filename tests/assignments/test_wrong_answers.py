@@ -32,3 +32,21 @@ def test_a_wrong_answer_loses_the_points_and_is_told_why(
     verdict = asked.grade(names)
     assert verdict.points == 0
     assert wrong.reason in verdict.message
+
+
+def test_otters_own_runner_agrees(
+    name: str,
+    made: Callable[[str], Any],
+    solved: Callable[[str], dict[str, Any]],
+    wrong_answers: dict[str, dict[str, list]],
+):
+    from otter.test_files.ok_test import OKTestFile
+
+    for question in made(name).assignment.questions:
+        test = OKTestFile.from_file(str(made(name).autograder / "tests" / f"{question.name}.py"))
+        test.run(dict(solved(name)))
+        assert test.score == test.possible == question.points, test.summary()
+        names = dict(solved(name))
+        exec(wrong_answers[name][question.name][0][0], names)
+        test.run(names)
+        assert test.score == 0
