@@ -40,7 +40,11 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def grade(options: argparse.Namespace) -> int:
-    """Grade what is new or changed; the same command again goes on after an interruption."""
+    """Grade what is new or changed; the same command again goes on after an interruption.
+
+    Raises:
+        ValueError: the solution itself does not earn all points here, or the CSV is that of something else.
+    """
     if "fork" not in dir(os):
         raise RefusedError("grading forks a process for each submission: it needs Linux, macOS, or WSL on Windows.")
     if min(options.workers, options.seconds, options.total, options.memory) <= 0:
@@ -67,6 +71,7 @@ def grade(options: argparse.Namespace) -> int:
         to_run = {name: read[name] for name in new if name in read}
         if to_run:
             _warm(assignment)
+            _check_solution(assignment, limits)
         graded = grade_all(to_run, assignment.questions, n_workers=options.workers, limits=limits)
         for k, found in enumerate(graded, start=1):
             answers = {name: read[found.name].written(heading) for name, heading in assignment.manual.items()}
@@ -137,3 +142,14 @@ def _warm(assignment: Assignment) -> None:
     weight = torch.zeros(1, requires_grad=True)
     weight.grad = torch.zeros(1)
     torch.optim.SGD([weight], lr=0.1).step()
+
+
+def _check_solution(assignment: Assignment, limits: Limits) -> None:
+    """Nobody is to lose points for what is missing on this machine."""
+    (found,) = grade_all({"solution": assignment.solution}, assignment.questions, n_workers=1, limits=limits)
+    wrong = [f"{name}: {verdict.message}" for name, verdict in found.verdicts.items() if verdict.message]
+    if wrong:
+        raise ValueError(
+            f"the solution itself loses points here, so nothing was graded. {'; '.join([*found.notes, *wrong])}. "
+            "Install what is missing, give more --seconds, or run `make assignments` again."
+        )

@@ -133,6 +133,16 @@ def test_a_killed_run_goes_on_and_keeps_what_a_teacher_entered(
     assert after["0.ipynb"]["q0_3"] == "1.5"
 
 
+def test_nothing_is_graded_where_the_solution_itself_loses_points(
+    tmp_path: Path, assignment: Path, write: Callable[..., Path]
+):
+    write(assignment / "0_small.ipynb", "x = 1", "import no_such_module\n\ny = 2", "z = 3")
+    write(tmp_path / "handed in" / "a.ipynb", *RIGHT)
+    told = run(tmp_path / "handed in", "--assignment", assignment, code=1)
+    assert "the solution itself loses points here, so nothing was graded. code cell 2 stops with ModuleNotFound" in told
+    assert rows(tmp_path / "handed in" / "grades.csv") == {}
+
+
 def test_what_cannot_be_graded_is_said_in_one_sentence(
     tmp_path: Path,
     assignment: Path,
