@@ -21,8 +21,7 @@ VISION_STAMP := $(VENV)/.installed-vision
 ENCODER_STAMP := $(VENV)/.installed-encoder
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 
-.PHONY: help install book test notebooks figures results minutes address lint bench vision lab minimums wheel colab copies clean distclean
-.PHONY: help install book test notebooks figures results minutes lint bench vision encoder lab minimums wheel copies clean distclean
+.PHONY: help install book test notebooks figures results minutes address lint bench vision encoder lab minimums wheel colab copies clean distclean
 
 # The stamp names the folder it was made in: in a copy, after a move, or when the system's Python went, it does not count.
 ifneq ($(shell $(BIN)/python -c '' 2>/dev/null && cat $(STAMP) 2>/dev/null),$(CURDIR))
