@@ -87,6 +87,7 @@ def test_validation_rows_are_neither_training_nor_test_rows() -> None:
         assert train != again == parts_of(source, (200, 50, None), seed=4)[0]
     train, valid, test = parts_of(AG_NEWS, (None, 50, None), seed=3)
     assert (len(train), len(valid), len(test)) == (N - 50, 50, 60)
+    assert valid != parts_of(AG_NEWS, (None, 50, None), seed=4)[1]
 
 
 @pytest.mark.usefixtures("data")
