@@ -43,12 +43,12 @@ from ebm_course.recipes.shared import check_ranges
 from ebm_course.recipes.text import carl, finetune, freelb, rar
 from ebm_course.results.findings import Claim
 
-N_RUNS = 8
+N_RUNS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Settings):
-    """Eight runs a set, and how classifiers are attacked and measured."""
+    """Five runs a set, and how classifiers are attacked and measured."""
 
     n_runs: int = N_RUNS
     data: tuple[str, ...] = ()
