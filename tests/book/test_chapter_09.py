@@ -82,6 +82,14 @@ def test_the_bare_margin_loss_is_that_of_a_packaged_update(bare: dict[str, Any],
     torch.testing.assert_close(gradient, net.transitions.grad, atol=1e-4, rtol=1e-3)
 
 
+def test_the_bare_margin_loss_is_cut_at_zero_in_each_sentence(bare: dict[str, Any]):
+    gold = F.one_hot(torch.tensor([[0, 1, 2, 1]] * 2), 3).float()
+    scores, w = torch.stack([30 * gold[0], -gold[1]]), torch.zeros(4, 4)  # one sentence is far from its margin
+    easy, hard = (bare["margin_loss"](scores[n : n + 1], w, gold[n : n + 1], 1, 0.1) for n in range(2))
+    assert easy == 0 and hard > 1
+    torch.testing.assert_close(bare["margin_loss"](scores, w, gold, 1, 0.1), hard / 2)
+
+
 def test_the_cost_of_the_bare_loss_is_the_l1_distance():
     y = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0)).softmax(2)
     gold = torch.tensor([[0, 1, 2, 3, 0]] * 3)
@@ -167,6 +175,7 @@ def test_what_the_chapter_says_of_the_recorded_runs_holds(chapter: Callable[[str
 
 PLANTED = [
     ("spen-gradient/exact/accuracy", 0.8),
+    ("spen-gradient/exact/accuracy", 0.863),
     ("crf/descent/accuracy", 0.8),
     ("network-of-global/exact/closers", 0.9),
     ("bilstm/network/closers", 0.5),
