@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -99,7 +99,7 @@ class Ensemble:
                 "call ensemble.module.eval(), or train the members one after another."
             )
         blocks = [self.blocks(x) for x in states]
-        with _attention(blocks[0].device):
+        with _attention():
             return vmap(one, randomness="different")(_tensors(self.module), *blocks).flatten(0, 1)
 
 
@@ -137,9 +137,9 @@ def _with_tensors(module: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
     return made
 
 
-def _attention(device: torch.device) -> AbstractContextManager[Any]:
-    """On a CPU attention as plain products: the fused kernel there would be called once a member."""
-    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
+def _attention() -> AbstractContextManager[Any]:
+    """Attention as plain products: a CPU calls a fused kernel once a member, and some GPU kernels refuse members."""
+    return sdpa_kernel(SDPBackend.MATH)
 
 
 def _check_equal(energies: Sequence[nn.Module]) -> None:

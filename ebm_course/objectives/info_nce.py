@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -104,25 +105,32 @@ class Normaliser:
     """
 
     def __init__(self, device: torch.device):
-        self.value, self.known = torch.zeros((), device=device), torch.zeros((), dtype=torch.bool, device=device)
+        self.value, self.known = torch.zeros((), device=device), False
 
     @torch.no_grad()
     def log_z(self, positive: Tensor, negatives: Tensor, mask: Tensor | None, n_rows: int) -> Tensor:
-        """log Z (); changes it at the first batch. Takes s / tau (N,), (N, M) and the mask of negatives."""
+        """log Z (); changes it until it is known, and waits for the device till then alone.
+
+        Args:
+            positive, negatives: s / tau, (N,) and (N, M).
+            mask: of negatives; None: all count.
+            n_rows: n.
+        """
+        if self.known:
+            return self.value
         mask = torch.ones_like(negatives, dtype=torch.bool) if mask is None else mask
         each = torch.cat([positive, negatives.masked_fill(~mask, -torch.inf).flatten()])
         estimate = each.logsumexp(dim=0) - (len(positive) + mask.sum()).log() + math.log(n_rows)
-        self.value = torch.where(self.known, self.value, estimate.to(self.value.dtype))
-        self.known = self.known | mask.any()
+        self.value, self.known = estimate.to(self.value.dtype), bool(mask.any())
         return self.value
 
-    def state_dict(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Any]:
         """log Z, and whether it is known."""
         return {"value": self.value, "known": self.known}
 
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state_dict` gave."""
-        self.value, self.known = (state[name].to(self.value.device).clone() for name in ("value", "known"))
+        self.value, self.known = state["value"].to(self.value.device).clone(), bool(state["known"])
 
 
 def _terms(positive: Tensor, negatives: Tensor, mask: Tensor | None) -> dict[str, Tensor]:

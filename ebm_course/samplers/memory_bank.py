@@ -97,7 +97,7 @@ class MemoryBank:
         Args:
             anchors: of norm 1 for cosines.
             rows: int64 (M,); None: all of the bank, in one product and without a copy.
-            max_bytes: of the copy of rows, at most; they are then taken in pieces, and again for the gradient.
+            max_bytes: of a copy of rows; where all need more, they are taken in pieces, and again for the gradient.
 
         Raises:
             ValueError: anchors of another width, or ``max_bytes`` holds not even one row.
@@ -110,10 +110,13 @@ class MemoryBank:
             )
         if rows is None:
             return anchors @ self.features.T.to(anchors.dtype)
-        piece = len(rows) if max_bytes == math.inf else int(max_bytes // (self.features.element_size() * width))
-        if piece < 1 and len(rows):
+        row = self.features.element_size() * width
+        if len(rows) * row <= max_bytes:
+            return anchors @ self.features[rows].T.to(anchors.dtype)
+        piece = int(max_bytes // row)
+        if piece < 1:
             raise ValueError(f"max_bytes: expected {4 * width} or more, a row of this bank, got {max_bytes}.")
-        products: Tensor = _Products.apply(anchors, self.features, rows, max(1, piece))
+        products: Tensor = _Products.apply(anchors, self.features, rows, piece)
         return products
 
     @torch.no_grad()
@@ -125,8 +128,8 @@ class MemoryBank:
         """
         self._check(rows, features)
         new, old = normalize(features.to(self.features.dtype), dim=1), self.features[rows]
-        mixed = normalize(self.momentum * old + (1 - self.momentum) * new, dim=1)
-        self.features.index_copy_(0, rows, torch.where(self.written_at[rows, None] < 0, new, mixed))
+        mixed = normalize(self.momentum * old + (1 - self.momentum) * new, dim=1)  # of a first feature itself
+        self.features.index_copy_(0, rows, mixed)
         self.written_at.index_fill_(0, rows, self.n_updates)
         self.n_updates += 1
 

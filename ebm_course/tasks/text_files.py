@@ -64,7 +64,8 @@ def read_glue(path: Path | str, classes: Sequence[str] = ("0", "1")) -> Iterator
             if len(fields) != 2:
                 raise fault(path, number, "a text, a tab and a label", f"{len(fields)} fields")
             n += 1
-            yield _checked(path, number, *fields, classes)
+            text, label = fields
+            yield _checked(path, number, text, label, classes)
     _check_any(path, n)
 
 

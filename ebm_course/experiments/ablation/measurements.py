@@ -142,7 +142,7 @@ class Bench:
 
         def work(_: Path, results: Results) -> dict[str, Any]:
             net = self.pretrained(results, kind, k)
-            energy = surprise_untrained(net) if name == "surprise-untrained" else net
+            energy = surprise_untrained(net).to(self.run.device) if name == "surprise-untrained" else net
             samples = [self.samples(self.noise(results, k), k)]
             (found,), (attack,) = (
                 self._searched([energy], samples, k, f"{kind}/{name}"),

@@ -11,6 +11,7 @@ from ebm_course.experiments.collected import Collected
 from ebm_course.experiments.images.combining import setting_of
 from ebm_course.experiments.images.config import STEPS, Config
 from ebm_course.experiments.images.declared import ROWS
+from ebm_course.experiments.images.evaluation import REAL
 from ebm_course.experiments.stages import Results
 from ebm_course.experiments.variants import Variant
 from ebm_course.results.findings import Curve, Findings
@@ -115,14 +116,16 @@ class _Collected(Collected):
             self.add(f"{name}/{figure}", f"{words}: {what}.", values, seconds=seconds)
         lines = [[run["classifier"][f] for f in figures if f != "calibration"] for run in runs]
         self.curves.append(Curve(f"attacked/{name}", "radius", [0.0, *config.radii], "accuracy", lines))
+        real = REAL[data][0] if data in REAL else ""
         for foreign in runs[0]["foreign"]:
             for score, meaning in SCORES.items():
                 what = f"{words}: AUROC of held-out images against {foreign}, by {meaning}."
                 values = [run["foreign"][foreign][score] for run in runs]
                 self.add(f"{name}/foreign/{foreign}/{score}", what, values)
         for score, meaning in SCORES.items():
-            what = f"{words}: mean AUROC over {', '.join(runs[0]['foreign'])}, by {meaning}."
-            means = [statistics.fmean(sets[score] for sets in run["foreign"].values()) for run in runs]
+            made = [foreign for foreign in runs[0]["foreign"] if foreign != real]  # the same whatever the reader has
+            what = f"{words}: mean AUROC over {', '.join(made)}, by {meaning}."
+            means = [statistics.fmean(run["foreign"][foreign][score] for foreign in made) for run in runs]
             self.add(f"{name}/foreign/{score}", what, means)
         for gap, what in (("gap", way_in_words("short", config, data)), ("buffer_gap", WAYS["buffer"])):
             if gap in runs[0]:

