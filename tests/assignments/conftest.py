@@ -21,39 +21,45 @@ from ebm_course.grading.running import run_cell
 
 ROOT = Path(__file__).parents[2]
 MASTERS = sorted((ROOT / "book" / "assignments").glob("[0-9]_*.ipynb"))
-WRONG = {
-    path.stem: runpy.run_path(str(path))["WRONG"] for path in sorted((Path(__file__).parent / "wrong").glob("*.py"))
-}
+ANSWERS = {path.stem: runpy.run_path(str(path)) for path in sorted((Path(__file__).parent / "answers").glob("*.py"))}
 
 
 @dataclass(frozen=True)
-class Wrong:
-    """A wrong answer, as a student's cell, and words of the reason to be given."""
+class Answer:
+    """An answer, as a student's cell, and words of the reason to be given where it is wrong."""
 
     name: str
     question: str
     code: str
-    reason: str
+    reason: str = ""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that asks for ``name`` runs for every assignment, one that asks for ``wrong`` for every wrong answer."""
+    """A test that asks for ``name`` runs for every assignment, for ``wrong`` or ``right`` for every such answer."""
     if "name" in metafunc.fixturenames:
         metafunc.parametrize("name", [path.stem for path in MASTERS])
     if "wrong" in metafunc.fixturenames:
         cases = [
-            pytest.param(Wrong(name, question, code, reason), id=f"{question}-{reason.replace(' ', '-')}")
-            for name, questions in WRONG.items()
-            for question, answers in questions.items()
-            for code, reason in answers
+            pytest.param(Answer(name, question, *answer), id=f"{question}-{answer[1].replace(' ', '-')}")
+            for name, read in ANSWERS.items()
+            for question, answers in read["WRONG"].items()
+            for answer in answers
         ]
         metafunc.parametrize("wrong", cases)
+    if "right" in metafunc.fixturenames:
+        cases = [
+            pytest.param(Answer(name, question, code), id=f"{question}-{k}")
+            for name, read in ANSWERS.items()
+            for question, codes in read["RIGHT"].items()
+            for k, code in enumerate(codes)
+        ]
+        metafunc.parametrize("right", cases)
 
 
 @pytest.fixture(scope="session")
 def wrong_answers() -> dict[str, dict[str, list[tuple[str, str]]]]:
     """Assignment -> question -> wrong answers as (code, reason)."""
-    return WRONG
+    return {name: read["WRONG"] for name, read in ANSWERS.items()}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Wrong answers to assignment 3, and a word of the reason that each has to be given."""
+"""Answers to assignment 3: wrong ones, with words of the reason to be given, and right ones unlike the solution."""
 
 LOSS = "def residual_nce(e_data, e_noise):\n    return {}\n"
 NCE = """\
@@ -74,4 +74,38 @@ WRONG = {
         ("counts = (200 * 90, 200 * 9, 200)", "one backward pass"),
         ("counts = (200 * 9**10, 200 * 9, 1)", "every position"),
     ],
+}
+
+RIGHT = {
+    "q3_1": [
+        "from torch.nn.functional import binary_cross_entropy_with_logits as bce\n\n"
+        "def residual_nce(e_data, e_noise):\n"
+        "    return bce(-e_data, torch.ones_like(e_data)) + bce(-e_noise, torch.zeros_like(e_noise))\n"
+    ],
+    "q3_2": ["at_minimum = (1.39, 0.2)"],
+    "q3_3": [
+        "import math\n\n"
+        "def nce(e_data, e_noise, log_q_data, log_q_noise, nu):\n"
+        "    right = torch.sigmoid(-(e_data + log_q_data + math.log(nu))).log().mean()\n"
+        "    wrong = torch.sigmoid(e_noise + log_q_noise + math.log(nu)).log().mean()\n"
+        "    return -right - nu * wrong\n"
+    ],
+    "q3_4": [
+        "def effective_sample_size(energies):\n"
+        "    return (2 * (-energies).logsumexp(1) - (-2 * energies).logsumexp(1)).exp()\n"
+    ],
+    "q3_5": [
+        "def most_salient(energy, embeddings, free):\n"
+        "    e = embeddings.clone().detach().requires_grad_()\n"
+        "    energy(e).sum().backward()\n"
+        "    return (e.grad.norm(p=1, dim=2) * free - 1.0 * ~free).argmax(1)\n"
+    ],
+    "q3_6": [
+        "def substitute(energy, x, i, values):\n"
+        "    rows = x[None].repeat(len(values), 1)\n"
+        "    rows[:, i] = values\n"
+        "    e = energy(rows).masked_fill(values == x[i], float('inf'))\n"
+        "    return rows[e.argmin()].tolist()\n"
+    ],
+    "q3_7": ["counts = [18000.0, 1800, 1]"],
 }

@@ -1,4 +1,4 @@
-"""Wrong answers to assignment 1, and a word of the reason that each has to be given."""
+"""Answers to assignment 1: wrong ones, with words of the reason to be given, and right ones unlike the solution."""
 
 NLL = "def nll(p, t):\n    return {}\n"
 INFER = "def infer(table, x):\n    return {}\n"
@@ -108,4 +108,29 @@ WRONG = {
         ("free_code = (0.0, 0.0)", "with rank 1"),
         ("free_code = (0.0, 9.0)", "the second coordinate remains"),
     ],
+}
+
+RIGHT = {
+    "q1_1": ["def nll(p, t):\n    return torch.nn.functional.nll_loss(p.log(), t, reduction='sum').item()\n"],
+    "q1_2": ["leak = ' b'"],
+    "q1_4": ["def infer(table, x):\n    return [int(table[k].argmin()) for k in x]\n"],
+    "q1_5": ["sizes = (1e90, 20.0**15, 5620.0)"],
+    "q1_6": [
+        "def margin_loss(energies, gold, margin):\n"
+        "    losses = []\n"
+        "    for e, k in zip(energies, gold.tolist()):\n"
+        "        wrong = torch.cat([e[:k], e[k + 1 :]]).min()\n"
+        "        losses.append(torch.clamp(margin + e[k] - wrong, min=0))\n"
+        "    return torch.stack(losses)\n"
+    ],
+    "q1_8": ["losses = torch.tensor([2, 1, 0.5, 0, 0])", "losses = (2, 1, 1 / 2, 0, 0)"],
+    "q1_9": [
+        "def exponentiated_step(mu, gradient, step_size):\n"
+        "    steps = step_size * gradient\n"
+        "    new = mu * torch.exp(steps.min(-1, keepdim=True).values - steps)\n"
+        "    return new / new.sum(-1, keepdim=True)\n"
+    ],
+    "q1_12": ["families = 'BCA'"],
+    "q1_13": ["def kmeans_energy(y, w):\n    return torch.cdist(y, w.T).min(1).values ** 2\n"],
+    "q1_14": ["free_code = [0, 16]"],
 }

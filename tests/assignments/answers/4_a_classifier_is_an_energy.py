@@ -1,4 +1,4 @@
-"""Wrong answers to assignment 4, and a word of the reason that each has to be given."""
+"""Answers to assignment 4: wrong ones, with words of the reason to be given, and right ones unlike the solution."""
 
 ENERGY = "def energy(logits):\n    return {}\n"
 JOINT = "def joint_energy(logits, y):\n    return {}\n"
@@ -96,5 +96,35 @@ WRONG = {
         (UPDATE.format(**{**USUAL, "anew": "~anew"}), "exchanged"),
         (UPDATE.format(**{**USUAL, "back": "buffer[slots] = starts"}), "not the samples"),
         (UPDATE.format(**{**USUAL, "end": "loss"}), "by .item()"),
+    ],
+}
+
+RIGHT = {
+    "q4_1": [
+        "def energy(logits):\n"
+        "    top = logits.max(1, keepdim=True).values\n"
+        "    return -(top[:, 0] + (logits - top).exp().sum(1).log())\n"
+    ],
+    "q4_2": ["def joint_energy(logits, y):\n    return -(logits * F.one_hot(y, logits.shape[1])).sum(1)\n"],
+    "q4_4": ["push = -torch.tensor([2.0, 1.0, 1.0]) / 4"],
+    "q4_5": [
+        "def jem_loss(net, x, y, negatives):\n"
+        "    joint = -(net(x)[torch.arange(len(y)), y] - net(x).logsumexp(1)).mean()\n"
+        "    return joint - net(x).logsumexp(1).mean() + net(negatives.detach()).logsumexp(1).mean()\n"
+    ],
+    "q4_6": [
+        "def start_states(buffer, slots, fresh, anew):\n"
+        "    return torch.stack([f if new else buffer[k] for k, f, new in zip(slots, fresh, anew)])\n"
+    ],
+    "q4_7": ["temperature = (5e-5, 1.414)"],
+    "q4_8": [
+        "def jem_update(net, optimizer, x, y, buffer, slots, fresh, anew, generator):\n"
+        "    samples = langevin_steps(net, start_states(buffer, slots, fresh, anew), generator)\n"
+        "    buffer.index_copy_(0, slots, samples)\n"
+        "    net.zero_grad()\n"
+        "    loss = jem_loss(net, x, y, samples)\n"
+        "    loss.backward()\n"
+        "    optimizer.step()\n"
+        "    return float(loss.detach())\n"
     ],
 }

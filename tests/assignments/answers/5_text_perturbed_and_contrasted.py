@@ -1,4 +1,4 @@
-"""Wrong answers to assignment 5, and a word of the reason that each has to be given."""
+"""Answers to assignment 5: wrong ones, with words of the reason to be given, and right ones unlike the solution."""
 
 START = (
     "def noise_start(u, mask, size):\n    real, length = mask[..., None], mask.sum(1).view(-1, 1, 1)\n    return {}\n"
@@ -99,5 +99,43 @@ WRONG = {
         ("collapse = 'A'", "sharpens"),
         ("collapse = 'C'", "the value of the loss"),
         ("collapse = 'D'", "between now and then"),
+    ],
+}
+
+RIGHT = {
+    "q5_1": [
+        "import math\n\n"
+        "def noise_start(u, mask, size):\n"
+        "    out = torch.zeros_like(u)\n"
+        "    for n, l in enumerate(mask.sum(1).tolist()):\n"
+        "        out[n, mask[n]] = size / math.sqrt(l * u.shape[2]) * u[n, mask[n]]\n"
+        "    return out\n"
+    ],
+    "q5_2": [
+        "def ascend(delta, gradient, mask, step_size, radius):\n"
+        "    rows = []\n"
+        "    for d, g, m in zip(delta, gradient, mask):\n"
+        "        g = torch.where(m[:, None], g, torch.zeros(()))\n"
+        "        d = d + step_size * g / torch.linalg.vector_norm(g)\n"
+        "        if radius and torch.linalg.vector_norm(d) > radius:\n"
+        "            d = radius * d / torch.linalg.vector_norm(d)\n"
+        "        rows.append(d)\n"
+        "    return torch.stack(rows)\n"
+    ],
+    "q5_3": ["passes = (3, 2, 0.346)"],
+    "q5_4": [
+        "def mixed(bank, rows, features, momentum):\n"
+        "    new = bank.tolist()\n"
+        "    for i, f in zip(rows.tolist(), features):\n"
+        "        b = momentum * bank[i] + (1 - momentum) * f / f.norm()\n"
+        "        new[i] = (b / b.norm()).tolist()\n"
+        "    return torch.tensor(new)\n"
+    ],
+    "q5_5": [
+        "def contrast(anchors, positives, bank, allowed, temperature):\n"
+        "    own = (anchors * positives).sum(1, keepdim=True)\n"
+        "    others = torch.where(allowed, anchors @ bank.T, torch.tensor(-float('inf')))\n"
+        "    logits = torch.cat([own, others], 1) / temperature\n"
+        "    return F.cross_entropy(logits, torch.zeros(len(own), dtype=torch.int64))\n"
     ],
 }

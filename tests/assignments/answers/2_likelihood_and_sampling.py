@@ -1,4 +1,4 @@
-"""Wrong answers to assignment 2, and a word of the reason that each has to be given."""
+"""Answers to assignment 2: wrong ones, with words of the reason to be given, and right ones unlike the solution."""
 
 GRADIENT = """\
 def likelihood_gradient(theta, features, p_data):
@@ -78,5 +78,47 @@ WRONG = {
         ("second_force = 'A'", "no row"),
         ("second_force = 'C'", "exactly zero"),
         ("second_force = 'D'", "trained or not"),
+    ],
+}
+
+RIGHT = {
+    "q2_1": [
+        "def likelihood_gradient(theta, features, p_data):\n"
+        "    theta = theta.clone().requires_grad_()\n"
+        "    score = features @ theta\n"
+        "    value = p_data @ score - score.logsumexp(0)\n"
+        "    return torch.autograd.grad(value, theta)[0]\n"
+    ],
+    "q2_3": [
+        "def contrastive_loss(energy, x_data, x_negative):\n"
+        "    x_negative = x_negative.clone().detach()\n"
+        "    return -(energy(x_negative).mean() - energy(x_data).mean())\n"
+    ],
+    "q2_4": [
+        "def conditional(energy, x, i, n_values):\n"
+        "    out = []\n"
+        "    for value in range(n_values):\n"
+        "        changed = x.clone()\n"
+        "        changed[:, i] = value\n"
+        "        out.append(-energy(changed))\n"
+        "    weights = torch.stack(out, 1).double().exp()\n"
+        "    return weights / weights.sum(1, keepdim=True)\n"
+    ],
+    "q2_5": [
+        "import math\n\n"
+        "def langevin(energy, x, step_size, n_steps, generator):\n"
+        "    x = x.clone().detach()\n"
+        "    for _ in range(n_steps):\n"
+        "        x.requires_grad_(True)\n"
+        "        energy(x).sum().backward()\n"
+        "        noise = torch.randn(x.shape, generator=generator)\n"
+        "        x = (x - step_size * x.grad + math.sqrt(2 * step_size) * noise).detach()\n"
+        "    return x\n"
+    ],
+    "q2_6": ["rest = (1.333, 2)"],
+    "q2_7": [
+        "def sequence_energy(logits, x):\n"
+        "    flat = logits[:, :-1].flatten(0, 1), x[:, 1:].flatten()\n"
+        "    return torch.nn.functional.cross_entropy(*flat, reduction='none').view(len(x), -1).sum(1)\n"
     ],
 }

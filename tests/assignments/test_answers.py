@@ -34,6 +34,16 @@ def test_a_wrong_answer_loses_the_points_and_is_told_why(
     assert wrong.reason in verdict.message
 
 
+def test_a_right_answer_unlike_the_solution_earns_the_points(
+    right: Any, made: Callable[[str], Any], solved: Callable[[str], dict[str, Any]]
+):
+    names = dict(solved(right.name))
+    exec(right.code, names)
+    (asked,) = (question for question in made(right.name).assignment.questions if question.name == right.question)
+    verdict = asked.grade(names)
+    assert verdict.points == asked.points, verdict.message
+
+
 def test_otters_own_runner_agrees(
     name: str,
     made: Callable[[str], Any],
