@@ -36,7 +36,7 @@ def test_the_solution_scores_everything_and_the_untouched_version_nothing(
     program = (
         "from ebm_course.__main__ import main\n"
         f"for folder, assignment in {places!r}:\n"
-        "    assert main(['grade', folder, '--assignment', assignment, '--seconds', '60']) == 0\n"
+        "    assert main(['grade', folder, '--assignment', assignment, '--seconds', '90', '--total', '300']) == 0\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=500)
     for name in names:

