@@ -88,6 +88,14 @@ def test_what_f_gives_to_gold_is_the_minimum_of_its_loss(w: float, g: float):
     assert lowest == pytest.approx(1.0 if g >= 2 else min(1.0, w / (2 - g)), abs=1e-4)
 
 
+def test_the_slope_in_a_logit_is_the_probability_times_the_excess_and_zero_at_every_corner():
+    d, u = torch.tensor([0.0, 0.6, 2.5], dtype=torch.float64), torch.tensor([0.3, -1.0, 2.0], dtype=torch.float64)
+    p, (slope,) = u.softmax(0), torch.autograd.grad(u.requires_grad_().softmax(0) @ d, u)
+    torch.testing.assert_close(slope, p * (d - p @ d))
+    for corner in torch.eye(3, dtype=torch.float64):
+        assert torch.equal(corner * (d - corner @ d), torch.zeros(3, dtype=torch.float64))
+
+
 @pytest.mark.parametrize("tau", [2.0, 0.3])
 def test_a_gibbs_distribution_minimises_a_linear_energy_less_entropy(tau: float):
     d = torch.tensor([0.0, 0.6, 2.5], dtype=torch.float64)
