@@ -21,6 +21,7 @@ ENTRY = """\
 .. automodule:: {module}
    :members:
    :member-order: bysource
+   :no-value:
 ```
 """
 MARKUP = re.compile(r"(?<!\\)(\*(?!\s)|(?<=\S)\*|\||_(?=\W|$))")

@@ -29,7 +29,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 WIDTHS = (1400, 390)
 PAGE_LIMIT = 5e6  # bytes
 PATIENCE = 120_000  # ms, on a machine that others use
-RAW = r"\$\$|\\tag\{|\\begin\{|\\mathbb|\]\(http|^:::|\{image\}|\*\*\w"
+RAW = r"\$\$|\\tag\{|\\begin\{|\\mathbb|\]\(http|^:::|\{image\}|(?:^|\s)\*\*\w"
 SETTLED = """async () => {
     if (window.MathJax?.startup) await MathJax.startup.promise;
     await new Promise(done => setTimeout(done, 300));
@@ -130,10 +130,12 @@ def look(browser: Any, address: str, shot: str, width: int, mode: str) -> Seen:
     page.evaluate(SETTLED)
     SHOTS.mkdir(exist_ok=True)
     page.screenshot(path=SHOTS / f"{shot}-{width}-{mode}.png")
+    still = [name for box in page.locator(".animation").all() for name in moved(page, box)]
+    said, asked = [*errors], [*requests]  # before axe asks for the style sheets itself
     found = axe.Axe().run(page, options=RULES).response["violations"] if width == max(WIDTHS) else []
     seen = Seen(
-        errors=errors,
-        requests=requests,
+        errors=said,
+        requests=asked,
         width=tuple(page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")),
         formulas=tuple(page.evaluate(COUNTS)),
         words=page.evaluate(WORDS),
@@ -141,7 +143,7 @@ def look(browser: Any, address: str, shot: str, width: int, mode: str) -> Seen:
         mode=page.evaluate("document.documentElement.dataset.theme"),
         links=page.evaluate("[...document.querySelectorAll('a[href]')].map(a => a.href)"),
         faults=[f"{f['id']}: {f['nodes'][0]['html'][:300]}" for f in found if f["impact"] in ("serious", "critical")],
-        still=[name for box in page.locator(".animation").all() for name in moved(page, box)],
+        still=still,
     )
     context.close()
     return seen
