@@ -6,26 +6,24 @@ Screenshots of every page, wide and narrow, light and dark, are left in ``book/_
 from __future__ import annotations
 
 import functools
-import http.server
 import re
-import shutil
-import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from urllib.parse import unquote, urldefrag
 
 import pytest
 import yaml
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="make browser installs playwright")
+pytest.importorskip("playwright.sync_api", reason="make browser installs playwright")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="make browser installs axe")
 
 ROOT = Path(__file__).parents[2]
 HTML = ROOT / "book" / "_build" / "html"
 SHOTS = ROOT / "book" / "_build" / "screenshots"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 WIDTHS = (1400, 390)
 PAGE_LIMIT = 5e6  # bytes
 PATIENCE = 120_000  # ms, on a machine that others use
@@ -56,32 +54,21 @@ def text_of(name: str) -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves files and says nothing of it."""
-
-    def log_message(self, *_: Any) -> None:
-        return
-
-
 @pytest.fixture(scope="module")
-def site() -> Iterator[str]:
+def site(script: Callable[[str], ModuleType]) -> Iterator[str]:
     """The address of the built pages on this machine."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(HTML)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
+    with script("make_pdf").served(HTML) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        own = Path(playwright.chromium.executable_path)
-        if not CHROMIUM and not own.exists():
-            pytest.skip("there is no Chromium on this machine")
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        launched = playwright.chromium.launch(executable_path=CHROMIUM or str(own), args=options)
+def browser(script: Callable[[str], ModuleType]) -> Iterator[Any]:
+    with ExitStack() as stack:
+        try:
+            launched = stack.enter_context(script("make_pdf").chromium())
+        except FileNotFoundError as error:
+            pytest.skip(str(error))
         yield launched
-        launched.close()
 
 
 @dataclass
