@@ -19,10 +19,12 @@ LAB_STAMP := $(VENV)/.installed-lab
 BENCH_STAMP := $(VENV)/.installed-bench
 BROWSER_STAMP := $(VENV)/.installed-browser
 VISION_STAMP := $(VENV)/.installed-vision
+ASSIGN_STAMP := $(VENV)/.installed-assign
 ENCODER_STAMP := $(VENV)/.installed-encoder
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 
-.PHONY: help install book test notebooks figures results minutes address lint bench vision encoder lab minimums wheel colab browser slides pdf copies clean distclean
+.PHONY: help install book test notebooks figures results minutes address lint bench vision encoder lab minimums wheel
+.PHONY: colab browser slides pdf assignments copies clean distclean
 
 # The stamp names the folder it was made in: in a copy, after a move, or when the system's Python went, it does not count.
 ifneq ($(shell $(BIN)/python -c '' 2>/dev/null && cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -37,6 +39,7 @@ help:
 	@echo "make figures    draw the cover, the logo and the map again"
 	@echo "make results    write the page of recorded results from the ledger"
 	@echo "make minutes    write the chapters' minutes into the guide for instructors"
+	@echo "make assignments  the versions of the graded assignments for students and for grading"
 	@echo "make lint       style, types, and what is generated: cells of notebooks, results, minutes"
 	@echo "make bench      what measures speed"
 	@echo "make vision     install a net that learned ImageNet, to judge colour images, and test it"
@@ -82,13 +85,17 @@ copies:
 	@for name in _config.yml _toc.yml; do \
 		cmp -s $$name book/$$name || { rm -f book/$$name; cp $$name book/$$name; }; done
 
+$(ASSIGN_STAMP): $(STAMP)
+	@$(PIP) --quiet --editable '.[assign]'
+	@touch $@
+
 book: $(STAMP) copies
 	$(BIN)/jupyter-book build book/ -W -n --keep-going
 	@echo "The pages are here: book/_build/html/index.html"
 
 # With the tested set every warning is a fault; elsewhere only those of the course are, see pyproject.toml. A folder that
 # cannot be written is no fault. Each file, and each notebook, is run by one of up to four processes, of one thread each.
-test: $(STAMP) copies
+test: $(STAMP) $(ASSIGN_STAMP) copies
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval -W error -W default::pytest.PytestCacheWarning \
 		--numprocesses logical --maxprocesses 4 --dist loadfile
 
@@ -126,6 +133,9 @@ bench: $(BENCH_STAMP)
 vision: $(VISION_STAMP)
 	$(BIN)/python -m pytest tests/metrics/test_efficientnet_features.py
 
+assignments: $(ASSIGN_STAMP)
+	$(BIN)/python book/_scripts/make_assignments.py
+
 encoder: $(ENCODER_STAMP)
 	$(BIN)/python -m pytest tests/energies/test_minilm.py tests/energies/test_hugging_face_classifier.py
 
@@ -145,7 +155,7 @@ minimums:
 	$(VENV)-minimums/bin/python -m pytest --nbval-lax book/02_*.ipynb book/03_*.ipynb
 
 clean:
-	rm -rf book/_build build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks
+	rm -rf book/_build book/assignments/student book/assignments/autograder build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks
 
 wheel: $(STAMP)
 	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir dist .
