@@ -17,13 +17,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-course
 LAB_STAMP := $(VENV)/.installed-lab
 BENCH_STAMP := $(VENV)/.installed-bench
+BROWSER_STAMP := $(VENV)/.installed-browser
 VISION_STAMP := $(VENV)/.installed-vision
 ASSIGN_STAMP := $(VENV)/.installed-assign
 ENCODER_STAMP := $(VENV)/.installed-encoder
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 
-.PHONY: help install book test notebooks figures results minutes address lint bench vision encoder assignments lab
-.PHONY: minimums wheel colab copies clean distclean
+.PHONY: help install book test notebooks figures results minutes address lint bench vision encoder lab minimums wheel
+.PHONY: colab browser slides pdf assignments copies clean distclean
 
 # The stamp names the folder it was made in: in a copy, after a move, or when the system's Python went, it does not count.
 ifneq ($(shell $(BIN)/python -c '' 2>/dev/null && cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -46,6 +47,9 @@ help:
 	@echo "make minimums   unit tests and two chapters with the oldest versions that pyproject.toml allows"
 	@echo "make address    publish the course at an address: launch buttons, badges, set-up cells, README, citation"
 	@echo "make wheel      the package as one file in dist/, to install elsewhere"
+	@echo "make slides     slides of every chapter, in dist/slides"
+	@echo "make pdf        the pages as one file to print, dist/energies.pdf; needs Chromium"
+	@echo "make browser    open every page of the book in Chromium and look for faults"
 	@echo "make colab      one folder for a class in Colab: wheel, chapters and assignments, in dist/colab"
 	@echo "make clean      remove what was built; the environment stays"
 	@echo "make distclean  remove the environment too"
@@ -156,6 +160,20 @@ clean:
 wheel: $(STAMP)
 	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir dist .
 	@ls dist/*.whl
+
+# With what is installed here the book is opened in Chromium, which the system has to bring.
+$(BROWSER_STAMP): $(STAMP)
+	@$(PIP) --quiet --editable '.[browser]'
+	@touch $@
+
+browser: book $(BROWSER_STAMP)
+	$(BIN)/python -m pytest tests/book/test_browser.py
+
+slides: $(STAMP)
+	$(BIN)/python book/_scripts/make_slides.py
+
+pdf: book $(BROWSER_STAMP)
+	$(BIN)/python book/_scripts/make_pdf.py
 
 colab: wheel
 	$(BIN)/python book/_scripts/make_colab.py
