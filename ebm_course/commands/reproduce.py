@@ -101,7 +101,7 @@ def config_of(experiment: Experiment, options: argparse.Namespace) -> tuple[Any,
             raise RefusedError(f"--set {mine[0]}: that is chosen by --runs, --data and --variant; claims stay.")
         config = choices.changed(config, options.set, experiment.presets)
         chosen += sorted(options.set)
-    asked = _asked(options, config)
+    asked = _asked(experiment, options, config)
     if asked:
         unknown = [name for name in asked if name not in experiment.data]
         if unknown:
@@ -124,11 +124,28 @@ def config_of(experiment: Experiment, options: argparse.Namespace) -> tuple[Any,
     return config, tuple(part.replace("/", "_") for part in chosen)  # the key is a file's name
 
 
-def _asked(options: argparse.Namespace, config: Settings) -> list[str]:
-    """The data sets asked for, each with what reads it where that was said: ``sst2-minilm``."""
-    if options.encoder in (None, "small"):
+def _asked(experiment: Experiment, options: argparse.Namespace, config: Settings) -> list[str]:
+    """The data sets asked for, each with what reads it: ``sst2-minilm``; with an encoder alone, the preset's of it."""
+    encoder = options.encoder
+    if encoder is None:
         return list(options.data)
-    return [f"{name}-{options.encoder}" for name in options.data or config.data]
+    if encoder not in experiment.encoders:
+        choice = ", ".join(experiment.encoders) or "nothing, for it has one encoder only"
+        raise RefusedError(f"--encoder {encoder}: {experiment.name} can be given {choice}.")
+    first, *others = experiment.encoders
+
+    def reader(name: str) -> str:
+        return next((one for one in others if name.endswith(f"-{one}")), first)
+
+    twice = [name for name in options.data if reader(name) != first]
+    if twice:
+        raise RefusedError(f"--data {twice[0]}: beside --encoder, name the data set without its encoder.")
+    if options.data:
+        return list(options.data) if encoder == first else [f"{name}-{encoder}" for name in options.data]
+    found = [name for name in config.data if reader(name) == encoder]
+    if not found:
+        raise RefusedError(f"--encoder {encoder}: preset {options.preset} has no data set for it, add --data NAME.")
+    return found
 
 
 def record_of(

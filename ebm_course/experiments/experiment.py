@@ -37,6 +37,7 @@ class Experiment:
         stages: (configuration, run) -> every stage in order.
         findings: (configuration, results of the stages) -> numbers and curves.
         data: names that the configuration's ``data`` may hold; empty where there is no choice.
+        encoders: what may read them, each the end of a name in ``data``, but for the first, which ends none.
         figures: patterns of curve names, a figure each; the first is shown beside the claims.
         ships: (configuration) -> the variants whose nets may ship, beside those in ``config.variants``.
         rows: (configuration) -> data that every stage depends on, by name; part of every stage's origin.
@@ -49,6 +50,7 @@ class Experiment:
     stages: Callable[[Any, Run], Sequence[Stage]]
     findings: Callable[[Any, Results], Findings]
     data: tuple[str, ...] = ()
+    encoders: tuple[str, ...] = ()
     figures: tuple[str, ...] = ()
     ships: Callable[[Any], Sequence[Variant]] = lambda config: ()
     rows: Callable[[Any], Mapping[str, Batch]] = lambda config: {}

@@ -84,6 +84,10 @@ class Config(Settings):
         """The settings of FreeLB that are tried on a set."""
         return tuple(v for v in self.variants if v.name.startswith(f"{data}/") and is_search(v))
 
+    def texts(self, data: str) -> Any:
+        """The configuration of any arm on a set, which all have its texts and its encoder."""
+        return next(v.config for v in self.variants if v.name.startswith(f"{data}/"))
+
     def judge(self, data: str) -> Variant | None:
         """Who says what texts of a set mean; None where the encoder as it came does."""
         return next((judge for judge in self.judges if judge.name == f"{data}/judge"), None)

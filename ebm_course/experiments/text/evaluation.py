@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cosine_similarity, log_softmax, normalize, one_hot
+from torch.nn.functional import cosine_similarity, normalize, one_hot
 
-from ebm_course.core import Batch, Energy, frozen
+from ebm_course.core import Batch, frozen
+from ebm_course.recipes.text.parts import log_likelihood
 from ebm_course.samplers.pgd_embeddings import pgd_embeddings
 from ebm_course.training.length_batches import trimmed
 
@@ -30,7 +31,7 @@ class Attack(NamedTuple):
 
 
 class Attacked(NamedTuple):
-    """Texts under attack, in the order of the rows: embeddings (N, L, D) part by part, and what became of them."""
+    """What became of texts under attack, in the order of the rows."""
 
     right: Tensor  # (N,) bool
     cosine: Tensor  # (N,) of the sentence vector with its own before the attack
@@ -62,25 +63,18 @@ def classified(logits: Tensor, rows: Batch) -> dict[str, float]:
     return {"accuracy": float(right), "confidence": float(logits.softmax(dim=1).amax(dim=1).double().mean())}
 
 
-def attack_energy(net: Any, mask: Tensor, labels: Tensor) -> Energy:
-    """log p(label | embeddings) as an energy of embeddings (N, L, D): downhill the net turns wrong."""
-
-    def energy(embedded: Tensor) -> Tensor:
-        logits = net.logits_and_states(embedded, mask)[0]
-        return log_softmax(logits, dim=1).gather(1, labels[:, None])[:, 0]
-
-    return energy
-
-
 def attacked_embeddings(net: Any, part: Batch, radius: float, attack: Attack, generator: torch.Generator) -> Tensor:
-    """Embeddings (N, L, D) of a part after the attack; with radius 0 those of its words."""
+    """Embeddings (N, L, D) of a part after k-PGD, whose last state counts; with radius 0 those of its words.
+
+    Source: Qiu, Zhang and Zhou, Section 4.5. Departure: steps and step size, which they leave unsaid, are the caller's.
+    """
     assert part.y is not None and part.mask is not None
     with torch.no_grad():
         embedded = net.embed(part.x)
     if radius == 0:
         return embedded
     return pgd_embeddings(
-        attack_energy(net, part.mask, part.y),
+        log_likelihood(net, part.y, part.mask),
         embedded,
         mask=part.mask,
         radius=radius,
@@ -118,6 +112,10 @@ def pair_cosines(sentences: Tensor, labels: Tensor) -> dict[str, float]:
 
     With unit vectors :math:`z_n`, their sums :math:`s_c` and counts :math:`n_c` over label c, pairs of one label have
     the mean :math:`\sum_c (\|s_c\|^2 - n_c) / \sum_c n_c (n_c - 1)`; all pairs likewise, and the rest is of two labels.
+
+    Args:
+        sentences: (N, H), none of them 0; two or more of some label.
+        labels: (N,), two different ones or more.
 
     >>> pair_cosines(torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]]), torch.tensor([0, 0, 1]))
     {'same-label': 1.0, 'other-label': 0.0}

@@ -9,7 +9,7 @@ from ebm_course.experiments.stages import Stage
 from ebm_course.experiments.text.config import PRESETS, Config
 from ebm_course.experiments.text.findings import findings
 from ebm_course.experiments.text.measurements import Bench
-from ebm_course.experiments.text.sets import DATA
+from ebm_course.experiments.text.sets import DATA, ENCODERS
 from ebm_course.experiments.variants import Variant
 from ebm_course.recipes.text import carl, finetune, rar
 from ebm_course.runtime import Run
@@ -62,6 +62,7 @@ EXPERIMENT = Experiment(
     stages=stages,
     findings=findings,
     data=DATA,
+    encoders=ENCODERS,
     figures=tuple(f"{kind}/{data}/.*" for data in DATA for kind in ("attacked", "valid")),
     shared="On published sets runs share all texts, those to train on, to select by and to test on; starts of nets, "
     "order, dropout, noise and attacks are drawn anew in each, so that a verdict says nothing of other texts. Runs on "

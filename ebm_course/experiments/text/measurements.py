@@ -30,7 +30,7 @@ from ebm_course.recipes.shared import rows_digest
 from ebm_course.recipes.text import rar
 from ebm_course.recipes.text.parts import Data, classifier_for, classifier_of, data_of
 from ebm_course.runtime import Run
-from ebm_course.tasks.words import SPECIAL
+from ebm_course.tasks.subwords import NAMES
 
 Work = Callable[[Path, Results], Any]
 
@@ -46,7 +46,7 @@ class Bench:
     def __init__(self, config: Config, run: Run):
         self.config, self.run = config, run
         self.attack = Attack(config.n_attack_steps, config.relative_step)
-        self._data: tuple[tuple[str, int] | None, Data | None] = (None, None)  # of the set and run at work alone
+        self._data: dict[tuple[str, int], Data] = {}  # of the set and run at work alone
         self._digests: dict[tuple[str, int], str] = {}
 
     def of_run(self, k: int) -> Run:
@@ -55,10 +55,9 @@ class Bench:
 
     def data(self, name: str, k: int) -> Data:
         """Texts of run k; its seed draws those of the embedded language, published sets are the same in every run."""
-        if self._data[0] != (name, k) or self._data[1] is None:
-            arm = self.config.arms(name)[0]
-            self._data = (name, k), data_of(arm.config, self.of_run(k))
-        return self._data[1]  # type: ignore[return-value]
+        if (name, k) not in self._data:
+            self._data = {(name, k): data_of(self.config.texts(name), self.of_run(k))}
+        return self._data[name, k]
 
     def test(self, name: str, k: int) -> Batch:
         """Test texts by their lengths."""
@@ -134,7 +133,8 @@ class Bench:
         tokenizer = self.data(name, k).task.tokenizer
         ids = torch.arange(len(tokenizer))[:, None].expand(-1, 3)  # between a start and an end
         said = tokenizer.decode(ids, torch.ones_like(ids, dtype=torch.bool))
-        return torch.tensor([text not in SPECIAL for text in said], device=self.run.device)
+        special = {name for names in NAMES.values() for name in names}
+        return torch.tensor([text not in special for text in said], device=self.run.device)
 
     def module(self, results: Results, variant: Variant, k: int, *, name: str = NET) -> Any:
         """What an arm trained in run k."""
@@ -151,6 +151,6 @@ class Bench:
         """Who says what texts mean: the judge of run k, or a pretrained encoder as it came."""
         judge = self.config.judge(name)
         if judge is None:
-            return classifier_for(self.config.arms(name)[0].config, self.data(name, k), self.run).eval()
+            return classifier_for(self.config.texts(name), self.data(name, k), self.run).eval()
         net = classifier_for(judge.config, self.data(name, k), self.run)
         return load_net(results.folder(judge.stage(k)), net, judge.origin(self.run, k), self.run)
