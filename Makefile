@@ -17,11 +17,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-course
 LAB_STAMP := $(VENV)/.installed-lab
 BENCH_STAMP := $(VENV)/.installed-bench
+BROWSER_STAMP := $(VENV)/.installed-browser
 VISION_STAMP := $(VENV)/.installed-vision
+ASSIGN_STAMP := $(VENV)/.installed-assign
 ENCODER_STAMP := $(VENV)/.installed-encoder
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 
-.PHONY: help install book test notebooks figures results minutes address lint bench vision encoder lab minimums wheel colab copies clean distclean
+.PHONY: help install book test notebooks figures results minutes address lint bench vision encoder lab minimums wheel
+.PHONY: colab browser slides pdf assignments copies clean distclean
 
 # The stamp names the folder it was made in: in a copy, after a move, or when the system's Python went, it does not count.
 ifneq ($(shell $(BIN)/python -c '' 2>/dev/null && cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -36,6 +39,7 @@ help:
 	@echo "make figures    draw the cover, the logo and the map again"
 	@echo "make results    write the page of recorded results from the ledger"
 	@echo "make minutes    write the chapters' minutes into the guide for instructors"
+	@echo "make assignments  the versions of the graded assignments for students and for grading"
 	@echo "make lint       style, types, and what is generated: cells of notebooks, results, minutes"
 	@echo "make bench      what measures speed"
 	@echo "make vision     install a net that learned ImageNet, to judge colour images, and test it"
@@ -43,6 +47,9 @@ help:
 	@echo "make minimums   unit tests and two chapters with the oldest versions that pyproject.toml allows"
 	@echo "make address    publish the course at an address: launch buttons, badges, set-up cells, README, citation"
 	@echo "make wheel      the package as one file in dist/, to install elsewhere"
+	@echo "make slides     slides of every chapter, in dist/slides"
+	@echo "make pdf        the pages as one file to print, dist/energies.pdf; needs Chromium"
+	@echo "make browser    open every page of the book in Chromium and look for faults"
 	@echo "make colab      one folder for a class in Colab: wheel, chapters and assignments, in dist/colab"
 	@echo "make clean      remove what was built; the environment stays"
 	@echo "make distclean  remove the environment too"
@@ -78,13 +85,17 @@ copies:
 	@for name in _config.yml _toc.yml; do \
 		cmp -s $$name book/$$name || { rm -f book/$$name; cp $$name book/$$name; }; done
 
+$(ASSIGN_STAMP): $(STAMP)
+	@$(PIP) --quiet --editable '.[assign]'
+	@touch $@
+
 book: $(STAMP) copies
 	$(BIN)/jupyter-book build book/ -W -n --keep-going
 	@echo "The pages are here: book/_build/html/index.html"
 
 # With the tested set every warning is a fault; elsewhere only those of the course are, see pyproject.toml. A folder that
 # cannot be written is no fault. Each file, and each notebook, is run by one of up to four processes, of one thread each.
-test: $(STAMP) copies
+test: $(STAMP) $(ASSIGN_STAMP) copies
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval -W error -W default::pytest.PytestCacheWarning \
 		--numprocesses logical --maxprocesses 4 --dist loadfile
 
@@ -122,6 +133,9 @@ bench: $(BENCH_STAMP)
 vision: $(VISION_STAMP)
 	$(BIN)/python -m pytest tests/metrics/test_efficientnet_features.py
 
+assignments: $(ASSIGN_STAMP)
+	$(BIN)/python book/_scripts/make_assignments.py
+
 encoder: $(ENCODER_STAMP)
 	$(BIN)/python -m pytest tests/energies/test_minilm.py tests/energies/test_hugging_face_classifier.py
 
@@ -141,11 +155,25 @@ minimums:
 	$(VENV)-minimums/bin/python -m pytest --nbval-lax book/02_*.ipynb book/03_*.ipynb
 
 clean:
-	rm -rf book/_build build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks
+	rm -rf book/_build book/assignments/student book/assignments/autograder build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks
 
 wheel: $(STAMP)
 	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir dist .
 	@ls dist/*.whl
+
+# With what is installed here the book is opened in Chromium, which the system has to bring.
+$(BROWSER_STAMP): $(STAMP)
+	@$(PIP) --quiet --editable '.[browser]'
+	@touch $@
+
+browser: book $(BROWSER_STAMP)
+	$(BIN)/python -m pytest tests/book/test_browser.py
+
+slides: $(STAMP)
+	$(BIN)/python book/_scripts/make_slides.py
+
+pdf: book $(BROWSER_STAMP)
+	$(BIN)/python book/_scripts/make_pdf.py
 
 colab: wheel
 	$(BIN)/python book/_scripts/make_colab.py

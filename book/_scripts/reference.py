@@ -21,10 +21,12 @@ ENTRY = """\
 .. automodule:: {module}
    :members:
    :member-order: bysource
+   :no-value:
 ```
 """
 MARKUP = re.compile(r"(?<!\\)(\*(?!\s)|(?<=\S)\*|\||_(?=\W|$))")
 """What would begin or end something: a star that is no bullet, a bar, an underscore at a word's end."""
+TAG = re.compile(r"\\tag\{(.+?)\}")
 LITERAL = re.compile(r"(``.*?``|:\w+:`.*?`|`[^`\n]+`)")
 
 
@@ -55,9 +57,20 @@ def entries(names: list[str]) -> str:
 
 
 def escape(app: Sphinx, what: str, name: str, obj: object, options: Any, lines: list[str]) -> None:
-    """Keep stars, bars and trailing underscores of formulas as they are: a docstring is text, not markup."""
+    """Keep stars, bars and trailing underscores of formulas as they are: a docstring is text, not markup.
+
+    Display formulas are left alone, but for the numbers of equations, which MathJax takes on the outside only.
+    """
+    margin = None  # of the formula around this line
     for k, line in enumerate(lines):
-        if not line.lstrip().startswith((">>>", "...")):
+        indent = len(line) - len(line.lstrip())
+        if line.lstrip().startswith(".. math::"):
+            margin = indent
+        elif margin is not None and line.strip() and indent <= margin:
+            margin = None
+        if margin is not None:
+            lines[k] = TAG.sub(r"\\quad (\1)", line)
+        elif not line.lstrip().startswith((">>>", "...")):
             parts = LITERAL.split(line)
             parts[::2] = [MARKUP.sub(r"\\\1", part) for part in parts[::2]]
             parts[2::2] = [re.sub(r"^(?=[\w^=<>+])", r"\\ ", part) for part in parts[2::2]]  # ends what is before it

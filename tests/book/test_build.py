@@ -20,7 +20,8 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
-ENTRIES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
+CHAPTERS = [chapter for part in TOC["parts"] for chapter in part["chapters"]]
+ENTRIES = [TOC["root"], *(page["file"] for chapter in CHAPTERS for page in (chapter, *chapter.get("sections", ())))]
 
 
 class Page(HTMLParser):
@@ -82,6 +83,7 @@ def test_the_first_page_is_the_cover(built: tuple[Path, str]):
 def test_a_page_shows_no_error(page: tuple[Path, str], wanted_errors: set[str]):
     path, text = page
     assert "system-message" not in text
+    assert str(ROOT) not in text, "a path of this machine"
     assert path.stem in wanted_errors or 'class="output traceback' not in text
     assert 'class="output stderr' not in text
 

@@ -48,9 +48,16 @@ def test_a_page_gets_an_entry_a_module_and_other_pages_stay(reference: ModuleTyp
         ("x_ and x_t", r"x\_ and x_t"),
         ("``n``^2 points", r"``n``\ ^2 points"),
         (">>> a * b | c", ">>> a * b | c"),
+        (r".. math:: i^* = |a| \tag{4} \\", r".. math:: i^* = |a| \quad (4) \\"),
     ],
 )
 def test_signs_of_formulas_are_no_markup(reference: ModuleType, line: str, shown: str):
     lines = [line]
     reference.escape(SimpleNamespace(), "function", "f", None, None, lines)
     assert lines == [shown]
+
+
+def test_a_formula_ends_where_its_indentation_ends(reference: ModuleType):
+    lines = [".. math::", "", "    i^* &= a|b", "", "Not a*b."]
+    reference.escape(SimpleNamespace(), "module", "m", None, None, lines)
+    assert lines == [".. math::", "", "    i^* &= a|b", "", r"Not a\*b."]

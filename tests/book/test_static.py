@@ -40,6 +40,12 @@ def test_the_book_reads_the_configuration_at_the_top(name: str):
     assert not inner.is_symlink(), "archives and Windows know no links"
 
 
+def test_the_readme_shows_the_cover_and_a_chapter_and_says_what_they_show():
+    shown = re.findall(r"!\[([^\]]+)\]\(([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(shown) == 2
+    assert all((ROOT / path).is_file() and len(words.split()) > 10 for words, path in shown)
+
+
 def contrast(a: str, b: str) -> float:
     """Contrast of WCAG 2, 1 to 21."""
     linear = [
