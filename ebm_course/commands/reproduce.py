@@ -151,7 +151,11 @@ def _asked(experiment: Experiment, options: argparse.Namespace, config: Settings
 def record_of(
     found: Findings, config: Any, run: Run, options: argparse.Namespace, chosen: tuple[str, ...] = ()
 ) -> Record:
-    """What goes into the ledger: findings, and all that is needed to find them again."""
+    """What goes into the ledger: findings, and all that is needed to find them again.
+
+    Its seeds are those that some number rests on: a data set may have fewer runs than the whole experiment.
+    """
+    n_runs = min(config.n_runs, max((len(entry.values) for entry in found.entries), default=config.n_runs))
     return Record(
         name=options.what,
         preset=options.preset,
@@ -160,7 +164,7 @@ def record_of(
         hardware=_all(line for stage in found.work for line in stage.hardware) or provenance.hardware(run),
         torch=_all(version for stage in found.work for version in stage.torch) or str(torch.__version__),
         seconds=found.seconds,
-        seeds=tuple(range(run.seed, run.seed + config.n_runs)),
+        seeds=tuple(range(run.seed, run.seed + n_runs)),
         config=plain(config),
         notes=options.notes,
         choices=chosen,
