@@ -147,8 +147,8 @@ $(BROWSER_STAMP): $(STAMP)
 	@$(PIP) --quiet --editable '.[browser]'
 	@touch $@
 
-browser: book $(BROWSER_STAMP)
-	$(BIN)/python -m pytest tests/book/test_browser.py
+browser: book $(BROWSER_STAMP) $(LAB_STAMP)
+	$(BIN)/python -m pytest tests/book/test_browser.py tests/book/test_browser_lab.py
 
 slides: $(STAMP)
 	$(BIN)/python book/_scripts/make_slides.py
