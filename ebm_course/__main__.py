@@ -1,4 +1,4 @@
-"""The course on the command line: ``doctor``, ``train``, ``reproduce``, ``results``; see the files in ``commands``."""
+"""The course on the command line: ``doctor``, ``train``, ``reproduce``, ``results``, ``grade``; see ``commands``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from ebm_course.commands import doctor, reproduce, results, train
+from ebm_course.commands import doctor, grade, reproduce, results, train
 from ebm_course.commands.choices import RefusedError
 
 
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m ebm_course", description="A course on energy-based models.")
     commands = parser.add_subparsers(dest="command", required=True)
-    for command in (doctor, train, reproduce, results):
+    for command in (doctor, train, reproduce, results, grade):
         command.add(commands)
     options = parser.parse_args(arguments)
     _open_streams()

@@ -40,7 +40,8 @@ def usual_settings() -> Iterator[None]:
     """Inside, torch is as it is after its import, so that what is computed depends on what is asked for alone.
 
     Gradients are recorded, tensors are made on the CPU unless a device is named, no autocast is on, and the default
-    type is float32, or float64 where that was chosen.
+    type is float32, or float64 where that was chosen. One thing differs: convolutions of float32 on a GPU are taken in
+    float32, not in the 19 bits of TF32, so that precision is what a configuration says.
 
     >>> with torch.device("meta"), torch.no_grad(), usual_settings():
     ...     torch.ones(2).device.type, torch.is_grad_enabled()
@@ -54,6 +55,9 @@ def usual_settings() -> Iterator[None]:
         for device in ("cpu", "cuda"):
             if torch.is_autocast_enabled(device):
                 stack.enter_context(torch.autocast(device, enabled=False))
+        if torch.backends.cudnn.allow_tf32:
+            stack.callback(setattr, torch.backends.cudnn, "allow_tf32", True)
+            torch.backends.cudnn.allow_tf32 = False
         if chosen != torch.float64:
             stack.callback(torch.set_default_dtype, chosen)
             torch.set_default_dtype(torch.float32)

@@ -32,16 +32,21 @@ MACHINE = re.sub("[^A-Za-z0-9]", "_", platform.node())
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, name: str = LOCK, *, patience: float = 0.0) -> Iterator[None]:
     """Inside, no other process or thread works in the folder; the system takes the lock from a killed process.
+
+    Args:
+        folder: made where it is missing.
+        name: of the lock: those of other names do not meet.
+        patience: seconds to wait for another.
 
     Raises:
         BlockingIOError: another run works there.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK)
+    lock = FileLock(folder / name)
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=patience)
     except Timeout as error:
         raise BlockingIOError(
             f"{folder} is in use by another run, expected a folder of this run alone. "

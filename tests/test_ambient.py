@@ -58,6 +58,16 @@ def test_double_precision_stays_where_it_was_chosen() -> None:
         assert torch.ones(1).dtype == torch.float64
 
 
+@pytest.mark.parametrize("rounds", [True, False])
+def test_a_gpu_s_convolutions_are_not_rounded_to_tf32_inside_and_what_was_chosen_is_back_after(
+    monkeypatch: pytest.MonkeyPatch, rounds: bool
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", rounds)
+    with usual_settings():
+        assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32 == rounds
+
+
 @pytest.mark.parametrize("setting", OFF)
 def test_gradients_are_recorded_inside_and_nothing_else_is_changed(
     setting: Callable[[], AbstractContextManager[None]],

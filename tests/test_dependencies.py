@@ -19,7 +19,9 @@ LAYERS = [
     ("tasks", "energies", "samplers", "objectives", "metrics", "training", "figures", "results"),
     ("recipes",),
     ("experiments",),
-    ("widgets", "exercises", "commands"),
+    ("widgets", "exercises"),
+    ("grading",),
+    ("commands",),
     ("__main__",),
 ]
 LAYER = {part: i for i, layer in enumerate(LAYERS) for part in layer}

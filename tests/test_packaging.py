@@ -148,8 +148,8 @@ def test_package_and_chapters_import_what_is_declared_and_what_is_declared_is_im
     cells = [code_cells(path) for path in (ROOT / "book").glob("*.ipynb")]
     found = set().union(*(imports(code) for code in [*modules, *cells]))
     # IPython comes with ipywidgets, and nothing shows a widget without it. Several processes ask for accelerate, the
-    # judge of colour images for its net, and a vocabulary with vectors for theirs.
-    extras = [*EXTRAS["scale"], *EXTRAS["vision"], *EXTRAS["vectors"]]
+    # judge of colour images for its net, a vocabulary with vectors for theirs, texts for encoders and a hub of sets.
+    extras = [*chain(*(EXTRAS[name] for name in ("scale", "vision", "vectors", "encoder", "hub")))]
     optional = {canonicalize_name(requirement.name) for requirement in extras}
     assert found - declared == {"ipython"} | optional
     assert declared <= found

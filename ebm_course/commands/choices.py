@@ -34,10 +34,14 @@ RECIPES = (
     "images.jem",
     "images.robust_classifier",
     "images.robust_jem",
+    "text.finetune",
+    "text.freelb",
+    "text.carl",
+    "text.rar",
 )
 """Modules in ``recipes``, each with ``PRESETS`` and ``fit``."""
 
-EXPERIMENTS = ("sequences", "ablation", "likelihood", "images", "structured", "carry", "speed")
+EXPERIMENTS = ("sequences", "ablation", "likelihood", "images", "structured", "text", "carry", "speed")
 """Folders in ``experiments``, each with an ``EXPERIMENT`` in its module ``experiment``."""
 
 

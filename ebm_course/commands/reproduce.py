@@ -31,12 +31,17 @@ def add(commands: argparse._SubParsersAction) -> None:
     """Declare the command and its options."""
     parser = commands.add_parser("reproduce", help="run a paper's whole experiment, or a part, and record the result")
     parser.add_argument("what", help=f"one of: {', '.join(choices.EXPERIMENTS)}")
-    parser.add_argument("--preset", default="cpu", help="smoke (seconds), cpu (two cores, the default), paper (a GPU)")
+    parser.add_argument(
+        "--preset", default="cpu", help="smoke (seconds), cpu (two cores, the default), gpu, paper (a GPU)"
+    )
     parser.add_argument(
         "--variant", action="append", default=[], metavar="NAME", help="only this method; may be given again"
     )
     parser.add_argument(
         "--data", action="append", default=[], metavar="NAME", help="only this data set; may be given again"
+    )
+    parser.add_argument(
+        "--encoder", metavar="NAME", help="what reads the data sets, where there are several to choose from"
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="change one field of the preset"
@@ -45,6 +50,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first run; run k has this one plus k")
     parser.add_argument("--device", help="a torch device; by default a GPU if there is one")
     parser.add_argument("--folder", type=Path, help="where the work is kept; the same command again goes on there")
+    parser.add_argument(
+        "--join", action="store_true", help="share the folder with other such calls: each does what no other is at"
+    )
     parser.add_argument("--replace", action="store_true", help="with --record: also a record of other or more runs")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--checkpoints", type=Path, metavar="FOLDER", help="write its small checkpoints there as well")
@@ -67,7 +75,8 @@ def reproduce(options: argparse.Namespace) -> int:
         check_writable(options.checkpoints / "SHA256SUMS")
     run = choices.run_of(options.seed, options.device)
     try:
-        found = reproduce_experiment(experiment, config, run, folder=folder, progress=not options.quiet)
+        shown, join = not options.quiet, options.join
+        found = reproduce_experiment(experiment, config, run, folder=folder, progress=shown, join=join)
     except KeyboardInterrupt:
         print(f"\nStopped. The same command goes on with what is in {folder}.")
         return 130
@@ -92,13 +101,14 @@ def config_of(experiment: Experiment, options: argparse.Namespace) -> tuple[Any,
             raise RefusedError(f"--set {mine[0]}: that is chosen by --runs, --data and --variant; claims stay.")
         config = choices.changed(config, options.set, experiment.presets)
         chosen += sorted(options.set)
-    if options.data:
-        unknown = [name for name in options.data if name not in experiment.data]
+    asked = _asked(options, config)
+    if asked:
+        unknown = [name for name in asked if name not in experiment.data]
         if unknown:
             raise RefusedError(
                 f"--data {unknown[0]}: {experiment.name} works on {', '.join(experiment.data) or 'one data set only'}."
             )
-        config = dataclasses.replace(config, data=tuple(name for name in experiment.data if name in options.data))
+        config = dataclasses.replace(config, data=tuple(name for name in experiment.data if name in asked))
         chosen.append(f"data={','.join(config.data)}")
     if options.variant:
         known = {variant.name: variant for variant in config.variants}
@@ -112,6 +122,13 @@ def config_of(experiment: Experiment, options: argparse.Namespace) -> tuple[Any,
             raise RefusedError(f"--runs is 1 or larger, got {options.runs}.")
         config = dataclasses.replace(config, n_runs=options.runs)
     return config, tuple(part.replace("/", "_") for part in chosen)  # the key is a file's name
+
+
+def _asked(options: argparse.Namespace, config: Settings) -> list[str]:
+    """The data sets asked for, each with what reads it where that was said: ``sst2-minilm``."""
+    if options.encoder in (None, "small"):
+        return list(options.data)
+    return [f"{name}-{options.encoder}" for name in options.data or config.data]
 
 
 def record_of(
@@ -176,6 +193,7 @@ def _command(options: argparse.Namespace) -> str:
     parts = [f"python -m ebm_course reproduce {options.what} --preset {options.preset}"]
     for flag in ("variant", "data", "set"):
         parts += [f"--{flag} {shlex.quote(value)}" for value in getattr(options, flag)]
+    parts += [f"--encoder {shlex.quote(options.encoder)}"] if options.encoder else []
     parts += [f"--runs {options.runs}"] if options.runs is not None else []
     parts += [f"--seed {options.seed}"]
     parts += [f"--device {options.device}"] if options.device else []

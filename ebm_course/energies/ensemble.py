@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -57,12 +57,12 @@ class Ensemble:
         if isinstance(energies[0], Discrete):
             self.n_values = self._vocabulary = energies[0].n_values
         if isinstance(energies[0], Embeds):
-            self.embed = partial(self._call, "embed")
-            self.from_embeddings = partial(self._call, "from_embeddings")
+            self.embed = partial(self.call, "embed")
+            self.from_embeddings = partial(self.call, "from_embeddings")
 
     def __call__(self, x: Tensor) -> Tensor:
         """E (R N,) of states (R N, *S)."""
-        return self._call("__call__", x)
+        return self.call("__call__", x)
 
     def members(self) -> list[nn.Module]:
         """The R energies apart, as copies, in the mode the ensemble is in."""
@@ -83,7 +83,8 @@ class Ensemble:
             )
         return x.unflatten(0, (self.size, len(x) // self.size))
 
-    def _call(self, method: str, *states: Tensor) -> Tensor:
+    def call(self, method: str, *states: Tensor) -> Tensor:
+        """What a method of the members gives for states (R N, ...), each block by its own member."""
         for x in states:
             if self._vocabulary and x.device.type == "cpu" and x.dtype == torch.int64 and x.ndim == 2:
                 check_tokens(x, self._vocabulary)  # a token too large would find the next member's table
@@ -98,7 +99,7 @@ class Ensemble:
                 "call ensemble.module.eval(), or train the members one after another."
             )
         blocks = [self.blocks(x) for x in states]
-        with _attention(blocks[0].device):
+        with _attention():
             return vmap(one, randomness="different")(_tensors(self.module), *blocks).flatten(0, 1)
 
 
@@ -136,9 +137,9 @@ def _with_tensors(module: nn.Module, tensors: Mapping[str, Tensor]) -> Any:
     return made
 
 
-def _attention(device: torch.device) -> AbstractContextManager[Any]:
-    """On a CPU attention as plain products: the fused kernel there would be called once a member."""
-    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
+def _attention() -> AbstractContextManager[Any]:
+    """Attention as plain products: a CPU calls a fused kernel once a member, and some GPU kernels refuse members."""
+    return sdpa_kernel(SDPBackend.MATH)
 
 
 def _check_equal(energies: Sequence[nn.Module]) -> None:

@@ -47,6 +47,10 @@ class PseudoLikelihoodEnergy(nn.Module):
         """Token embeddings (N, L, D)."""
         return self.net.embed(x)
 
+    def logits(self, x: Tensor) -> Tensor:
+        """Scores (N, L, V) of every value at every position, of x as it is: hide what is to be predicted."""
+        return self.net.logits(x)
+
     def from_embeddings(self, embeddings: Tensor, x: Tensor) -> Tensor:
         """E (N,) with the net's inputs given as embeddings (N, L, D); x holds the tokens to be predicted."""
         (n, length, width), p = embeddings.shape, self.positions

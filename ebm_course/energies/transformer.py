@@ -104,7 +104,7 @@ class Transformer(nn.Module):
         self.position = nn.Parameter(torch.zeros(length, width))
         self.blocks = nn.ModuleList(Block(width, n_heads, dropout) for _ in range(n_layers))
         self.norm, self.to_logits = nn.LayerNorm(width), nn.Linear(width, n_values, bias=False)
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def embed(self, x: Tensor) -> Tensor:
         """Token embeddings (N, L, D), positions not added; linear in relaxed tokens."""
@@ -146,7 +146,14 @@ class Transformer(nn.Module):
             raise ValueError(f"this net reads {self.length} tokens at most, got {length}: build it with length=.")
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
+    """Draw a layer's weights from N(0, 0.02^2) and set its biases to 0; for ``net.apply``.
+
+    >>> layer = nn.Linear(400, 400)
+    >>> initialise(layer)
+    >>> round(layer.weight.std().item(), 3), layer.bias.abs().max().item()
+    (0.02, 0.0)
+    """
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=0.02)
     if isinstance(module, nn.Linear) and module.bias is not None:

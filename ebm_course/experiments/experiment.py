@@ -56,7 +56,9 @@ class Experiment:
 
 
 @usual_settings()
-def reproduce(experiment: Experiment, config: Any, run: Run, *, folder: Path, progress: bool = True) -> Findings:
+def reproduce(
+    experiment: Experiment, config: Any, run: Run, *, folder: Path, progress: bool = True, join: bool = False
+) -> Findings:
     """Do all of an experiment in ``folder`` and return what was found; what is done already is not done again.
 
     Args:
@@ -65,13 +67,15 @@ def reproduce(experiment: Experiment, config: Any, run: Run, *, folder: Path, pr
         run: device and first seed; run k has the seed ``run.seed + k``.
         folder: results, states and checkpoints of all stages.
         progress: show one bar over all stages, with the time left, and a bar inside each training.
+        join: share the folder with other runs that join, see ``run_stages``.
 
     Raises:
         ValueError: the folder holds something that another experiment, configuration, seed or version has made.
         BlockingIOError: another run works in the folder.
     """
     stages = experiment.stages(config, run)
-    results = run_stages(stages, folder, origin=_origin(experiment, config, run), run=run, progress=progress)
+    origin = _origin(experiment, config, run)
+    results = run_stages(stages, folder, origin=origin, run=run, progress=progress, join=join)
     found = experiment.findings(config, results)
     return dataclasses.replace(found, claims=judged(config.claims, found.entries), work=work_of(results))
 

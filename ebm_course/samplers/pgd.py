@@ -14,10 +14,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.linalg import vector_norm
 
 from ebm_course.checks import box, check_bounds, check_count, check_finite, check_generator
 from ebm_course.core import Energy, Negatives, energies_of, frozen
+from ebm_course.samplers.balls import in_unit_ball, length, unit
 from ebm_course.samplers.gradients import chains_at_once, gradients_of
 
 
@@ -85,14 +85,14 @@ def pgd(
         if norm == "linf":
             return torch.minimum(torch.maximum(x + step, lower), upper)
         away = x + step - x0
-        return (x0 + away * (radius / _length(away)).clamp_max(1)).clamp(low, high)
+        return (x0 + away * (radius / length(away)).clamp_max(1)).clamp(low, high)
 
-    x = moved(x0, radius * _in_unit_ball(x0, norm, generator)) if random_start else x0.clone()
+    x = moved(x0, radius * _start(x0, norm, generator)) if random_start else x0.clone()
     path = [x]
     with frozen(energy):
         for _ in range(n_steps):
             grad = gradients_of(energy, x, max_rows)
-            direction = torch.where(grad.isnan(), grad, grad.sign()) if norm == "linf" else _unit(grad)
+            direction = torch.where(grad.isnan(), grad, grad.sign()) if norm == "linf" else unit(grad)
             x = moved(x, -step_size * direction)
             if keep_path:
                 path.append(x)
@@ -103,28 +103,11 @@ def pgd(
     return Negatives(x, {"energy": e}, path=torch.stack(path) if keep_path else None)
 
 
-def _length(x: Tensor) -> Tensor:
-    """Euclidean norms (N, 1, ...), never 0."""
-    norm = vector_norm(x.flatten(1), dim=1).clamp_min(torch.finfo(x.dtype).tiny)
-    return norm.view(-1, *[1] * (x.ndim - 1))
-
-
-def _unit(x: Tensor) -> Tensor:
-    """x (N, *S) over its Euclidean norm, 0 where that is 0; also where squares of entries would over- or underflow."""
-    if x.numel() == 0:
-        return x
-    largest = x.flatten(1).abs().amax(dim=1).clamp_min(torch.finfo(x.dtype).tiny)
-    x = x / largest.view(-1, *[1] * (x.ndim - 1))
-    return x / _length(x)
-
-
-def _in_unit_ball(x: Tensor, norm: str, generator: torch.Generator) -> Tensor:
-    """Points (N, *S) uniform in the unit ball: of D + 2 coordinates on a sphere, any D are (Voelker et al., 2017)."""
+def _start(x: Tensor, norm: str, generator: torch.Generator) -> Tensor:
+    """Points (N, *S) uniform in the unit ball of the norm."""
     if norm == "linf":
         return torch.empty(x.shape, device=x.device, dtype=x.dtype).uniform_(-1, 1, generator=generator)
-    n, d = x.flatten(1).shape
-    sphere = torch.randn(n, d + 2, generator=generator, device=x.device, dtype=x.dtype)
-    return (sphere / _length(sphere))[:, :d].reshape(x.shape)
+    return in_unit_ball(x, generator=generator)
 
 
 def _check(x0: Tensor, radius: float, step_size: float, norm: str, bounds: tuple[float, float] | None) -> None:

@@ -84,6 +84,18 @@ def fashion_mnist_files() -> Parts:
     return _paired([read_idx(get(f"{name}.gz")) for name in IDX], "Fashion-MNIST")
 
 
+def has_fashion_mnist() -> bool:
+    """Whether Fashion-MNIST lies in the local folder."""
+    folder = data_folder()
+    return folder is not None and all((folder / "fashion-mnist" / f"{name}.gz").is_file() for name in IDX)
+
+
+def has_svhn() -> bool:
+    """Whether SVHN lies in the local folder."""
+    folder = data_folder()
+    return folder is not None and all((folder / "svhn" / f"{part}_32x32.mat").is_file() for part in ("train", "test"))
+
+
 def svhn_files() -> Parts:
     """SVHN, 73,257 and 26,032 images (N, 3, 32, 32) of house numbers: ``svhn/*_32x32.mat`` of the local folder."""
     get = _local("svhn", "http://ufldl.stanford.edu/housenumbers")

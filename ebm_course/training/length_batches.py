@@ -47,6 +47,11 @@ class LengthBatches(Batches):
 
     def __getitem__(self, i: int) -> Batch:
         """Minibatch ``i``, 0 or larger: a part of epoch ``i // steps_per_epoch``, as long as its longest row."""
+        rows = self.rows(i)
+        return _cut(self.data[rows.to(self.data.x.device)], int(self._lengths[rows].max()))  # asks no device
+
+    def rows(self, i: int) -> Tensor:
+        """Which rows of the data minibatch ``i`` holds, int64 (batch_size,), on the CPU."""
         if i < 0:
             raise IndexError(f"minibatches are counted from 0 without end, so there is no last one: got {i}.")
         epoch, part = divmod(i, self.steps_per_epoch)
@@ -57,8 +62,7 @@ class LengthBatches(Batches):
             mixed = zlib.crc32(f"{self.seed}/{epoch}/blocks".encode())
             order = torch.randperm(len(blocks), generator=torch.Generator("cpu").manual_seed(mixed), device="cpu")
             self._of, self._blocks = epoch, [blocks[k] for k in order.tolist()]
-        rows = self._blocks[part]
-        return _cut(self.data[rows.to(self.data.x.device)], int(self._lengths[rows].max()))  # asks no device
+        return self._blocks[part]
 
 
 def _cut(batch: Batch, n: int) -> Batch:

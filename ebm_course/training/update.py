@@ -38,6 +38,24 @@ def update(
     """
     optimizer.zero_grad(set_to_none=True)
     loss.value.backward()
+    return descend(loss, module, optimizer, clip=clip, scheduler=scheduler, run=run)
+
+
+def descend(
+    loss: Loss,
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    clip: float | None = None,
+    scheduler: torch.optim.lr_scheduler.LRScheduler | None = None,
+    run: Run = SINGLE_PROCESS,
+) -> dict[str, Tensor]:
+    """One step along gradients that are there already, such as those that several passes added up.
+
+    Args:
+        loss: what is logged; its gradient is not taken.
+        module, optimizer, clip, scheduler, run: as in :func:`update`.
+    """
     run.average_gradients(module)
     log = {"loss": loss.value.detach(), **loss.terms}
     if clip is not None:

@@ -31,6 +31,7 @@ COLAB = {
     "scikit-learn": "1.6.1",
     "scipy": "1.16.1",
     "tabulate": "0.9.0",
+    "tokenizers": "0.21.4",
     "torch": "2.8.0+cu126",
     "torchmetrics": "1.8.1",
     "tqdm": "4.67.1",

@@ -35,12 +35,19 @@ N, L, V, D = 5, 4, 6, 3  # rows, positions, values, dimensions of points
 PARTS = {
     "Block",
     "Transformer",
+    "TextEnergy",
+    "TextClassifier",
+    "BertLayer",
+    "Bert",
+    "HuggingFaceClassifier",
     "SequenceEnergy",
     "TokenEncoder",
     "WordEncoder",
     "ConvNet",
     "ResidualBlock",
     "WideResNet",
+    "ReconstructionHead",
+    "Reconstructing",
 }
 
 

@@ -18,8 +18,9 @@ import pytest
 import torch
 
 from ebm_course.experiments import attempts
+from ebm_course.experiments import stages as stages_module
 from ebm_course.experiments.attempts import ATTEMPTS, attempts_of
-from ebm_course.experiments.stages import RESULT, Results, Stage, run_stages
+from ebm_course.experiments.stages import AT_WORK, RESULT, Results, Stage, run_stages
 from ebm_course.origin import Origin
 from ebm_course.runtime import Run
 from ebm_course.storage import locked, read_tensors, write_json, write_tensors
@@ -189,13 +190,14 @@ def test_a_file_that_a_stage_left_is_missed_and_a_changed_one_is_seen(tmp_path: 
     def reads(folder: Path, results: Results) -> float:
         return float(read_tensors(results.folder("one") / "net.safetensors")[0]["x"].sum())
 
-    stages = [Stage("one", work), Stage("two", reads)]
+    stages, more = [Stage("one", work), Stage("two", reads)], [Stage("three", reads)]
     run(stages, tmp_path)
     file = tmp_path / "one" / "net.safetensors"
     whole = file.read_bytes()
     file.unlink()
     with pytest.raises(ValueError, match=r"net\.safetensors is missing or not what its stage wrote\. Delete .*one"):
-        run(stages, tmp_path)
+        run([*stages, *more], tmp_path)
+    assert dict(run([*stages, Stage("apart", lambda folder, _: 5, after=("two",))], tmp_path))["apart"] == 5
     write_tensors(file, {"x": torch.ones(2)}, {})
     with pytest.raises(ValueError, match="not what its stage wrote"):
         run(stages, tmp_path)
@@ -208,4 +210,66 @@ def test_another_files_content_in_place_of_attempts_is_named(tmp_path: Path) -> 
         run([Stage("one", killed)], tmp_path)
     write_json(tmp_path / "one" / ATTEMPTS, ["something else"])
     with pytest.raises(ValueError, match=r"attempts\.json holds no attempts at a stage"):
+        run([Stage("one", lambda folder, _: 1)], tmp_path)
+
+
+def test_a_stage_may_read_only_what_it_says_it_comes_after(tmp_path: Path) -> None:
+    def reads(folder: Path, results: Results) -> Any:
+        return results["one"]
+
+    stages = [Stage("one", lambda folder, _: 1), Stage("two", reads, after=())]
+    with pytest.raises(ValueError, match="a stage reads one, which it does not come after"):
+        run(stages, tmp_path)
+    assert dict(run([stages[0], replace(stages[1], after=("one",))], tmp_path)) == {"one": 1, "two": 1}
+
+
+JOINING = """
+import sys, time
+from pathlib import Path
+
+import torch
+
+from ebm_course.experiments.stages import Stage, run_stages
+from ebm_course.origin import Origin
+from ebm_course.runtime import Run
+
+root = Path(sys.argv[1])
+
+def work(name):
+    def act(folder, results):
+        with (root / "calls").open("a") as file:
+            file.write(f"{name} {sys.argv[2]}\\n")
+        time.sleep(0.3)
+        return sum(results[f"leaf-{i}"] for i in range(6)) if name == "sum" else 1
+    return act
+
+stages = [Stage("sum", work("sum"), after=tuple(f"leaf-{i}" for i in range(6)))]
+stages += [Stage(f"leaf-{i}", work(f"leaf-{i}"), after=()) for i in range(6)]
+options = {"origin": Origin("experiments.fake", {"a": 1, "b": 2}, 0), "progress": False, "join": True}
+results = run_stages(stages, root / "work", run=Run(torch.device("cpu"), 0), **options)
+assert dict(results) == {"sum": 6, **{f"leaf-{i}": 1 for i in range(6)}} and list(results)[0] == "sum"
+"""
+
+
+@pytest.mark.slow
+def test_runs_that_join_do_every_stage_once_and_all_see_all_results(tmp_path: Path) -> None:
+    script = tmp_path / "joining.py"
+    script.write_text(JOINING)
+    processes = [subprocess.Popen([sys.executable, str(script), str(tmp_path), str(k)]) for k in range(3)]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0, 0]
+    names, workers = zip(*(line.split() for line in (tmp_path / "calls").read_text().splitlines()), strict=True)
+    assert sorted(names) == [*(f"leaf-{i}" for i in range(6)), "sum"] and names[-1] == "sum"
+    assert len(set(workers)) > 1
+
+
+def test_a_run_that_joins_is_refused_where_another_has_the_folder_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages_module, "PATIENCE", 0.05)
+    with locked(tmp_path), pytest.raises(BlockingIOError, match="is in use by another run"):
+        run_stages([], tmp_path, origin=ORIGIN, run=RUN, progress=False, join=True)
+
+
+def test_a_stage_that_another_run_is_at_is_left_to_it(tmp_path: Path) -> None:
+    with locked(tmp_path / "one", AT_WORK), pytest.raises(BlockingIOError, match="is in use by another run"):
         run([Stage("one", lambda folder, _: 1)], tmp_path)

@@ -11,12 +11,12 @@ import pytest
 
 
 @pytest.fixture
-def killed_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType, int], AbstractContextManager[None]]:
-    """``with killed_at(module, n):`` the n-th call of the module's ``update`` is a ``KeyboardInterrupt``."""
+def killed_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., AbstractContextManager[None]]:
+    """``with killed_at(module, n):`` the n-th call of its ``update``, or of ``name``, is a ``KeyboardInterrupt``."""
 
     @contextmanager
-    def act(module: ModuleType, call: int) -> Iterator[None]:
-        calls, original = iter(range(1, call)), module.update
+    def act(module: ModuleType, call: int, name: str = "update") -> Iterator[None]:
+        calls, original = iter(range(1, call)), getattr(module, name)
 
         def dying(*args: Any, **rest: Any) -> Any:
             if next(calls, None) is None:
@@ -24,7 +24,7 @@ def killed_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType, int], Ab
             return original(*args, **rest)
 
         with monkeypatch.context() as patch:
-            patch.setattr(module, "update", dying)
+            patch.setattr(module, name, dying)
             yield
 
     return act

@@ -20,11 +20,13 @@ from ebm_course.recipes.sequences import (
     residual_nce,
 )
 from ebm_course.recipes.structured import bilstm, crf, inference_network, spen_gradient, tag_language_model
+from ebm_course.recipes.text import carl, finetune, freelb, rar
 from ebm_course.runtime import setup
 
 RECIPES = (adversarial, residual_nce, language_model, potts, plane)
 STRUCTURED = (bilstm, crf, tag_language_model, spen_gradient, inference_network)
 IMAGES = (classifier, jem, robust_classifier, robust_jem)
+TEXT = (finetune, freelb, carl, rar)
 NAN = float("nan")
 BAD: list[tuple[ModuleType, str, Any]] = [
     *((recipe, "clip", bad) for recipe in RECIPES[:3] for bad in (-1.0, 0.0, NAN, None)),
@@ -43,6 +45,11 @@ BAD: list[tuple[ModuleType, str, Any]] = [
     *((language_model, "n_cycles", bad) for bad in (0, -1)),
     *((language_model, "dropout", bad) for bad in (-7.0, 1.0, NAN)),
     (potts, "field_std", -0.5),
+    *((recipe, "radius", bad) for recipe in TEXT[1:] for bad in (-0.1, NAN)),
+    *((carl, "freshness", bad) for bad in (0, -3, 1.5, "old")),
+    (carl, "estimator", "x"),
+    (carl, "momentum", 1.0),
+    (finetune, "precision", "float16"),
 ]
 
 
@@ -52,7 +59,7 @@ def test_a_field_out_of_its_range_is_refused_by_name(recipe: ModuleType, field: 
         dataclasses.replace(recipe.Config(), **{field: value})
 
 
-@pytest.mark.parametrize("recipe", [*RECIPES, *STRUCTURED, *IMAGES])
+@pytest.mark.parametrize("recipe", [*RECIPES, *STRUCTURED, *IMAGES, *TEXT])
 def test_every_number_of_a_configuration_has_a_range(recipe: ModuleType) -> None:
     for field in dataclasses.fields(recipe.Config):
         if isinstance(field.default, int | float) and not isinstance(field.default, bool):
@@ -85,6 +92,7 @@ ABSURD: list[tuple[ModuleType, dict[str, Any]]] = [
     *((recipe, {name: 10**8}) for recipe in STRUCTURED[2:] for name in ("tag_width", "tag_hidden")),
     *((recipe, {"buffer_size": 10**8}) for recipe in (jem, robust_jem)),
     *((recipe, {"batch_size": 10**9}) for recipe in IMAGES),
+    *((recipe, {"batch_size": 10**8}) for recipe in TEXT),
     *((masked_language_model, {name: 10**9}) for name in ("n_rows", "width", "n_digits", "n_layers")),
 ]
 

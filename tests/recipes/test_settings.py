@@ -15,11 +15,13 @@ from ebm_course.recipes.likelihood import plane, potts
 from ebm_course.recipes.sequences import adversarial, language_model, residual_nce
 from ebm_course.recipes.shared import Fitted
 from ebm_course.recipes.structured import bilstm, crf, inference_network, spen_gradient, tag_language_model
+from ebm_course.recipes.text import carl, finetune, freelb, rar
 from ebm_course.runtime import setup
 
 STRUCTURED = (bilstm, crf, tag_language_model, spen_gradient, inference_network)
 IMAGES = (classifier, jem, robust_classifier, robust_jem)
-RECIPES = (adversarial, residual_nce, language_model, potts, plane, *STRUCTURED, *IMAGES)
+TEXT = (finetune, freelb, carl, rar)
+RECIPES = (adversarial, residual_nce, language_model, potts, plane, *STRUCTURED, *IMAGES, *TEXT)
 
 
 @contextmanager

@@ -142,6 +142,11 @@ CASES = {
         discrete=False,
         start=lambda discrete: targets(discrete) + 1,
     ),
+    "pgd_embeddings": Case(
+        {"radius": 2.0, "n_steps": 2, "step_size": 0.5 * L**0.5},
+        discrete=False,
+        start=lambda discrete: targets(discrete) + 1,
+    ),
     "pyld": Case(
         {"n_outer": 2, "n_inner": 2, "step_size": 0.1, "bounds": None}, discrete=False, model=Split, count="n_outer"
     ),

@@ -258,8 +258,9 @@ def test_the_real_mnist_has_the_sha256_written_here():
 def test_fashion_mnist_is_read_from_the_readers_folder(folder: Path):
     write_idx(folder / "fashion-mnist")
     assert [len(getattr(fashion_mnist(), part)) for part in PARTS] == [36, 4, 7]
-    assert fashion_mnist(size=14).name == "fashion-mnist-14"
+    assert fashion_mnist(size=14).name == "fashion-mnist-14" and image_sources.has_fashion_mnist()
     (folder / "fashion-mnist" / "t10k-labels-idx1-ubyte.gz").unlink()
+    assert not image_sources.has_fashion_mnist() and not image_sources.has_svhn()
     with pytest.raises(
         FileNotFoundError, match=r"there is no .*t10k-labels-idx1-ubyte\.gz: get it from https://github"
     ):

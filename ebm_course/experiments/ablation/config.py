@@ -23,6 +23,7 @@ PRETRAINED = {"next-token": language_model, "masked": masked_language_model}
 KINDS = tuple(name if share == 1 else f"{name}-{share}" for name in PRETRAINED for share in SHARES)
 FEW = ("contrast", "printed", "grown", "grown-memory")
 """Arms that are trained after pretraining for a part of the updates, with the local head."""
+TEN_DIGIT_ARMS = ("contrast", "no-attack", "printed", "grown")
 N_RUNS, FEWER_RUNS = 8, 5  # independent runs of the two kinds, and of their parts
 MATTERS = 0.05
 """The smallest difference of correctness or of exact answers that matters."""
@@ -94,6 +95,7 @@ class Config(Settings):
     n_samples: int = 150  # samples that are scored
     budget: int = 220  # energy evaluations a chain, 20 steps of the paper's attack
     group_size: int = 20  # proposals a resampled sequence
+    side_by_side: bool = False  # one process trains all runs of an arm as one ensemble: pays on a GPU
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -131,6 +133,13 @@ def all_arms(**changes: Any) -> tuple[Variant, ...]:
     return tuple(replace(row, config=changed(row.config, changes)) for row in rows)
 
 
+def ten_digit_arms() -> tuple[Variant, ...]:
+    """The two heads that matter, after both kinds of pretraining, and the head that is handed the likelihood."""
+    rows = arms_of("next-token", heads=("pooled", "local", "surprise"), arms=TEN_DIGIT_ARMS, corrections=False)
+    rows += arms_of("masked", heads=("pooled", "local"), arms=TEN_DIGIT_ARMS, corrections=False)
+    return tuple(replace(row, config=replace(row.config, n_digits=10)) for row in rows)
+
+
 CPU = Config(words="three digits", variants=all_arms(n_digits=3))
 _TINY: dict[str, Any] = {"n_digits": 1, "n_rows": 20, "n_noise": 20, "n_epochs": 1, "batch_size": 10}
 SMOKE = Config(
@@ -145,4 +154,17 @@ SMOKE = Config(
     budget=22,
     group_size=2,
 )
-PRESETS = {"cpu": CPU, "smoke": SMOKE}
+GPU = replace(CPU, side_by_side=True, words="three digits, runs of an arm trained side by side")
+_TEN: dict[str, Any] = {"n_digits": 10, "n_rows": 100_000, "width": 128, "n_epochs": 12}
+TEN = replace(  # the schedule that the shipped ten-digit energy was pretrained with, for both kinds
+    GPU,
+    words="ten digits, runs of an arm trained side by side",
+    n_runs=3,
+    data=tuple(PRETRAINED),
+    variants=ten_digit_arms(),
+    lm=replace(CPU.lm, n_digits=10, width=256),
+    next_token=replace(NEXT_TOKEN, **_TEN, warm_up=0.05, n_cycles=2),
+    masked=replace(CPU.masked, **_TEN, warm_up=0.05, n_cycles=2),
+    budget=330,
+)
+PRESETS = {"cpu": CPU, "gpu": GPU, "ten": TEN, "smoke": SMOKE}

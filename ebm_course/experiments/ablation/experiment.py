@@ -11,7 +11,7 @@ from ebm_course.experiments.variants import Variant
 from ebm_course.recipes.sequences.parts import task_rows
 from ebm_course.runtime import Run
 
-COSTS = {"printed": 90.0, "grown": 45.0, "grown-memory": 60.0}
+COSTS = {"corrected-memory": 120.0, "printed": 90.0, "grown": 45.0, "grown-memory": 60.0}
 """Seconds of a training on one core, roughly; others take 25."""
 
 
@@ -26,24 +26,61 @@ def arms_of_kind(config: Config, kind: str) -> list[Variant]:
 
 
 def stages(config: Config, run: Run) -> list[Stage]:
-    """Run by run: P_LM, then of every kind asked for the pretrained net and its arms, each trained and measured."""
+    """P_LM and the pretrained nets of every run, then every energy with nothing trained and every arm, measured.
+
+    Kinds in the order asked for: of several runs that share the work, nobody waits long for a net.
+    """
     bench, found = Bench(config, run), []
-    for k in range(config.n_runs):
-        kinds = [kind for kind in config.data if k < config.runs_of(kind)]
-        if kinds:
-            found.append(Stage(f"run-{k}/lm", bench.language_model(k), 40.0))
-        for kind in kinds:
-            net = config.pretraining(kind)
-            found.append(Stage(net.stage(k), bench.pretrain(net, k), 240.0, of=net.identity))
+    runs = {kind: range(config.runs_of(kind)) for kind in config.data}
+    for k in range(max(map(len, runs.values()), default=0)):
+        found.append(Stage(_lm(k), bench.language_model(k), 40.0, after=()))
+    for kind, numbers in runs.items():
+        found += [_pretraining(bench, kind, k) for k in numbers]
+    for kind, numbers in runs.items():
+        arms = sorted(arms_of_kind(config, kind), key=_cost, reverse=True)
+        found += [_training(bench, variant, kind, k) for variant in arms for k in numbers]
+        net = config.pretraining(kind)
+        for k in numbers:
             for name in untrained_of(kind):
-                work = bench.untrained(kind, k, name)
-                found.append(Stage(f"run-{k}/{kind}/{name}", work, 20.0, of=net.identity))
-            for variant in arms_of_kind(config, kind):
-                cost = COSTS.get(variant.name.split("/")[1], 25.0)
-                found.append(Stage(variant.stage(k), bench.train(variant, k), cost, of=variant.identity))
-                work = bench.measure(variant, k)
-                found.append(Stage(f"{variant.stage(k)}-measured", work, 25.0, of=variant.identity))
+                work, nets = bench.untrained(kind, k, name), (_lm(k), net.stage(k))
+                found.append(Stage(f"run-{k}/{kind}/{name}", work, 20.0, of=net.identity, after=nets))
+        found += [_measurement(bench, variant, kind, k) for variant in arms for k in numbers]
     return found
+
+
+def _pretraining(bench: Bench, kind: str, k: int) -> Stage:
+    net = bench.config.pretraining(kind)
+    earlier = tuple(net.stage(j) for j in range(k) if bench.config.side_by_side)
+    return Stage(net.stage(k), bench.pretrain(kind, k), 240.0, of=net.identity, after=earlier)
+
+
+def _training(bench: Bench, variant: Variant, kind: str, k: int) -> Stage:
+    """Side by side the first run's stage trains all runs, and so comes after the nets of all and before the others."""
+    earlier = [variant.stage(j) for j in range(k) if bench.config.side_by_side]
+    after = (*_nets(bench, kind, k), *earlier)
+    return Stage(variant.stage(k), bench.train(variant, k), _cost(variant), of=variant.identity, after=after)
+
+
+def _measurement(bench: Bench, variant: Variant, kind: str, k: int) -> Stage:
+    """The same with what it measures."""
+    trained = [variant.stage(j) for j in bench.together(kind, k)]
+    earlier = [f"{variant.stage(j)}-measured" for j in range(k) if bench.config.side_by_side]
+    after, work = (*_nets(bench, kind, k), *trained, *earlier), bench.measure(variant, k)
+    return Stage(f"{variant.stage(k)}-measured", work, 25.0, of=variant.identity, after=after)
+
+
+def _nets(bench: Bench, kind: str, k: int) -> list[str]:
+    """Language model and pretrained net of every run that the stage of run k works on."""
+    net = bench.config.pretraining(kind)
+    return [name for j in bench.together(kind, k) for name in (_lm(j), net.stage(j))]
+
+
+def _lm(k: int) -> str:
+    return f"run-{k}/lm"
+
+
+def _cost(variant: Variant) -> float:
+    return COSTS.get(variant.name.split("/")[1], 25.0)
 
 
 EXPERIMENT = Experiment(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from ebm_course.core import Energy
+from ebm_course.energies.ensemble import Ensemble
 from ebm_course.energies.sequence_energies import LikelihoodEnergy, SurpriseEnergy
 from ebm_course.experiments.ablation.config import Config
 from ebm_course.experiments.ablation.evaluation import attacked, searched
+from ebm_course.experiments.configs import shared
 from ebm_course.experiments.nets import LAST, NET, load_net
 from ebm_course.experiments.stages import Results
+from ebm_course.experiments.together import done_together, trained_together
 from ebm_course.experiments.variants import Variant, seeded, trained
+from ebm_course.origin import Origin
 from ebm_course.recipes.sequences import language_model, masked_language_model
 from ebm_course.recipes.sequences.curves import resampling_curve
 from ebm_course.recipes.sequences.parts import sample_sequences, start_energy, task_for
+from ebm_course.recipes.sequences.pretraining_side_by_side import fit_side_by_side as pretrained_together
+from ebm_course.recipes.sequences.side_by_side import fit_side_by_side
 from ebm_course.runtime import Run
 from ebm_course.tasks.arithmetic_score import score, well_formed
 
@@ -50,18 +58,36 @@ class Bench:
     def __init__(self, config: Config, run: Run):
         self.config, self.run = config, run
 
-    def pretrain(self, variant: Variant, k: int) -> Work:
-        """Train a language model or a net that energies start from."""
-        return trained(variant, k, self.run)
+    def pretrain(self, kind: str, k: int) -> Work:
+        """Train the net that energies start from; side by side the first that is not done trains all after it too."""
+        variant = self.config.pretraining(kind)
+        if not self.config.side_by_side:
+            return trained(variant, k, self.run)
+        return trained_together(variant, self.together(kind, k), self.run, fit=pretrained_together, given=lambda _: {})
 
     def train(self, variant: Variant, k: int) -> Work:
-        """Train an arm on its run's pretrained net against samples of its run's language model."""
+        """Train an arm on its run's pretrained net against samples of its run's language model.
+
+        Where runs train side by side, the first that is not done trains all after it too.
+        """
         kind = variant.starts_from.rpartition("/")[0]
 
-        def given(results: Results) -> dict[str, Any]:
-            return {"pretrained": self.pretrained(results, kind, k), "noise": self.noise(results, k)}
+        numbers = self.together(kind, k)
 
-        return trained(variant, k, self.run, given=given)
+        def given(results: Results) -> dict[str, Any]:
+            nets = [self.pretrained(results, kind, j) for j in numbers]
+            noise = [self.noise(results, j) for j in numbers]
+            if self.config.side_by_side:
+                return {"pretrained": nets, "noise": noise}
+            return {"pretrained": nets[0], "noise": noise[0]}
+
+        if not self.config.side_by_side:
+            return trained(variant, k, self.run, given=given)
+        return trained_together(variant, numbers, self.run, fit=fit_side_by_side, given=given)
+
+    def together(self, kind: str, k: int) -> range:
+        """The runs that the stage of run k works on: its own, and side by side all after it."""
+        return range(k, self.config.runs_of(kind) if self.config.side_by_side else k + 1)
 
     def noise(self, results: Results, k: int) -> Any:
         """P_LM of run k, weights of its best validation."""
@@ -77,8 +103,11 @@ class Bench:
         return load_net(results.folder(variant.stage(k)), net, variant.origin(self.run, k), self.run)
 
     def samples(self, noise: Any, k: int) -> Samples:
-        """Samples of P_LM of run k: as they come, and distinct well-formed ones to choose on and to score on."""
-        config, run = self.config, Run(self.run.device, self.run.seed + k)
+        """Samples of P_LM of run k: as they come, and distinct well-formed ones to choose on and to score on.
+
+        They are drawn on the CPU, so that they are the same whatever device an arm is measured on.
+        """
+        config, run, noise = self.config, Run(torch.device("cpu"), self.run.seed + k), copy.deepcopy(noise).cpu()
         options = {"n_digits": config.n_digits}
         plain = sample_sequences(noise, config.n_samples, generator=run.generator("as they come"), **options)
         n = config.n_chosen_on + config.n_samples
@@ -90,11 +119,13 @@ class Bench:
                 f"{len(distinct)} distinct samples of the language model are well formed, expected {n}: train it "
                 f"longer, or score fewer."
             )
-        return plain, distinct[: config.n_chosen_on], distinct[config.n_chosen_on : n]
+        found = plain, distinct[: config.n_chosen_on], distinct[config.n_chosen_on : n]
+        first, second, third = (x.to(self.run.device) for x in found)
+        return first, second, third
 
     def language_model(self, k: int) -> Work:
         """Train P_LM and score its samples."""
-        work = self.pretrain(self.config.language_model, k)
+        work = trained(self.config.language_model, k, self.run)
 
         def train_and_score(folder: Path, results: Results) -> dict[str, Any]:
             rows = work(folder, results)["rows"]
@@ -111,9 +142,13 @@ class Bench:
 
         def work(_: Path, results: Results) -> dict[str, Any]:
             net = self.pretrained(results, kind, k)
-            energy = surprise_untrained(net) if name == "surprise-untrained" else net
-            samples = self.samples(self.noise(results, k), k)
-            return {**self._searched(energy, samples, k, f"{kind}/{name}"), "attack": self._attacked(energy, samples)}
+            energy = surprise_untrained(net).to(self.run.device) if name == "surprise-untrained" else net
+            samples = [self.samples(self.noise(results, k), k)]
+            (found,), (attack,) = (
+                self._searched([energy], samples, k, f"{kind}/{name}"),
+                self._attacked([energy], samples),
+            )
+            return {**found, "attack": attack}
 
         return work
 
@@ -123,30 +158,52 @@ class Bench:
         The choice is made as that of the search is, on other samples than those scored.
         """
         kind = variant.starts_from.rpartition("/")[0]
+        numbers = self.together(kind, k)
 
-        def work(_: Path, results: Results) -> dict[str, Any]:
-            noise, net = self.noise(results, k), self.pretrained(results, kind, k)
-            samples, energies, both = self.samples(noise, k), {}, {}
-            for name, file in (("best", NET), ("last", LAST)):
-                energy, folder = start_energy(net, variant.config.head), results.folder(variant.stage(k))
-                energies[name] = load_net(folder, energy, variant.origin(self.run, k), self.run, name=file)
-                both[name] = self._searched(energies[name], samples, k, variant.name)
-            chosen = max(both, key=lambda name: max(both[name]["chosen"].values()))
-            found = {**both[chosen], "weights": chosen, "attack": self._attacked(energies[chosen], samples), **both}
-            if variant.name.endswith("contrast/pooled"):
-                found["resampled"] = self._resampled(energies["best"], noise, k)
+        def act(_: Path, results: Results) -> list[Any]:
+            noise = [self.noise(results, j) for j in numbers]
+            samples = [self.samples(own, j) for own, j in zip(noise, numbers, strict=True)]
+            nets = [self._arm(results, variant, kind, j, NET) for j in numbers]
+            last = [self._arm(results, variant, kind, j, LAST) for j in numbers]
+            searched = self._searched([*nets, *last], [*samples, *samples], k, variant.name)
+            both = [{"best": searched[r], "last": searched[len(nets) + r]} for r in range(len(nets))]
+            names = [max(each, key=lambda name: max(each[name]["chosen"].values())) for each in both]
+            chosen = [{"best": nets, "last": last}[name][r] for r, name in enumerate(names)]
+            attacks, found = self._attacked(chosen, samples), []
+            for r, (name, attack) in enumerate(zip(names, attacks, strict=True)):
+                found.append({**both[r][name], "weights": name, "attack": attack, **both[r]})
+                if variant.name.endswith("contrast/pooled"):
+                    found[r]["resampled"] = self._resampled(nets[r], noise[r], numbers[r])
             return found
 
-        return work
+        if not self.config.side_by_side:
+            return lambda folder, results: act(folder, results)[0]
+        stages = {j: f"{variant.stage(j)}-measured" for j in numbers}
+        return done_together(stages, act, origin=partial(self._measured, variant))
 
-    def _attacked(self, energy: Energy, samples: Samples) -> dict[str, Any]:
+    def _measured(self, variant: Variant, k: int) -> Origin:
+        config = {"arm": variant.identity, "measured": shared(self.config)}
+        return Origin("experiments.ablation.measurements", config, self.run.seed + k)
+
+    def _arm(self, results: Results, variant: Variant, kind: str, k: int, file: str) -> Any:
+        energy = start_energy(self.pretrained(results, kind, k), variant.config.head)
+        folder = results.folder(variant.stage(k))
+        return load_net(folder, energy, variant.origin(self.run, k), self.run, name=file)
+
+    def _attacked(self, energies: Sequence[Any], samples: Sequence[Samples]) -> list[dict[str, Any]]:
         held_out = task_for(self.config.n_digits).test.x.to(self.run.device)
-        return attacked(energy, samples[0], held_out, n_digits=self.config.n_digits)
+        x0, size = torch.cat([own[0] for own in samples]), len(energies)
+        return attacked(_one(energies), x0, held_out, n_digits=self.config.n_digits, size=size)
 
-    def _searched(self, energy: Energy, samples: Samples, k: int, name: str) -> dict[str, Any]:
-        _, chosen_on, scored_on = samples
+    def _searched(self, energies: Sequence[Any], samples: Sequence[Samples], k: int, name: str) -> list[dict[str, Any]]:
+        """Of each energy on its own samples; weights of one run one after another where runs are not side by side."""
+        if not self.config.side_by_side and len(energies) > 1:
+            pairs = zip(energies, samples, strict=True)
+            return [self._searched([energy], [own], k, name)[0] for energy, own in pairs]
+        chosen_on, scored_on = (torch.cat([own[part] for own in samples]) for part in (1, 2))
         options: dict[str, Any] = {"n_digits": self.config.n_digits, "budget": self.config.budget, "name": name}
-        return searched(energy, chosen_on, scored_on, **options, run=Run(self.run.device, self.run.seed + k))
+        options |= {"run": Run(self.run.device, self.run.seed + k), "size": len(energies)}
+        return searched(_one(energies), chosen_on, scored_on, **options)
 
     def _resampled(self, energy: Energy, noise: Any, k: int) -> dict[str, float]:
         run, size = seeded(self.run, k), self.config.group_size
@@ -156,3 +213,13 @@ class Bench:
         options: dict[str, Any] = {"n_digits": self.config.n_digits, "sizes": (1, size)}
         first, last = resampling_curve(energy, proposals, **options, generator=run.generator("resampling"))
         return {"before": first["correctness"], "after": last["correctness"]}
+
+
+def _one(energies: Sequence[Any]) -> Energy:
+    """Several energies as one of blocks of rows, in eval mode; one is itself."""
+    if len(energies) == 1:
+        one: Energy = energies[0]
+        return one
+    ensemble = Ensemble(energies)
+    ensemble.module.eval()
+    return ensemble

@@ -131,7 +131,7 @@ def scored(
     Raises:
         ValueError: a start is one of those the setting was chosen on.
     """
-    if (begin.gaussians[:, None] == chosen_on.gaussians[None]).flatten(2).all(dim=2).any():
+    if any((begin.gaussians == start).flatten(1).all(dim=1).any() for start in chosen_on.gaussians):
         raise ValueError("a setting is chosen on other samples than those scored: a start is among both.")
     [(_, x)] = samples(joint, begin, config, generator, [setting])
     return reference.quality(x)

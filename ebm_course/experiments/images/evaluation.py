@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ebm_course.core import Batch, energy_grad, frozen
+from ebm_course.core import Batch, Task, energy_grad, frozen
 from ebm_course.energies.joint import Joint
 from ebm_course.metrics.calibration import expected_calibration_error
 from ebm_course.metrics.energy_gap import energy_gap
@@ -17,6 +18,14 @@ from ebm_course.metrics.robustness import accuracy, robust_accuracy
 from ebm_course.recipes.images.parts import ROWS_AT_ONCE, evaluated, in_parts, labels
 from ebm_course.runtime import Run
 from ebm_course.samplers.pgd import pgd
+from ebm_course.tasks.image_sources import has_fashion_mnist, has_svhn
+from ebm_course.tasks.images import fashion_mnist, svhn
+
+REAL: dict[str, tuple[str, Callable[[], bool], Callable[..., Task]]] = {
+    "mnist": ("fashion-mnist", has_fashion_mnist, fashion_mnist),
+    "cifar10": ("svhn", has_svhn, svhn),
+}
+"""Of a data set, real images of another kind: their name, whether they are there, and the task they are tested in."""
 
 
 def classified(joint: Joint, test: Batch, config: Any, run: Run) -> dict[str, float]:
@@ -45,6 +54,18 @@ def foreign_images(x: Tensor, gaussians: Tensor, generator: torch.Generator) -> 
         "gaussians": gaussians,
         "mixes": (x + x.roll(1, dims=0)) / 2,
     }
+
+
+def real_foreign(data: str) -> str:
+    """The name of the real images that a data set is told from, where the reader's folder has them, else nothing."""
+    name, is_there, _ = REAL.get(data, ("", lambda: False, fashion_mnist))
+    return name if is_there() else ""
+
+
+def real_foreign_images(data: str, x: Tensor) -> dict[str, Tensor]:
+    """These, as many as x (N, C, H, W) at most and of its size, by their name; none where they are not there."""
+    name = real_foreign(data)
+    return {name: REAL[data][2](size=x.shape[-1]).test.x[: len(x)].to(x.device)} if name else {}
 
 
 def told_apart(joint: Joint, inside: Tensor, outside: dict[str, Tensor]) -> dict[str, dict[str, float]]:

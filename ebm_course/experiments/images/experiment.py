@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ebm_course.experiments.experiment import Experiment
-from ebm_course.experiments.images.config import DATA, PRESETS, Config
+from ebm_course.experiments.images.config import DATA, PRESETS, STEPS, Config
+from ebm_course.experiments.images.evaluation import real_foreign
 from ebm_course.experiments.images.findings import findings
 from ebm_course.experiments.images.measurements import Bench
 from ebm_course.experiments.stages import Stage
@@ -23,6 +24,8 @@ def stages(config: Config, run: Run) -> list[Stage]:
     bench, found = Bench(config, run), []
     for data in config.data:
         judge, held_out = config.judge(data), bench.held_out(data)
+        steps = {} if STEPS[data] == 1 else {"steps": STEPS[data]}
+        foreign = {"foreign": real_foreign(data)} if real_foreign(data) else {}
         for k in range(config.runs_of(data)):
             of = {"judge": judge.identity, "held out": held_out}
             work = bench.train_judge(data, k)
@@ -31,9 +34,10 @@ def stages(config: Config, run: Run) -> list[Stage]:
             for variant in config.arms(data):
                 arm, cost = of | {"arm": variant.identity}, IMAGE[data] * config.n_images * config.n_many / 1e4
                 found.append(Stage(variant.stage(k), bench.train(variant, k), _cost(variant), of=arm))
-                found.append(Stage(f"{variant.stage(k)}-measured", bench.measure(variant, k), cost, of=arm))
+                measured, combined = f"{variant.stage(k)}-measured", f"{variant.stage(k)}-combined"
+                found.append(Stage(measured, bench.measure(variant, k), cost, of=arm | steps | foreign))
                 if variant.name in {f"{data}/{name}" for name in COMBINED}:
-                    found.append(Stage(f"{variant.stage(k)}-combined", bench.combine(variant, k), 4 * cost, of=arm))
+                    found.append(Stage(combined, bench.combine(variant, k), 4 * cost, of=arm | steps))
             for variant in config.lives(data):
                 arm = {"arm": variant.identity, "held out": held_out}
                 found.append(Stage(variant.stage(k), bench.live(variant, k), _cost(variant) / 3, of=arm))

@@ -9,8 +9,9 @@ from typing import Any
 
 from ebm_course.experiments.collected import Collected
 from ebm_course.experiments.images.combining import setting_of
-from ebm_course.experiments.images.config import Config
+from ebm_course.experiments.images.config import STEPS, Config
 from ebm_course.experiments.images.declared import ROWS
+from ebm_course.experiments.images.evaluation import REAL
 from ebm_course.experiments.stages import Results
 from ebm_course.experiments.variants import Variant
 from ebm_course.results.findings import Curve, Findings
@@ -30,11 +31,11 @@ ANCHORS = {
     "noise": "uniform noise",
 }
 WAYS = {
-    "short": "{n_few} Langevin steps from class Gaussians",
-    "long": "{n_many} Langevin steps from class Gaussians",
-    "noise": "{n_many} Langevin steps from uniform noise",
+    "short": "{n_few} Langevin steps{long} from class Gaussians",
+    "long": "{n_many} Langevin steps{long} from class Gaussians",
+    "noise": "{n_many} Langevin steps{long} from uniform noise",
     "towards": "an attack of radius {radius:g} towards a class",
-    "combined": "combined inference: that attack, contrast {contrast:g}, {n_many} Langevin steps on E(x, y)",
+    "combined": "combined inference: that attack, contrast {contrast:g}, {n_many} Langevin steps{long} on E(x, y)",
     "buffer": "the first chains of the replay buffer",
 }
 TABLE_1 = {  # of the paper, on CIFAR-10: IS and FID, which a judge's score and distance are not
@@ -59,6 +60,12 @@ def findings(config: Config, results: Results) -> Findings:
             found.life(data, variant)
         found.claims(data)
     return Findings(found.entries, found.curves)
+
+
+def way_in_words(way: str, config: Config, data: str) -> str:
+    """How samples are made on a data set, with the length of Langevin steps where it is a data set's own."""
+    long = "" if STEPS[data] == 1 else f" of {config.on(data).step_size:g}"
+    return WAYS[way].format(**vars(config), long=long)
 
 
 class _Collected(Collected):
@@ -109,21 +116,23 @@ class _Collected(Collected):
             self.add(f"{name}/{figure}", f"{words}: {what}.", values, seconds=seconds)
         lines = [[run["classifier"][f] for f in figures if f != "calibration"] for run in runs]
         self.curves.append(Curve(f"attacked/{name}", "radius", [0.0, *config.radii], "accuracy", lines))
+        real = REAL[data][0] if data in REAL else ""
         for foreign in runs[0]["foreign"]:
             for score, meaning in SCORES.items():
                 what = f"{words}: AUROC of held-out images against {foreign}, by {meaning}."
                 values = [run["foreign"][foreign][score] for run in runs]
                 self.add(f"{name}/foreign/{foreign}/{score}", what, values)
         for score, meaning in SCORES.items():
-            what = f"{words}: mean AUROC over {', '.join(runs[0]['foreign'])}, by {meaning}."
-            means = [statistics.fmean(sets[score] for sets in run["foreign"].values()) for run in runs]
+            made = [foreign for foreign in runs[0]["foreign"] if foreign != real]  # the same whatever the reader has
+            what = f"{words}: mean AUROC over {', '.join(made)}, by {meaning}."
+            means = [statistics.fmean(run["foreign"][foreign][score] for foreign in made) for run in runs]
             self.add(f"{name}/foreign/{score}", what, means)
-        for gap, what in (("gap", WAYS["short"].format_map(vars(config))), ("buffer_gap", WAYS["buffer"])):
+        for gap, what in (("gap", way_in_words("short", config, data)), ("buffer_gap", WAYS["buffer"])):
             if gap in runs[0]:
                 values = [run[gap] for run in runs]
                 self.add(f"{name}/{gap}", f"{words}: energy gap, held-out images minus {what}.", values, unit="nats")
         for way in runs[0]["samples"]:
-            how = f"{words}, {WAYS[way].format_map(vars(config))}, {n} against as many held-out images"
+            how = f"{words}, {way_in_words(way, config, data)}, {n} against as many held-out images"
             self.quality(f"{name}/{way}", how, [run["samples"][way] for run in runs], seconds)
         if f"run-0/{name}-combined" in self.results:
             self.combined(data, variant, n)

@@ -13,9 +13,15 @@ from ebm_course.energies.joint import Joint
 from ebm_course.experiments.configs import MOST_RUNS
 from ebm_course.experiments.images import combining
 from ebm_course.experiments.images.config import Config
-from ebm_course.experiments.images.evaluation import classified, foreign_images, gap, told_apart
+from ebm_course.experiments.images.evaluation import (
+    classified,
+    foreign_images,
+    gap,
+    real_foreign_images,
+    told_apart,
+)
 from ebm_course.experiments.images.quality import Reference, anchors
-from ebm_course.experiments.images.sampling import Starts, starts, ways
+from ebm_course.experiments.images.sampling import Starts, first_of_class, in_bytes, starts, ways
 from ebm_course.experiments.nets import load_net
 from ebm_course.experiments.stages import Results
 from ebm_course.experiments.variants import Variant, seeded, trained
@@ -31,6 +37,7 @@ from ebm_course.training.state import unpack
 
 Work = Callable[[Path, Results], Any]
 BUFFER = "buffer.safetensors"  # the first chains of the buffer after the last update
+SAMPLES = "samples.safetensors"  # a few samples of every way as bytes, by class, beside held-out images and starts
 
 
 class Rows(NamedTuple):
@@ -126,26 +133,33 @@ class Bench:
         return work
 
     def measure(self, variant: Variant, k: int) -> Work:
-        """Measure an arm as a classifier, as an energy, and by its samples of every way and its buffer."""
+        """Measure an arm as a classifier, as an energy, and by its samples of every way and its buffer; keep a few."""
         data = variant.name.partition("/")[0]
 
-        def work(_: Path, results: Results) -> dict[str, Any] | None:
+        def work(folder: Path, results: Results) -> dict[str, Any] | None:
             if results[variant.stage(k)].get("died"):
                 return None
-            rows, run, joint = self.rows(data, k), self.of_run(k), self.joint(results, variant, k)
+            rows, run, joint, config = self.rows(data, k), self.of_run(k), self.joint(results, variant, k), self.config
             reference, begin = self.reference(results, data, k), self.starts(data, k, "samples", len(rows.test))
-            found: dict[str, Any] = {"classifier": classified(joint, rows.test, self.config, run)}
+            found: dict[str, Any] = {"classifier": classified(joint, rows.test, config, run)}
             foreign = foreign_images(rows.test.x, begin.gaussians, run.generator("foreign"))
+            foreign |= real_foreign_images(data, rows.test.x)
             found["foreign"] = told_apart(joint, rows.test.x, foreign)
-            samples = dict(ways(joint, begin, self.config, run.generator("chains")))
+            samples = dict(ways(joint, begin, config.on(data), run.generator("chains")))
             found["gap"] = gap(joint, rows.test.x, samples["short"])
             found["samples"] = {name: reference.quality(x) for name, x in samples.items()}
+            pictures = {"data": rows.test.x, "start": begin.gaussians, **samples}
             file = results.folder(variant.stage(k)) / BUFFER
             if file.is_file():
                 kept = read_tensors(file)[0]["x"].to(run.device)
                 if len(kept) >= len(rows.test):
                     found["samples"]["buffer"] = reference.quality(kept[: len(rows.test)])
                 found["buffer_gap"] = gap(joint, rows.test.x, kept)
+            if run.is_main:
+                shown = first_of_class(begin.classes, n_classes_of(rows.task))
+                of_data = first_of_class(labels(rows.test), n_classes_of(rows.task))
+                tiles = {name: in_bytes(x[of_data if name == "data" else shown]) for name, x in pictures.items()}
+                write_tensors(folder / SAMPLES, tiles, {"arm": variant.name})
             return found
 
         return work
@@ -157,7 +171,8 @@ class Bench:
         def work(_: Path, results: Results) -> dict[str, Any] | None:
             if results[variant.stage(k)].get("died"):
                 return None
-            rows, run, joint, config = self.rows(data, k), self.of_run(k), self.joint(results, variant, k), self.config
+            rows, run, joint = self.rows(data, k), self.of_run(k), self.joint(results, variant, k)
+            config = self.config.on(data)
             n = min(config.n_samples_of_grid, len(rows.valid))
             valid = Reference(self.judge(results, data, k), rows.valid.x[:n], rows.train.x)
             first = self.starts(data, k, "choice", n)

@@ -70,3 +70,24 @@ def attacked(joint: Joint, x: Tensor, y: Tensor, radius: float, n_steps: int, ge
     """Images moved towards their classes, from where they are, as in combined inference."""
     options: dict[str, Any] = {"radius": radius, "n_steps": n_steps, "random_start": False, "generator": generator}
     return pgd(joint.negative_log_likelihood(y), x, **options).x
+
+
+def first_of_class(classes: Tensor, n_classes: int, *, n: int = 2) -> Tensor:
+    """Positions of the first ``n`` rows of each class: all first ones in order of class, then all second ones.
+
+    Of a class with fewer rows its last is taken again, of one without any the first row of all.
+
+    >>> first_of_class(torch.tensor([1, 0, 1, 1, 0]), 2).tolist()
+    [1, 0, 4, 2]
+    """
+    rows = [(classes == k).nonzero()[:, 0].tolist() or [0] for k in range(n_classes)]
+    return torch.tensor([own[min(i, len(own) - 1)] for i in range(n) for own in rows], device=classes.device)
+
+
+def in_bytes(x: Tensor) -> Tensor:
+    """Images as bytes, -1 as 0 and 1 as 255; what lies outside is taken for the nearer of them.
+
+    >>> in_bytes(torch.tensor([-3.0, -1.0, 0.0, 1.0])).tolist()
+    [0, 0, 128, 255]
+    """
+    return ((x.clamp(-1, 1) + 1) * 127.5).round().to("cpu", torch.uint8)

@@ -16,11 +16,12 @@ from ebm_course.experiments.sequences import measurements, pretraining
 from ebm_course.experiments.sequences.config import PRESETS, Config
 from ebm_course.experiments.sequences.findings import findings
 from ebm_course.experiments.sequences.nets import Nets
-from ebm_course.experiments.sequences.together import trained_together
 from ebm_course.experiments.stages import Results, Stage
+from ebm_course.experiments.together import trained_together
 from ebm_course.experiments.variants import Variant, trained, variant_stages
 from ebm_course.recipes.sequences import adversarial
 from ebm_course.recipes.sequences.parts import sequence_bytes, task_rows
+from ebm_course.recipes.sequences.side_by_side import fit_side_by_side
 from ebm_course.recipes.shared import check_memory
 from ebm_course.runtime import Run
 
@@ -51,7 +52,8 @@ def stages(config: Config, run: Run) -> list[Stage]:
 def _training(nets: Nets, variant: Variant, k: int) -> Stage:
     together = nets.config.side_by_side and nets.run.n_processes == 1 and not variant.once
     if together and isinstance(variant.config, adversarial.Config):
-        work = trained_together(nets, variant, k)
+        numbers, given = range(k, nets.config.n_runs), partial(nets.given, variant)
+        work = trained_together(variant, numbers, nets.run, fit=fit_side_by_side, given=given)
     else:
         work = trained(variant, k, nets.run, given=partial(nets.given, variant))
     return Stage(variant.stage(k), work, 3.0, of=variant.identity)

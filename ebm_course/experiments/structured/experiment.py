@@ -29,15 +29,16 @@ def stages(config: Config, run: Run) -> list[Stage]:
             for variant in config.arms(data):
                 sources = {source.name: source.identity for source in config.given(variant)}
                 arm = of | {"arm": variant.identity, "given": sources}
-                found.append(Stage(variant.stage(k), bench.train(variant, k), _cost(data, variant), of=arm))
+                cost, read = _cost(data, variant), tuple(source.stage(k) for source in config.given(variant))
+                found.append(Stage(variant.stage(k), bench.train(variant, k), cost, of=arm, after=read))
                 if is_measured(variant):
                     measure = bench.measure(variant, k)
-                    found.append(Stage(f"{variant.stage(k)}-measured", measure, _cost(data, variant) / 10, of=arm))
+                    own = (variant.stage(k),)
+                    found.append(Stage(f"{variant.stage(k)}-measured", measure, cost / 10, of=arm, after=own))
             if config.timed(data):
                 timed = of | {"timed": [variant.identity for variant in config.timed(data)]}
-                found.append(
-                    Stage(config.speed_stage(data, k), bench.time(data, k), 2 * SENTENCES.get(data, 10.0), of=timed)
-                )
+                cost = 2 * SENTENCES.get(data, 10.0)
+                found.append(Stage(config.speed_stage(data, k), bench.time(data, k), cost, of=timed, after=()))
     return found
 
 

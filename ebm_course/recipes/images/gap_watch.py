@@ -129,4 +129,4 @@ E(samples), was 7e+03 nats either way, expected at most 1e+03. Lower step_size.
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state_dict` gave."""
         self.updates, self.done, self.good = state["updates"], state["done"], copy.deepcopy(state["good"])
-        self.largest = state["largest"].clone()
+        self.largest = state["largest"].to(self.run.device, copy=True)

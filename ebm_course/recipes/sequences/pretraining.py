@@ -67,7 +67,7 @@ def pretrain(
     optimizer = adamw(model, rate=config.rate, weight_decay=config.weight_decay, betas=config.betas)
     batches = Batches(train, config.batch_size, seed=run.seed)
     n_steps = config.n_epochs * batches.steps_per_epoch
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: _rate(i, n_steps, config))
+    schedule = scheduled(optimizer, n_steps, config)
     last: dict[str, Any] = {}
     origin = origin_of(fit, config, run, data={"train": train, "valid": valid})
     log = loop.fit(
@@ -88,6 +88,11 @@ def pretrain(
         run=run,
     )
     return Fitted(model.eval(), log, last["model"] if config.keep_best else None, origin)
+
+
+def scheduled(optimizer: torch.optim.Optimizer, n_steps: int, config: Any) -> Schedule:
+    """The learning rate over ``n_steps`` updates as a configuration has it: warm-up, fall, cycles."""
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: _rate(i, n_steps, config))
 
 
 def _rate(i: int, n_steps: int, config: Any) -> float:

@@ -23,11 +23,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch
 from ebm_course.energies.ensemble import Ensemble
+from ebm_course.energies.pseudo_likelihood import PseudoLikelihoodEnergy
 from ebm_course.energies.sequence_energies import LikelihoodEnergy
+from ebm_course.metrics.separation import auroc
 from ebm_course.recipes.sequences.adversarial import Config, attack
 from ebm_course.recipes.sequences.algorithm_1 import Chains, make_step
 from ebm_course.recipes.sequences.attack_budget import AttackBudget
-from ebm_course.recipes.sequences.parts import data_and_noise, start_energy
+from ebm_course.recipes.sequences.best_of_each import BestOfEach
+from ebm_course.recipes.sequences.parts import data_and_noise, sample_sequences, start_energy, task_for
 from ebm_course.recipes.shared import Fitted, Rows, origin_of
 from ebm_course.runtime import Run, setup
 from ebm_course.samplers.ancestral import LanguageModel
@@ -35,6 +38,8 @@ from ebm_course.samplers.substitution_proposals import by_short_list
 from ebm_course.training import fit as loop
 from ebm_course.training.batches import Batches
 from ebm_course.training.update import adamw
+
+Pretrained = LikelihoodEnergy | PseudoLikelihoodEnergy
 
 
 class SideBySide:
@@ -127,8 +132,8 @@ def fit_side_by_side(
     config: Config,
     runs: Sequence[Run],
     *,
-    noise: LanguageModel,
-    pretrained: LikelihoodEnergy,
+    noise: LanguageModel | Sequence[LanguageModel],
+    pretrained: Pretrained | Sequence[Pretrained],
     folder: Path | None = None,
     progress: bool = True,
 ) -> list[Fitted]:
@@ -136,34 +141,53 @@ def fit_side_by_side(
 
     Args:
         runs: one device, a seed each. The global stream is seeded with each run's seed in turn, for its initial head.
-        noise: the language model whose samples are attacked, shared by all.
-        pretrained: the net that gets a new head in every run; left as it is.
+        noise: the language model whose samples are attacked, shared by all or one for each run.
+        pretrained: the net that gets a new head in every run, shared or one each; left as it is.
         folder: where the state of all runs is saved, to be resumed together.
 
     Raises:
-        ValueError: no runs, several devices or processes, or a proposal that reads one table for all chains.
+        ValueError: no runs, several devices or processes, other numbers of nets, or a proposal that reads one table
+            for all chains.
     """
     _check(config, runs)
-    chains, parts, energies, data = [], [], [], {}
-    for k, run in enumerate(runs):
+    models, nets = _one_each("noise", noise, runs), _one_each("pretrained", pretrained, runs)
+    chains, parts, energies, data, held_out = [], [], [], {}, []
+    valid = task_for(config.n_digits).valid.to(runs[0].device)
+    for k, (run, model, net) in enumerate(zip(runs, models, nets, strict=True)):
         setup(run.seed, device=str(run.device), quiet=True)
-        data[f"run {k}"], draw = data_and_noise(config, run, noise)
+        data[f"run {k}"], draw = data_and_noise(config, run, model)
         chains.append(Chains(draw, config, run))
         parts.append(Batches(data[f"run {k}"], config.batch_size, seed=run.seed))
-        energies.append(start_energy(pretrained, config.head, bidirectional=config.bidirectional).to(run.device))
+        energies.append(start_energy(net, config.head, bidirectional=config.bidirectional).to(run.device))
+        options: dict[str, Any] = {"n_digits": config.n_digits, "generator": run.generator("valid noise")}
+        held_out.append(torch.cat([valid.x, sample_sequences(model, len(valid), **options)]))
     ensemble, n_epoch = Ensemble(energies), parts[0].steps_per_epoch
     average = AveragedModel(ensemble.module, multi_avg_fn=get_ema_multi_avg_fn(config.ema)) if config.ema else None
     optimizer = adamw(ensemble.module, rate=config.rate, weight_decay=config.weight_decay, betas=config.betas)
     budgets = [AttackBudget(config.n_attack_steps, config.grow_every, config.grow_above) for _ in runs]
-    kept: dict[str, Any] = {"ensemble": ensemble.module, "optimizer": optimizer, "average": average}
+    best = BestOfEach(ensemble) if config.keep_best else None
+    kept: dict[str, Any] = {"ensemble": ensemble.module, "optimizer": optimizer, "average": average, "best": best}
     for k, (own, budget) in enumerate(zip(chains, budgets, strict=True)):
         kept |= {f"budget-{k}": budget, f"buffer-{k}": own.buffer, f"generator-{k}": own.generator}
-    origin = origin_of(fit_side_by_side, config, runs[0], data=data, pretrained=pretrained, noise=noise)
+    given = {f"{name}-{k}": net for name, each in (("net", nets), ("lm", models)) for k, net in enumerate(each)}
+    origin = origin_of(fit_side_by_side, config, runs[0], data=data, **given)
+
+    @torch.no_grad()
+    def validate() -> dict[str, float]:
+        assert best is not None
+        ensemble.module.eval()
+        e_data, e_noise = ensemble.blocks(ensemble(torch.cat(held_out))).split(len(valid), dim=1)
+        losses = [1 - float(auroc(*pair)) for pair in zip(e_data, e_noise, strict=True)]
+        best.observe(losses)
+        return {f"misranked/{k}": loss for k, loss in enumerate(losses)}
+
     rows = loop.fit(
         make_step(SideBySide(ensemble, optimizer, config, average=average), chains, budgets),
         lambda i: Batch(torch.cat([part[i].x for part in parts])),
         n_steps=config.n_epochs * n_epoch,
         generator=chains[0].generator,
+        validate=None if best is None else validate,
+        validate_every=0 if best is None else n_epoch,
         keep={name: part for name, part in kept.items() if part is not None},
         log_every=n_epoch,
         folder=folder,
@@ -171,10 +195,13 @@ def fit_side_by_side(
         origin=origin,
         progress=progress,
     )
+    last = [dict(energy.state_dict()) if best is not None else None for energy in ensemble.members()]
+    if best is not None:
+        best.restore()
     if average is not None:
         ensemble.module.load_state_dict(average.module.state_dict())
     members = enumerate(ensemble.members())
-    return [Fitted(energy.eval(), _rows_of(k, rows), origin=origin) for k, energy in members]
+    return [Fitted(energy.eval(), rows_of_run(k, rows), last[k], origin) for k, energy in members]
 
 
 def _loss(config: Config, e_data: Tensor, e_negative: Tensor) -> tuple[Tensor, Mapping[str, Tensor]]:
@@ -182,13 +209,25 @@ def _loss(config: Config, e_data: Tensor, e_negative: Tensor) -> tuple[Tensor, M
     return loss.value, loss.terms
 
 
-def _rows_of(k: int, rows: Rows) -> Rows:
+def _one_each(name: str, given: Any, runs: Sequence[Run]) -> list[Any]:
+    each = list(given) if isinstance(given, Sequence) else [given] * len(runs)
+    if len(each) != len(runs):
+        raise ValueError(f"{name}: expected one net for all runs or {len(runs)}, one each, got {len(each)}.")
+    return each
+
+
+def rows_of_run(k: int, rows: Rows) -> Rows:
     """The log of run k, under the names it has alone."""
     end = f"/{k}"
     return [{n.removesuffix(end): v for n, v in row.items() if n == "step" or n.endswith(end)} for row in rows]
 
 
-def _check(config: Config, runs: Sequence[Run]) -> None:
+def check_runs(runs: Sequence[Run]) -> None:
+    """Refuse runs that cannot train side by side.
+
+    Raises:
+        ValueError: none, several devices, or several processes.
+    """
     devices = sorted({str(run.device) for run in runs})
     if len(devices) != 1 or any(run.n_processes > 1 for run in runs):
         most = max((run.n_processes for run in runs), default=0)
@@ -196,6 +235,10 @@ def _check(config: Config, runs: Sequence[Run]) -> None:
             f"runs train side by side on one device in one process: got {len(runs)} runs on {devices}, of up to "
             f"{most} processes. Give every process runs of its own."
         )
+
+
+def _check(config: Config, runs: Sequence[Run]) -> None:
+    check_runs(runs)
     propose = config.propose.func if isinstance(config.propose, partial) else config.propose
     if propose is by_short_list:
         raise ValueError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,14 +13,15 @@ from torch import Tensor, nn
 
 from ebm_course.energies.sequence_energies import LikelihoodEnergy, excess_surprise
 from ebm_course.energies.transformer import Transformer
-from ebm_course.experiments.ablation import measurements
+from ebm_course.experiments.ablation import evaluation, measurements
 from ebm_course.experiments.ablation.arms import PRINTED
-from ebm_course.experiments.ablation.config import CPU, KINDS, PRETRAINED, SMOKE, Config
+from ebm_course.experiments.ablation.config import CPU, GPU, KINDS, PRETRAINED, SMOKE, TEN, Config
 from ebm_course.experiments.ablation.evaluation import attacked, right_answers, searched
 from ebm_course.experiments.ablation.experiment import EXPERIMENT, stages
 from ebm_course.experiments.ablation.measurements import Bench, surprise_untrained
-from ebm_course.experiments.ablation.searches import searches
+from ebm_course.experiments.ablation.searches import Search, searches
 from ebm_course.experiments.experiment import reproduce
+from ebm_course.results import ledger
 from ebm_course.results.findings import Findings
 from ebm_course.runtime import Run, setup
 from ebm_course.tasks.arithmetic import Format, arithmetic
@@ -84,7 +87,7 @@ def unfair(config: Config) -> list[str]:
     return [v.name for v in config.variants for field in FAIR if getattr(v.config, field) != getattr(first, field)]
 
 
-@pytest.mark.parametrize("config", [CPU, SMOKE])
+@pytest.mark.parametrize("config", [CPU, TEN, SMOKE])
 def test_every_arm_has_the_same_rows_updates_and_checkpoint_rule(config: Config) -> None:
     assert unfair(config) == []
     assert all(variant.config.keep_best for variant in config.variants)  # so both rules are recorded
@@ -110,8 +113,8 @@ def test_arms_differ_from_algorithm_1_as_printed_in_what_they_are_named_for() ->
     assert changes("grown-memory/pooled") == grown | {"n_attack_steps", "position_memory", "answer_only"}
 
 
-@pytest.mark.parametrize("config", [CPU, SMOKE])
-def test_every_arm_of_every_kind_comes_after_the_nets_of_its_run_and_is_measured_next(config: Config) -> None:
+@pytest.mark.parametrize("config", [CPU, TEN, SMOKE])
+def test_every_arm_of_every_kind_comes_after_the_nets_of_its_run_and_is_measured(config: Config) -> None:
     names = [stage.name for stage in stages(config, RUN)]
     for kind in config.data:
         for k in range(config.runs_of(kind)):
@@ -119,8 +122,26 @@ def test_every_arm_of_every_kind_comes_after_the_nets_of_its_run_and_is_measured
             assert names.index(f"run-{k}/lm") < net < names.index(f"run-{k}/{kind}/likelihood")
             for variant in config.variants:
                 if variant.starts_from == f"{kind}/pretraining":
-                    assert net < names.index(variant.stage(k)) == names.index(f"{variant.stage(k)}-measured") - 1
+                    assert net < names.index(variant.stage(k)) < names.index(f"{variant.stage(k)}-measured")
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("config", [CPU, GPU, TEN, SMOKE])
+def test_a_stage_comes_after_stages_before_it_and_a_measurement_after_its_training_and_nets(config: Config) -> None:
+    before: set[str] = set()
+    for stage in stages(config, RUN):
+        assert stage.after is not None and set(stage.after) <= before
+        before.add(stage.name)
+        if stage.name.endswith("-measured"):
+            run, kind = stage.name.split("/")[:2]
+            own = {f"{run}/lm", f"{run}/{kind}/pretraining", stage.name.removesuffix("-measured")}
+            assert own <= set(stage.after)
+
+
+def test_side_by_side_only_the_way_of_training_differs() -> None:
+    assert replace(GPU, side_by_side=False, words=CPU.words) == CPU
+    names = [{stage.name for stage in stages(config, RUN)} for config in (CPU, GPU)]
+    assert names[0] == names[1]
 
 
 def test_parts_of_pretraining_have_parts_of_its_updates() -> None:
@@ -146,10 +167,10 @@ def test_the_best_search_is_chosen_and_a_true_energy_is_never_fooled() -> None:
     options = {"n_digits": 1, "budget": BUDGET, "run": RUN, "name": "truth"}
     chosen_on, scored_on = starts(8, seed=1), starts(8, seed=2)
     scored_on = scored_on[~(chosen_on[:, None] == scored_on[None]).all(dim=2).any(dim=0)]
-    good = searched(Truth(), chosen_on, scored_on, **options)
+    (good,) = searched(Truth(), chosen_on, scored_on, **options)
     assert good["exact"] == 1.0 and good["fooled"] == 0.0 and good["nats_to_go"] == 0.0
     assert good["chosen"][good["search"]] == max(good["chosen"].values())
-    bad = searched(Truth(-1.0), chosen_on, scored_on, **options)
+    (bad,) = searched(Truth(-1.0), chosen_on, scored_on, **options)
     assert bad["exact"] < 0.5 and bad["fooled"] > 0.5
 
 
@@ -168,7 +189,7 @@ def written(_: object, n: int, *, n_digits: int, generator: torch.Generator) -> 
 def test_samples_are_distinct_not_in_both_parts_and_others_in_another_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measurements, "sample_sequences", written)
     bench = Bench(replace(SMOKE, n_chosen_on=5, n_samples=10), RUN)
-    (_, chosen_on, scored_on), again, other = (bench.samples(None, k) for k in (0, 0, 1))
+    (_, chosen_on, scored_on), again, other = (bench.samples(nn.Identity(), k) for k in (0, 0, 1))
     assert (len(chosen_on), len(scored_on)) == (5, 10)
     assert len(torch.cat([chosen_on, scored_on]).unique(dim=0)) == 15
     assert torch.equal(scored_on, again[2]) and not torch.equal(scored_on, other[2])
@@ -182,7 +203,7 @@ def test_a_language_model_that_writes_no_equations_is_refused() -> None:
 
 def test_the_true_energy_tells_data_from_what_it_is_attacked_from() -> None:
     held_out = arithmetic(1, n_train=9, n_valid=1, n_test=1).train.x
-    assert attacked(Truth(), starts(), held_out, n_digits=1)["auroc_lm"] == 1.0
+    assert attacked(Truth(), starts(), held_out, n_digits=1)[0]["auroc_lm"] == 1.0
 
 
 def test_the_untrained_surprise_is_the_excess_surprise_of_the_net() -> None:
@@ -217,3 +238,39 @@ def test_every_claim_names_an_endpoint_and_a_control_that_are_measured(found) ->
     names = {entry.name for entry in found[1].entries}
     assert len(CPU.claims) == 10 and CPU.claims == SMOKE.claims and set(PRETRAINED) <= set(KINDS)
     assert {claim.endpoint for claim in SMOKE.claims} | {claim.control for claim in SMOKE.claims} <= names
+
+
+@pytest.mark.slow
+def test_runs_trained_side_by_side_have_the_numbers_of_runs_trained_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drawing_nothing(n_digits: int) -> dict[str, Search]:
+        return {name: search for name, search in searches(n_digits).items() if name != "annealed"}
+
+    monkeypatch.setattr(evaluation, "searches", drawing_nothing)  # side by side its draws are others
+    torch.set_default_dtype(torch.float64)  # or rounding may decide between two candidates
+    try:
+        arms = [arm for arm in SMOKE.variants if arm.starts_from == "masked/pretraining" and "grown" in arm.name]
+        longer = tuple(replace(arm, config=replace(arm.config, n_epochs=5, rate=0.1)) for arm in arms)
+        few = replace(SMOKE, data=("masked",), masked=replace(SMOKE.masked, dropout=0.0), variants=longer)
+        alone, together = (run_smoke(tmp_path / str(flag), replace(few, side_by_side=flag)) for flag in (False, True))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert [entry.name for entry in alone.entries] == [entry.name for entry in together.entries]
+    for one, other in zip(alone.entries, together.entries, strict=True):
+        assert one.values == pytest.approx(other.values, abs=1e-6), one.name
+    values = {entry.name: entry.values for entry in together.entries}
+    pairs = [(values[f"{arm.name}/best/exact"], values[f"{arm.name}/last/exact"]) for arm in longer]
+    assert any(best != last for best, last in pairs), "or nothing tells the two weights apart"
+
+
+@pytest.mark.slow
+def test_calls_that_join_in_one_folder_find_what_one_call_finds(found, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ebm_course", "reproduce", "ablation", "--preset", "smoke", "--device", "cpu"]
+    command += ["--folder", str(tmp_path), "--join", "--quiet"]
+    calls = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [call.wait(timeout=600) for call in calls] == [0, 0]
+    record = ledger.read_file(tmp_path / "ablation-smoke.json")
+    assert [entry.values for entry in record.entries] == [entry.values for entry in found[1].entries]
+    assert [curve.runs for curve in record.curves] == [curve.runs for curve in found[1].curves]
+    assert [work.name for work in record.work] == [work.name for work in found[1].work]

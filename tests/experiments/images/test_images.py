@@ -12,20 +12,25 @@ from typing import Any
 import pytest
 import torch
 
+from ebm_course.experiments.configs import shared
 from ebm_course.experiments.experiment import reproduce, small_checkpoints
-from ebm_course.experiments.images import combining, measurements
+from ebm_course.experiments.images import combining, evaluation, measurements
 from ebm_course.experiments.images import config as configs
+from ebm_course.experiments.images import findings as findings_module
 from ebm_course.experiments.images.arms import PLUS, is_step_10
 from ebm_course.experiments.images.config import CPU, DATA, NOTEBOOK, PAPER, PRESETS, SMOKE, Config
 from ebm_course.experiments.images.declared import ROWS
 from ebm_course.experiments.images.experiment import EXPERIMENT, stages
 from ebm_course.experiments.images.measurements import Bench
 from ebm_course.files import load_checkpoint
+from ebm_course.origin import plain
 from ebm_course.recipes.images import robust_jem
+from ebm_course.recipes.images.chains import pyld_steps
 from ebm_course.recipes.shared import rows_digest
+from ebm_course.results import ledger
 from ebm_course.results.findings import Findings
 from ebm_course.runtime import Run, setup
-from ebm_course.storage import read_json
+from ebm_course.storage import read_json, read_tensors
 from ebm_course.tasks.images import digits
 
 RUN = Run(torch.device("cpu"), 0)
@@ -132,6 +137,42 @@ def test_runs_are_five_but_three_on_cifar_10_and_one_where_one_is_asked_for() ->
     assert [replace(CPU, n_runs=10).runs_of(data) for data in DATA] == [10, 10, 6]
 
 
+@pytest.mark.parametrize("config", PRESETS.values(), ids=PRESETS)
+def test_nets_are_sampled_with_steps_as_long_as_those_of_their_chains_in_training(config: Config) -> None:
+    """JEM++'s inner steps add up to one step."""
+    for data in config.data:
+        arms = [arm.config for arm in config.arms(data) if "sampler" in vars(arm.config)]
+        inner = {arm: arm.n_inner_steps if arm.sampler is pyld_steps else 1 for arm in arms}
+        assert arms and {arm.step_size * n for arm, n in inner.items()} == {config.on(data).step_size}
+    assert CPU.on("mnist").step_size == 0.3 and replace(CPU, step_size=2.0).on("mnist").step_size == 0.6
+
+
+def test_the_recorded_run_on_digits_is_of_this_configuration_claims_and_stages() -> None:
+    record, config = ledger.read("images-cpu-data=digits"), plain(replace(CPU, data=("digits",)))
+    other = {"variants"}  # those on other data are not in the record
+    assert {f: v for f, v in record.config.items() if f not in other} == {
+        f: v for f, v in config.items() if f not in other
+    }
+    rows, own = (
+        [variant for variant in made["variants"] if variant["name"].startswith("digits/")]
+        for made in (record.config, config)
+    )
+    assert rows == own and len(rows) == 8
+    assert [judged.claim for judged in record.claims] == [c for c in CPU.claims if c.name.startswith("digits/")]
+    names = [stage.name for stage in stages(replace(CPU, data=("digits",)), RUN)]
+    assert [stage.name for stage in record.work] == names
+
+
+def test_the_stages_of_digits_are_known_by_what_they_were_when_they_were_recorded() -> None:
+    """A word more in what a stage is made of, and whoever has the recorded folder can no longer go on in it."""
+    of = {stage.name: set(stage.of) for stage in stages(replace(CPU, data=("digits",)), RUN)}
+    assert of["run-0/digits/jem-measured"] == of["run-0/digits/jem"] == {"judge", "held out", "arm"}
+    assert set(shared(CPU)) == {
+        *("claims", "judges", "n_images", "radii", "n_attack_steps", "step_size", "noise_std", "n_few", "n_many"),
+        *("radius", "contrast", "n_samples_of_grid", "grid_radii", "grid_contrasts"),
+    }
+
+
 def test_the_paper_trains_its_own_net_with_its_own_settings() -> None:
     arm = PAPER.variant("cifar10/robust-jem").config
     assert arm.net.keywords == {"depth": 28, "widen": 10, "norm": "batch"}
@@ -181,6 +222,16 @@ def test_at_smoke_size_everything_is_measured_and_every_claim_of_the_data_judged
     assert {claim.claim.name for claim in found[1].claims} == {f"digits/{row[0]}" for row in ROWS["digits"]}
     assert [curve.name for curve in found[1].curves if curve.name.startswith("alive/digits/step-10")]
     assert not [entry.name for entry in found[1].entries if "/buffer/" in entry.name]  # 32 chains, 40 images
+
+
+def test_a_few_samples_of_every_way_are_kept_as_bytes_beside_images_of_the_same_classes(found) -> None:
+    kept, note = read_tensors(found[0] / "run-0/digits/robust-jem-measured/samples.safetensors")
+    assert sorted(kept) == ["combined", "data", "long", "noise", "short", "start", "towards"]
+    assert {(x.dtype, tuple(x.shape)) for x in kept.values()} == {(torch.uint8, (20, 1, 8, 8))}
+    task = digits()
+    shown = [int((task.test.y == k).nonzero()[0]) for k in range(10)]
+    assert torch.equal(kept["data"][:10].float() / 127.5 - 1, (task.test.x[shown] * 127.5 + 127.5).round() / 127.5 - 1)
+    assert not torch.equal(kept["long"], kept["start"]) and note == {"arm": "digits/robust-jem"}
 
 
 def test_every_claim_names_an_endpoint_and_a_control_that_are_measured(found) -> None:
@@ -288,6 +339,50 @@ def test_parts_of_two_folders_are_put_together_by_copying_them(tmp_path: Path) -
     names = values_of(run_smoke(tmp_path / "digits", both)).keys()
     assert {"digits/jem/accuracy", "mnist/jem/accuracy"} <= names
     assert before and {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_on_mnist_nets_are_sampled_with_its_own_step_and_stages_and_words_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("n_images", "n_samples_of_grid", "n_attack_steps", "n_few", "n_many", "radii", "grid_radii")
+    small = {name: getattr(SMOKE, name) for name in (*names, "grid_contrasts")}
+    config = configs.together({"mnist": configs._smoke("mnist", digits)}, **small, n_runs=1)
+    config = replace(config, variants=(config.variant("mnist/robust-jem"),))
+    seen: dict[str, list[float]] = {}
+    for module, name in ((measurements, "ways"), (combining, "grid"), (combining, "scored")):
+        function = getattr(module, name)
+
+        def noted(*args: Any, _name: str = name, _function: Any = function, **options: Any) -> Any:
+            seen.setdefault(_name, []).extend(arg.step_size for arg in args if isinstance(arg, Config))
+            return _function(*args, **options)
+
+        monkeypatch.setattr(module, name, noted)
+    found = run_smoke(tmp_path, config)
+    assert seen == {"ways": [0.3], "grid": [0.3], "scored": [0.3, 0.3]}
+    what = {entry.name: entry.what for entry in found.entries}
+    assert "2 Langevin steps of 0.3 from class Gaussians" in what["mnist/robust-jem/long/distance"]
+    assert "1 Langevin steps of 0.3 from class" in what["mnist/robust-jem/gap"]
+    made = {stage.name.rpartition("-")[2]: stage.of.get("steps") for stage in stages(config, RUN)}
+    assert made["measured"] == made["combined"] == 0.3
+
+
+def test_real_foreign_images_are_measured_where_they_are_and_change_neither_the_mean_nor_other_stages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("n_images", "n_samples_of_grid", "n_attack_steps", "n_few", "n_many", "radii", "grid_radii")
+    small = {name: getattr(SMOKE, name) for name in (*names, "grid_contrasts")}
+    config = configs.together({"mnist": configs._smoke("mnist", digits)}, **small, n_runs=1)
+    config = replace(config, variants=(config.variant("mnist/classifier"),))
+    without = values_of(run_smoke(tmp_path / "without", config))
+    there = {"mnist": ("fashion-mnist", lambda: True, lambda *, size: digits())}
+    for module in (evaluation, findings_module):
+        monkeypatch.setattr(module, "REAL", there)
+    found = values_of(run_smoke(tmp_path / "with", config))
+    own = {name for name in found if "/foreign/fashion-mnist/" in name}
+    assert len(own) == 3 and {name: value for name, value in found.items() if name not in own} == without
+    assert found["mnist/classifier/foreign/fashion-mnist/logsumexp"] == (0.5,)  # the held-out images themselves
+    with pytest.raises(ValueError, match=r"classifier-measured.*was made with another config.of.foreign: 'nothing'"):
+        run_smoke(tmp_path / "without", config)
 
 
 def test_data_without_nets_in_a_preset_are_refused() -> None:

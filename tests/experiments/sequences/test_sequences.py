@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ebm_course.experiments.experiment import reproduce, small_checkpoints
-from ebm_course.experiments.sequences import together
+from ebm_course.experiments.sequences import experiment
 from ebm_course.experiments.sequences.config import CPU, NOTEBOOK, PAPER, SMOKE, Config
 from ebm_course.experiments.sequences.experiment import EXPERIMENT, stages
 from ebm_course.experiments.sequences.methods import methods
@@ -134,13 +134,13 @@ def test_runs_trained_side_by_side_give_the_numbers_of_runs_one_after_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained: list[int] = []
-    original = together.fit_side_by_side
+    original = experiment.fit_side_by_side
 
     def watched(config: Any, runs: Any, **rest: Any) -> Any:
         trained.append(len(runs))
         return original(config, runs, **rest)
 
-    monkeypatch.setattr(together, "fit_side_by_side", watched)
+    monkeypatch.setattr(experiment, "fit_side_by_side", watched)
     torch.set_default_dtype(torch.float64)  # rounding is then too small to decide between two candidates
     try:
         small = dataclasses.replace(SMOKE, variants=tuple(v for v in SMOKE.variants if not v.once))

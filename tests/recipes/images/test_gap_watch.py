@@ -13,7 +13,7 @@ from torch import nn
 from ebm_course.core import Batch
 from ebm_course.recipes.images import jem
 from ebm_course.recipes.images.gap_watch import DivergedError, GapWatch
-from ebm_course.runtime import SINGLE_PROCESS
+from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.samplers.replay_buffer import ReplayBuffer
 from ebm_course.training.resume import states_of
 
@@ -138,6 +138,15 @@ def test_a_resumed_watch_goes_on_as_if_nothing_had_happened() -> None:
         two.load_state_dict(copy.deepcopy(one.state_dict()))
         run(two, len(gaps) - cut)
         assert torch.equal(second.net.weight, straight.net.weight) and two.done == watch.done == 2
+
+
+def test_a_state_that_was_read_from_a_file_is_put_on_the_run_s_device() -> None:
+    _, saved = watched([0.1])
+    step = Scripted([0.1])
+    run_there = Run(torch.device("meta"), 0)
+    watch = GapWatch(step, step.kept, limit=1e3, every=1, restarts=0, cause=CAUSE, run=run_there)
+    watch.load_state_dict(saved.state_dict())
+    assert watch.largest.is_meta and saved.largest.device.type == "cpu"
 
 
 def test_without_restarts_no_copy_is_kept() -> None:

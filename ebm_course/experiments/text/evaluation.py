@@ -1,0 +1,142 @@
+r"""What is measured of one text classifier: accuracy, accuracy and displacement under attack, and its representations.
+
+The attack moves the word embeddings of a text by at most :math:`\epsilon` in one L2 norm a text (Table 5 of the paper).
+Its sentence vector :math:`R` then becomes :math:`R^{adv}`; Table 4 has the cosine of the two and their distance. Both
+can be had for nothing by a net whose sentence vectors are all alike, so that the mean cosine of *different* texts, of
+one label and of two, stands beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity, log_softmax, normalize, one_hot
+
+from ebm_course.core import Batch, Energy, frozen
+from ebm_course.samplers.pgd_embeddings import pgd_embeddings
+from ebm_course.training.length_batches import trimmed
+
+AT_ONCE = 256
+
+
+class Attack(NamedTuple):
+    """k-PGD: how many steps, and the length of one as a share of the radius."""
+
+    n_steps: int
+    relative_step: float
+
+
+class Attacked(NamedTuple):
+    """Texts under attack, in the order of the rows: embeddings (N, L, D) part by part, and what became of them."""
+
+    right: Tensor  # (N,) bool
+    cosine: Tensor  # (N,) of the sentence vector with its own before the attack
+    euclidean: Tensor  # (N,)
+
+
+def ordered(rows: Batch) -> Batch:
+    """Rows by their lengths, so that whoever takes them part by part meets few pads."""
+    return rows[rows.lengths.argsort(stable=True)]
+
+
+def parts(rows: Batch, size: int = AT_ONCE) -> Iterator[Batch]:
+    """The rows in their order, some at once, each part as long as its longest row."""
+    for start in range(0, len(rows), size):
+        yield trimmed(rows[start : start + size])
+
+
+@torch.no_grad()
+def represented(net: Any, rows: Batch) -> tuple[Tensor, Tensor]:
+    """Sentence vectors (N, H) and logits (N, K) of the rows."""
+    with frozen(net):
+        found = [net.logits_and_states(net.embed(part.x), part.mask) for part in parts(rows)]
+    return torch.cat([sentence for _, _, sentence in found]), torch.cat([logits for logits, _, _ in found])
+
+
+def classified(logits: Tensor, rows: Batch) -> dict[str, float]:
+    """Accuracy, and the mean probability of the label that the net decides for."""
+    right = (logits.argmax(dim=1) == rows.y).double().mean()
+    return {"accuracy": float(right), "confidence": float(logits.softmax(dim=1).amax(dim=1).double().mean())}
+
+
+def attack_energy(net: Any, mask: Tensor, labels: Tensor) -> Energy:
+    """log p(label | embeddings) as an energy of embeddings (N, L, D): downhill the net turns wrong."""
+
+    def energy(embedded: Tensor) -> Tensor:
+        logits = net.logits_and_states(embedded, mask)[0]
+        return log_softmax(logits, dim=1).gather(1, labels[:, None])[:, 0]
+
+    return energy
+
+
+def attacked_embeddings(net: Any, part: Batch, radius: float, attack: Attack, generator: torch.Generator) -> Tensor:
+    """Embeddings (N, L, D) of a part after the attack; with radius 0 those of its words."""
+    assert part.y is not None and part.mask is not None
+    with torch.no_grad():
+        embedded = net.embed(part.x)
+    if radius == 0:
+        return embedded
+    return pgd_embeddings(
+        attack_energy(net, part.mask, part.y),
+        embedded,
+        mask=part.mask,
+        radius=radius,
+        n_steps=attack.n_steps,
+        step_size=attack.relative_step * radius,
+        generator=generator,
+    ).x
+
+
+def attacked(net: Any, rows: Batch, radius: float, attack: Attack, generator: torch.Generator) -> Attacked:
+    """What the attack makes of every row."""
+    found = []
+    with frozen(net):
+        for part in parts(rows):
+            moved = attacked_embeddings(net, part, radius, attack, generator)
+            with torch.no_grad():
+                before = net.logits_and_states(net.embed(part.x), part.mask)[2]
+                logits, _, after = net.logits_and_states(moved, part.mask)
+            right, distance = logits.argmax(dim=1) == part.y, (after - before).norm(dim=1)
+            found.append(Attacked(right, cosine_similarity(before, after), distance))
+    return Attacked(*(torch.cat(columns) for columns in zip(*found, strict=True)))
+
+
+def summary(found: Attacked) -> dict[str, float]:
+    """The mean over texts of each."""
+    return {
+        "pgd": float(found.right.double().mean()),
+        "cosine": float(found.cosine.double().mean()),
+        "euclidean": float(found.euclidean.double().mean()),
+    }
+
+
+def pair_cosines(sentences: Tensor, labels: Tensor) -> dict[str, float]:
+    r"""The mean cosine of two different texts, of one label and of two labels, over all pairs at once.
+
+    With unit vectors :math:`z_n`, their sums :math:`s_c` and counts :math:`n_c` over label c, pairs of one label have
+    the mean :math:`\sum_c (\|s_c\|^2 - n_c) / \sum_c n_c (n_c - 1)`; all pairs likewise, and the rest is of two labels.
+
+    >>> pair_cosines(torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]]), torch.tensor([0, 0, 1]))
+    {'same-label': 1.0, 'other-label': 0.0}
+    """
+    z, of = normalize(sentences.double(), dim=1), one_hot(labels).double()
+    sums, counts, n = of.T @ z, of.sum(dim=0), len(z)
+    same, same_pairs = float(sums.square().sum()) - n, float((counts * (counts - 1)).sum())
+    every, every_pairs = float(z.sum(dim=0).square().sum()) - n, float(n * (n - 1))
+    return {"same-label": same / same_pairs, "other-label": (every - same) / (every_pairs - same_pairs)}
+
+
+@torch.no_grad()
+def embedding_norms(net: Any, rows: Batch) -> dict[str, float]:
+    """The mean L2 norm of a word's embedding and of a text's: what a radius has to be compared with."""
+    of_words, of_texts, n_words = 0.0, 0.0, 0
+    with frozen(net):
+        for part in parts(rows):
+            squares = net.embed(part.x).double().square().sum(dim=2) * part.mask
+            of_words += float(squares.sqrt().sum())
+            of_texts += float(squares.sum(dim=1).sqrt().sum())
+            n_words += int(part.mask.sum())
+    return {"word-norm": of_words / n_words, "text-norm": of_texts / len(rows)}

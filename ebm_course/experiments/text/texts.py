@@ -1,0 +1,65 @@
+"""Texts of the experiment that the recipes do not name, each called with the run's seed and read once.
+
+It knows tasks; no net and no method.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from ebm_course.energies.minilm import minilm_tokenizer
+from ebm_course.recipes.text.sets import made
+from ebm_course.tasks.subwords import Subwords
+from ebm_course.tasks.text import PAPER, Text, ag_news, toy, yahoo_answers, yelp_polarity
+
+few_opinions = partial(toy, n_train=40, n_valid=20, n_test=30)
+"""A few texts of the embedded language, others for every seed."""
+NEWS: dict[str, Any] = {"n_valid": 1_000, "max_length": 64}
+"""Of what lies there; one text in twenty is longer and cut."""
+
+
+def short_news(*, seed: int) -> Text:
+    """AG News as far as it is there; the same for every seed."""
+    return made(ag_news, **NEWS)
+
+
+def short_news_for_minilm(*, seed: int) -> Text:
+    """The same in the subwords of MiniLM; needs its package."""
+    return made(_news_for_minilm)
+
+
+def reviews(*, seed: int) -> Text:
+    """Yelp polarity in the paper's sizes, texts cut."""
+    return made(yelp_polarity, max_length=128, seed=seed)
+
+
+def questions(*, seed: int) -> Text:
+    """Yahoo Answers in the paper's sizes, texts cut."""
+    return made(yahoo_answers, max_length=128, seed=seed)
+
+
+def news_for_albert(*, seed: int) -> Text:
+    """AG News in the paper's sizes, in the subwords of ALBERT."""
+    return made(_for_albert, task=ag_news, sizes="ag-news", seed=seed)
+
+
+def reviews_for_albert(*, seed: int) -> Text:
+    """Yelp polarity likewise."""
+    return made(_for_albert, task=yelp_polarity, sizes="yelp", seed=seed)
+
+
+def questions_for_albert(*, seed: int) -> Text:
+    """Yahoo Answers likewise."""
+    return made(_for_albert, task=yahoo_answers, sizes="yahoo", seed=seed)
+
+
+def _news_for_minilm() -> Text:
+    return ag_news(**NEWS, tokenizer=Subwords.read(minilm_tokenizer()))
+
+
+def _for_albert(*, task: Any, sizes: str, seed: int) -> Text:
+    read: Text = task(**PAPER[sizes], seed=seed, tokenizer=Subwords(Tokenizer.from_pretrained("albert-base-v2")))
+    return read

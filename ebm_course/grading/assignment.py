@@ -1,0 +1,74 @@
+"""An assignment as `make assignments` leaves it for whoever grades: tests, title, and what is graded by hand."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ebm_course.grading.questions import Question, read_questions
+from ebm_course.grading.submission import Submission, fingerprint, read_submission
+
+ABOUT = "assignment.json"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What grading needs of an assignment.
+
+    Args:
+        manual: name of a question that a person grades -> its heading, under which the answer stands.
+        solution: the notebook with all answers.
+        version: a fingerprint of its tests.
+    """
+
+    name: str
+    title: str
+    questions: tuple[Question, ...]
+    manual: dict[str, str]
+    solution: Submission
+    version: str
+
+
+def read_assignment(folder: Path) -> Assignment:
+    """The assignment in ``folder``.
+
+    Raises:
+        FileNotFoundError: it holds none.
+    """
+    about = folder / ABOUT
+    if not about.is_file():
+        raise FileNotFoundError(f"{folder} holds no assignment to grade with: run `make assignments`.")
+    told, tests = json.loads(about.read_text(encoding="utf-8")), sorted((folder / "tests").glob("*.py"))
+    return Assignment(
+        folder.name,
+        told["title"],
+        tuple(read_questions(folder / "tests")),
+        told["manual"],
+        read_submission(folder / f"{folder.name}.ipynb"),
+        fingerprint(about, *tests),
+    )
+
+
+def read_assignments(folder: Path) -> list[Assignment]:
+    """All assignments below ``folder``, by name."""
+    return [read_assignment(path.parent) for path in sorted(folder.glob(f"*/{ABOUT}"))]
+
+
+def imported(assignment: Assignment) -> list[str]:
+    """Modules that the solution and the tests import, so that whoever grades can import them once for all."""
+    sources = [*assignment.solution.code, *(case for question in assignment.questions for case in question.cases)]
+    return sorted(set(_imported(sources)))
+
+
+def _imported(sources: Iterable[str]) -> Iterable[str]:
+    for source in sources:
+        with suppress(SyntaxError):  # a cell with a line of IPython's
+            for node in ast.walk(ast.parse(source)):
+                if isinstance(node, ast.Import):
+                    yield from (alias.name for alias in node.names)
+                elif isinstance(node, ast.ImportFrom) and node.module:
+                    yield node.module

@@ -1,0 +1,157 @@
+r"""Contrast of a pair with many other rows: the exact softmax over one positive and M negatives, and its NCE.
+
+.. math:: L = -\log \frac{e^{s^+ / \tau}}{e^{s^+ / \tau} + \sum_j e^{s_j / \tau}}, \qquad
+    L_{NCE} = -\log \frac{P^+}{P^+ + m/n} - \sum_j \log \frac{m/n}{P_j + m/n}, \quad P = e^{s / \tau} / Z
+
+With E = -s / tau the first is ``ranking_nce`` under a constant q, the second ``nce`` against a uniform draw of the n
+rows of a memory bank, whose Z is no parameter: it is estimated on the first batch and then stays as it is. All is taken
+in logarithms, so that a small tau overflows nowhere. It knows similarities; no net and no bank.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from ebm_course.core import Loss
+from ebm_course.objectives.terms import check_energies
+
+
+def info_nce(positive: Tensor, negatives: Tensor, *, mask: Tensor | None = None, temperature: float = 0.07) -> Loss:
+    """-mean log softmax of the positive among itself and its negatives.
+
+    Args:
+        positive: similarities (N,), cosines in [-1, 1] where features have norm 1.
+        negatives: similarities (N, M).
+        mask: bool (N, M), True where a negative counts; None: all do. A row without any costs nothing.
+        temperature: tau, larger than 0.
+
+    Returns:
+        The loss; terms ``positive`` and ``negative``, mean similarities, and ``found``, the share of positives that are
+        nearer than all their negatives.
+
+    Raises:
+        ValueError: shapes do not belong together, or the temperature is not positive.
+
+    Source: Oord et al. (2018), Eq. 4; Qiu, Zhang and Zhou, Eq. 2. Departure: their denominator leaves the positive out,
+    though it names it in the set that is contrasted; with it the loss is a cross-entropy, 0 at best.
+
+    >>> round(float(info_nce(torch.zeros(1), torch.zeros(1, 3)).value), 3)  # one of four: log 4
+    1.386
+    """
+    _check(positive, negatives, mask, temperature)
+    own = positive / temperature
+    others = negatives / temperature if mask is None else (negatives / temperature).masked_fill(~mask, -torch.inf)
+    value = (torch.cat([own[:, None], others], dim=1).logsumexp(dim=1) - own).mean()
+    return Loss(value, _terms(positive, negatives, mask))
+
+
+def frozen_nce(
+    positive: Tensor,
+    negatives: Tensor,
+    *,
+    normaliser: Normaliser,
+    n_rows: int,
+    mask: Tensor | None = None,
+    temperature: float = 0.07,
+) -> Loss:
+    """mean over rows of softplus(-D) of the positive and the sum of softplus(D) of negatives, D = log(P n / m).
+
+    Args:
+        positive, negatives, mask, temperature: as in :func:`info_nce`; m is the number of negatives of a row.
+        normaliser: of this direction of the contrast; changed by its first batch.
+        n_rows: n, rows that negatives are drawn from, 1 or more.
+
+    Returns:
+        The loss; terms as those of :func:`info_nce`.
+
+    Raises:
+        ValueError: as :func:`info_nce`, or n_rows is below 1.
+
+    Source: Wu et al. (2018), Eqs. 3-7; Tian, Krishnan and Isola (2020), whose code freezes Z. Departure: in logarithms,
+    which needs none of their 1e-7 beside the ratio.
+
+    >>> options = {"normaliser": Normaliser(torch.device("cpu")), "n_rows": 4}
+    >>> loss = frozen_nce(torch.zeros(1), torch.zeros(1, 4), **options)  # P = 1/n everywhere, and m = n
+    >>> round(float(loss.value), 3)  # log 5 + 4 log(5 / 4)
+    2.502
+    """
+    _check(positive, negatives, mask, temperature)
+    if n_rows < 1:
+        raise ValueError(f"n_rows: expected 1 or more, the rows that negatives are drawn from, got {n_rows}.")
+    own, others = positive / temperature, negatives / temperature
+    log_z = normaliser.log_z(own, others, mask, n_rows)
+    m = others.new_full((len(own),), others.shape[1]) if mask is None else mask.sum(dim=1).to(others.dtype)
+    shift = log_z + m.log() - math.log(n_rows)  # (N,)
+    of_negatives = softplus(others - shift[:, None])
+    if mask is not None:
+        of_negatives = of_negatives.masked_fill(~mask, 0)
+    return Loss((softplus(shift - own) + of_negatives.sum(dim=1)).mean(), _terms(positive, negatives, mask))
+
+
+class Normaliser:
+    """log Z of a contrast: n times the mean of e^(s / tau) over the first batch that has negatives, then unchanged.
+
+    >>> normaliser = Normaliser(torch.device("cpu"))
+    >>> round(float(normaliser.log_z(torch.zeros(1), torch.zeros(1, 2), None, n_rows=8).exp()), 3)
+    8.0
+    >>> round(float(normaliser.log_z(torch.ones(1), torch.ones(1, 2), None, n_rows=8).exp()), 3)
+    8.0
+    """
+
+    def __init__(self, device: torch.device):
+        self.value, self.known = torch.zeros((), device=device), False
+
+    @torch.no_grad()
+    def log_z(self, positive: Tensor, negatives: Tensor, mask: Tensor | None, n_rows: int) -> Tensor:
+        """log Z (); changes it until it is known, and waits for the device till then alone.
+
+        Args:
+            positive, negatives: s / tau, (N,) and (N, M).
+            mask: of negatives; None: all count.
+            n_rows: n.
+        """
+        if self.known:
+            return self.value
+        mask = torch.ones_like(negatives, dtype=torch.bool) if mask is None else mask
+        each = torch.cat([positive, negatives.masked_fill(~mask, -torch.inf).flatten()])
+        estimate = each.logsumexp(dim=0) - (len(positive) + mask.sum()).log() + math.log(n_rows)
+        self.value, self.known = estimate.to(self.value.dtype), bool(mask.any())
+        return self.value
+
+    def state_dict(self) -> dict[str, Any]:
+        """log Z, and whether it is known."""
+        return {"value": self.value, "known": self.known}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state_dict` gave."""
+        self.value, self.known = state["value"].to(self.value.device).clone(), bool(state["known"])
+
+
+def _terms(positive: Tensor, negatives: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+    own, others = positive.detach(), negatives.detach()
+    mask = torch.ones_like(others, dtype=torch.bool) if mask is None else mask
+    mean = (others * mask).sum() / mask.sum().clamp_min(1)
+    nearest = others.masked_fill(~mask, -torch.inf).amax(dim=1)
+    return {"positive": own.mean(), "negative": mean, "found": (own > nearest).to(own.dtype).mean()}
+
+
+def _check(positive: Tensor, negatives: Tensor, mask: Tensor | None, temperature: float) -> None:
+    check_energies(positive=positive)
+    if negatives.ndim != 2 or len(negatives) != len(positive) or negatives.shape[1] == 0:
+        raise ValueError(
+            f"negatives holds M > 0 similarities for each of {len(positive)} rows: expected shape "
+            f"({len(positive)}, M), got {tuple(negatives.shape)}. Pass anchors @ rows.T."
+        )
+    if mask is not None and (mask.shape != negatives.shape or mask.dtype != torch.bool):
+        raise ValueError(
+            f"the mask says which negatives count: expected bool {tuple(negatives.shape)}, got {mask.dtype} "
+            f"{tuple(mask.shape)}. Pass MemoryBank.negatives_of(labels)."
+        )
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature: expected a number larger than 0, got {temperature}. The default is 0.07.")

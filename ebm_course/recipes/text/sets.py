@@ -1,0 +1,80 @@
+"""The texts and the encoders of the recipes, by a function's name: sets are called with the run's seed, read once.
+
+It knows tasks and encoders; no loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from ebm_course.energies.hugging_face_classifier import HuggingFaceClassifier, pretrained
+from ebm_course.energies.minilm import minilm, minilm_tokenizer
+from ebm_course.energies.text_energy import TextEnergy
+from ebm_course.tasks import text
+from ebm_course.tasks.subwords import Subwords
+from ebm_course.tasks.text import PAPER, Text
+
+
+@lru_cache(maxsize=4)
+def made(task: Callable[..., Text], **how: Any) -> Text:
+    """The task, read once: files and subwords of large sets take seconds."""
+    return task(**how)
+
+
+def opinions(*, seed: int) -> Text:
+    """2,000 opinions of the embedded language, others for every seed; no download."""
+    return made(text.toy, seed=seed)
+
+
+def film_reviews(*, seed: int) -> Text:
+    """SST-2 in 6,920 whole sentences and its published split; the same for every seed."""
+    return made(text.sst2)
+
+
+def phrases(*, seed: int) -> Text:
+    """SST-2 in GLUE's form and the paper's, in subwords of ALBERT; needs the extra ``encoder``, and a network once."""
+    return made(_phrases_for_albert, seed=seed)
+
+
+def news(*, seed: int) -> Text:
+    """AG News in the paper's sizes, other rows for every seed."""
+    return made(text.ag_news, **PAPER["ag-news"], seed=seed)
+
+
+def film_reviews_for_minilm(*, seed: int) -> Text:
+    """``film_reviews`` in the subwords of MiniLM; needs its package."""
+    return made(_reviews_for_minilm)
+
+
+def pretrained_minilm(n_tokens: int, n_classes: int, *, max_length: int) -> TextEnergy:
+    """The first three layers of MiniLM, for texts in its subwords."""
+    net = minilm(n_classes, n_layers=3)
+    _check_words(net, n_tokens)
+    return net
+
+
+def pretrained_albert(n_tokens: int, n_classes: int, *, max_length: int) -> TextEnergy:
+    """ALBERT-base-v2, the paper's encoder, for texts in its subwords."""
+    net = HuggingFaceClassifier(pretrained("albert-base-v2"), n_classes)
+    _check_words(net, n_tokens)
+    return net
+
+
+def _reviews_for_minilm() -> Text:
+    return text.sst2(tokenizer=Subwords.read(minilm_tokenizer()))
+
+
+def _phrases_for_albert(*, seed: int) -> Text:
+    from tokenizers import Tokenizer
+
+    return text.sst2("phrases", seed=seed, tokenizer=Subwords(Tokenizer.from_pretrained("albert-base-v2")))
+
+
+def _check_words(net: TextEnergy, n_tokens: int) -> None:
+    n = net.word_embedding.num_embeddings
+    if n_tokens > n:
+        raise ValueError(
+            f"a pretrained encoder reads its own {n} subwords: got texts in {n_tokens}. Take a task in its subwords."
+        )

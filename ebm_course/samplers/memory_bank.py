@@ -1,0 +1,189 @@
+r"""A memory bank: a feature for every row of a data set, as it was when the row was last seen, to contrast others with.
+
+.. math:: b_i \leftarrow \frac{M b_i + (1 - M) f_i / \|f_i\|}{\| M b_i + (1 - M) f_i / \|f_i\| \|}
+
+Thousands of negatives then cost a matrix product and no pass through the net. What they cost instead is age: a row was
+written by the weights of up to an epoch ago, and the bank knows how many updates ago that was. It knows features and
+labels; no net, no loss.
+Source: Wu et al. (2018), Section 3; two of them, Tian, Krishnan and Isola (2020); Qiu, Zhang and Zhou, Eq. 5.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from ebm_course.checks import check_count, check_generator
+
+
+class MemoryBank:
+    """``features`` (n_rows, width) of Euclidean norm 1, or 0 where never written, with the ``labels`` of their rows.
+
+    Args:
+        n_rows: of the data set.
+        width: of a feature.
+        labels: (n_rows,), int64, on the device where the bank is to be.
+        momentum: M, 0 or more and below 1; a row's first feature is taken as it is.
+
+    Raises:
+        ValueError: a number is out of its range, or there are not as many labels as rows.
+
+    >>> bank = MemoryBank(4, 2, labels=torch.tensor([0, 0, 1, 1]))
+    >>> bank.update(torch.tensor([0, 3]), torch.tensor([[3.0, 4.0], [0.0, 2.0]]))
+    >>> bank.scores(torch.tensor([[1.0, 0.0]]))
+    tensor([[0.6000, 0.0000, 0.0000, 0.0000]])
+    >>> bank.negatives_of(torch.tensor([0]))  # written, and of another label
+    tensor([[False, False, False,  True]])
+    """
+
+    def __init__(self, n_rows: int, width: int, *, labels: Tensor, momentum: float = 0.5):
+        check_count("n_rows", n_rows, least=1)
+        check_count("width", width, least=1)
+        if not 0 <= momentum < 1:
+            raise ValueError(f"momentum: expected 0 or more and below 1, got {momentum}. The default is 0.5.")
+        if labels.shape != (n_rows,) or labels.dtype != torch.int64:
+            raise ValueError(
+                f"a bank has a label a row: expected int64 ({n_rows},), got {labels.dtype} {tuple(labels.shape)}. "
+                "Pass those of the whole training set."
+            )
+        self.labels, self.momentum, self.n_updates = labels.detach(), momentum, 0
+        self.features = torch.zeros(n_rows, width, device=labels.device)
+        self.written_at = torch.full((n_rows,), -1, device=labels.device)  # the number of the update, -1: never
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @property
+    def ages(self) -> Tensor:
+        """Updates since each row was written, (n_rows,); 0 for those of the last one, n_updates where it never was."""
+        return torch.where(self.written_at < 0, self.n_updates, self.n_updates - 1 - self.written_at)
+
+    def fresh(self, last_k: int | None = None) -> Tensor:
+        """Which rows were written in the last k updates, bool (n_rows,); None: ever."""
+        if last_k is None:
+            return self.written_at >= 0
+        check_count("last_k", last_k, least=1)
+        return self.written_at >= max(0, self.n_updates - last_k)
+
+    def newest(self, n: int) -> Tensor:
+        """The n rows that were written last, int64 (n,), or all rows where there are no more."""
+        return self.written_at.topk(min(n, len(self)), sorted=False).indices
+
+    def draw(self, n: int, *, generator: torch.Generator) -> Tensor:
+        """n different rows, each as likely, int64 (n,), or all rows where there are no more."""
+        check_generator(generator, self.features)
+        return torch.randperm(len(self), generator=generator, device=self.features.device)[:n]
+
+    def negatives_of(self, labels: Tensor, *, rows: Tensor | None = None, last_k: int | None = None) -> Tensor:
+        """Which rows may be negatives of anchors with these labels (N,): another label, and fresh. Bool (N, M).
+
+        Args:
+            rows: int64 (M,), those that are looked at; None: all of the bank.
+            last_k: as in :meth:`fresh`.
+        """
+        fresh, own = self.fresh(last_k), self.labels
+        if rows is not None:
+            fresh, own = fresh[rows], own[rows]
+        return fresh & (labels[:, None] != own)
+
+    def scores(self, anchors: Tensor, rows: Tensor | None = None, *, max_bytes: float = math.inf) -> Tensor:
+        """Inner products of anchors (N, width) with rows of the bank, (N, M); only anchors take a gradient.
+
+        Args:
+            anchors: of norm 1 for cosines.
+            rows: int64 (M,); None: all of the bank, in one product and without a copy.
+            max_bytes: of a copy of rows; where all need more, they are taken in pieces, and again for the gradient.
+
+        Raises:
+            ValueError: anchors of another width, or ``max_bytes`` holds not even one row.
+        """
+        width = self.features.shape[1]
+        if anchors.ndim != 2 or anchors.shape[1] != width:
+            raise ValueError(
+                f"this bank holds features of width {width}: expected anchors (N, {width}), got "
+                f"{tuple(anchors.shape)}. Build it with the classifier's width."
+            )
+        if rows is None:
+            return anchors @ self.features.T.to(anchors.dtype)
+        row = self.features.element_size() * width
+        if len(rows) * row <= max_bytes:
+            return anchors @ self.features[rows].T.to(anchors.dtype)
+        piece = int(max_bytes // row)
+        if piece < 1:
+            raise ValueError(f"max_bytes: expected {4 * width} or more, a row of this bank, got {max_bytes}.")
+        products: Tensor = _Products.apply(anchors, self.features, rows, piece)
+        return products
+
+    @torch.no_grad()
+    def update(self, rows: Tensor, features: Tensor) -> None:
+        """Mix features (N, width) of any length into their rows, int64 (N,), all different; changes the bank.
+
+        Raises:
+            ValueError: rows are not those of the bank, come twice, or do not fit the features.
+        """
+        self._check(rows, features)
+        new, old = normalize(features.to(self.features.dtype), dim=1), self.features[rows]
+        mixed = normalize(self.momentum * old + (1 - self.momentum) * new, dim=1)  # of a first feature itself
+        self.features.index_copy_(0, rows, mixed)
+        self.written_at.index_fill_(0, rows, self.n_updates)
+        self.n_updates += 1
+
+    def _check(self, rows: Tensor, features: Tensor) -> None:
+        n, width = self.features.shape
+        right = rows.ndim == 1 and rows.dtype == torch.int64
+        # Elsewhere than on a CPU a look at the numbers would wait for the device at every call.
+        if right and rows.device.type == "cpu" and len(rows):
+            right = int(rows.min()) >= 0 and int(rows.max()) < n and len(rows.unique()) == len(rows)
+        if not right or features.shape != (len(rows), width):
+            raise ValueError(
+                f"a bank of {n} rows of width {width} takes features (N, {width}) of N different rows, 0 to {n - 1}: "
+                f"got features {tuple(features.shape)} and rows {tuple(rows.shape)} of {rows.dtype}"
+                f"{f', {int(rows.min())} to {int(rows.max())}' if rows.numel() else ''}. Build it for this data set."
+            )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Features, when they were written, and how many updates there were."""
+        return {"features": self.features, "written_at": self.written_at, "n_updates": self.n_updates}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state_dict` gave; changes the bank.
+
+        Raises:
+            ValueError: it is that of a bank of another size.
+        """
+        found = state["features"]
+        if found.shape != self.features.shape:
+            raise ValueError(
+                f"this bank holds features {tuple(self.features.shape)}: got {tuple(found.shape)}. Build it with as "
+                "many rows and the width that were saved."
+            )
+        self.features.copy_(found)
+        self.written_at.copy_(state["written_at"])
+        self.n_updates = int(state["n_updates"])
+
+
+class _Products(torch.autograd.Function):
+    """anchors @ features[rows].T with at most ``piece`` rows copied at a time, forward and backward."""
+
+    @staticmethod
+    def forward(ctx: Any, anchors: Tensor, features: Tensor, rows: Tensor, piece: int) -> Tensor:
+        ctx.save_for_backward(features, rows)  # a change of the bank before the gradient is refused by torch
+        ctx.piece = piece
+        out = anchors.new_empty(len(anchors), len(rows))
+        for i, some in enumerate(rows.split(piece)):
+            out[:, i * piece : i * piece + len(some)] = anchors @ features[some].T.to(anchors.dtype)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        features, rows = ctx.saved_tensors
+        pieces = zip(grads[0].split(ctx.piece, dim=1), rows.split(ctx.piece), strict=True)
+        total = grads[0].new_zeros(len(grads[0]), features.shape[1])
+        for grad, some in pieces:
+            total += grad @ features[some].to(grad.dtype)
+        return total, None, None, None

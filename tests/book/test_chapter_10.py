@@ -1,0 +1,221 @@
+"""Chapter 10: its bare game is the package's, its formulas hold, its first table and its sentences are the ledger's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from IPython.display import Markdown
+from torch.nn.functional import one_hot
+
+from ebm_course.core import Batch
+from ebm_course.energies.spen import Spen
+from ebm_course.energies.token_encoder import TokenEncoder
+from ebm_course.experiments.structured import published
+from ebm_course.figures.curves import curves
+from ebm_course.figures.legend import legend_below
+from ebm_course.figures.style import DATA, ENERGY, GREY, NEGATIVE
+from ebm_course.recipes.structured.game import Anchor, Game, energy_loss, inference_loss
+from ebm_course.recipes.structured.inference_network import NOTEBOOK
+from ebm_course.results import ledger
+from ebm_course.results.record import Record
+from ebm_course.samplers.inference_network import InferenceNetworks
+
+NAME, RECORD, TOY = "10_joint_inference_networks", "structured-cpu-data=toy", "toy/"
+NAMES = {"plt": plt, "np": np, "curves": curves, "legend_below": legend_below, "Markdown": Markdown}
+NAMES |= {"DATA": DATA, "ENERGY": ENERGY, "GREY": GREY, "NEGATIVE": NEGATIVE}
+CLAIM_ROWS = {
+    "truncation-fails": "Truncated and without cross-entropy, training fails",
+    "dropping-repairs": "Without the truncation it succeeds",
+    "entropy-repairs": "Annealed entropy repairs what is left",
+    "k-network": "Five I steps an update leave a better network",
+    "k-20-energy": "Twenty I steps leave a better energy",
+    "without-tags": "A network fitted to a CRF's energy without tags",
+    "network-closers": "Fitted so to a chain and a language model of tags",
+    "trap": "With cross-entropy a network has closers right",
+}
+"""Name of a claim on the language -> how its row on the first screen begins."""
+OF_CHAPTER_9 = {"chain-closers", "global-closers"}
+
+
+@pytest.fixture(autouse=True)
+def no_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_bare_game_has_the_losses_of_the_package(chapter: Callable[[str], Any], seed: int):
+    torch.manual_seed(seed)
+    bare = chapter(NAME).run("bare")
+    encoders = [TokenEncoder((9,), width=5, hidden=4) for _ in range(2)]
+    nets = InferenceNetworks(encoders[0], 4, parametrisation="stacked")
+    game = Game(Spen(encoders[1], 4, init=1.0), nets).double().eval()
+    with torch.no_grad():
+        game.energy.transitions[-1] = game.energy.transitions[:, -1] = 0  # the bare chain has no ends
+    batch = Batch(torch.randint(9, (6, 5, 1)), torch.randint(4, (6, 5)), torch.ones(6, 5, dtype=torch.bool))
+    gold, w, unary = one_hot(batch.y, 4).double(), game.energy.transitions[:-1, :-1], game.energy.unary(batch.x)
+    log_a, log_f = nets.log_probabilities(batch.x, batch.y)
+    config = replace(NOTEBOOK, perceptron_weight=0.7)
+
+    def energy(y: torch.Tensor) -> torch.Tensor:
+        return bare["chain_energy"](unary, w, y)
+
+    ours = bare["stacked"](log_a, gold, nets.cost_head.weight, nets.cost_head.bias)
+    torch.testing.assert_close(ours, log_f)
+    torch.testing.assert_close(
+        bare["energy_loss"](energy, gold, log_a, log_f, 0.7), energy_loss(game, batch, config).value
+    )
+    loss = inference_loss(game, batch, config, entropy_weight=2.0, anchor=Anchor(nets, 0.0)).value
+    found = bare["network_loss"](energy, gold, log_a, log_f, 0.7, 2.0, 1.0) - 1.7 * energy(gold).mean()
+    torch.testing.assert_close(found, loss)
+
+
+def test_the_method_bare_has_at_most_25_lines(chapter: Callable[[str], Any]):
+    lines = [line for cell in chapter(NAME).tagged("bare") for line in cell.source.splitlines() if line.strip()]
+    assert len(lines) <= 25
+
+
+@pytest.mark.parametrize("w, g", [(1.0, 0.0), (0.5, -1.0), (1.0, 1.5), (0.3, 3.0), (0.1, 1.9)])
+def test_what_f_gives_to_gold_is_the_minimum_of_its_loss(w: float, g: float):
+    p = torch.linspace(1e-4, 1, 100_000, dtype=torch.float64)
+    lowest = p[((1 - p) * g - 2 * (1 - p) - w * p.log()).argmin()].item()
+    assert lowest == pytest.approx(1.0 if g >= 2 else min(1.0, w / (2 - g)), abs=1e-4)
+
+
+def test_the_slope_in_a_logit_is_the_probability_times_the_excess_and_zero_at_every_corner():
+    d, u = torch.tensor([0.0, 0.6, 2.5], dtype=torch.float64), torch.tensor([0.3, -1.0, 2.0], dtype=torch.float64)
+    p, (slope,) = u.softmax(0), torch.autograd.grad(u.requires_grad_().softmax(0) @ d, u)
+    torch.testing.assert_close(slope, p * (d - p @ d))
+    for corner in torch.eye(3, dtype=torch.float64):
+        assert torch.equal(corner * (d - corner @ d), torch.zeros(3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("tau", [2.0, 0.3])
+def test_a_gibbs_distribution_minimises_a_linear_energy_less_entropy(tau: float):
+    d = torch.tensor([0.0, 0.6, 2.5], dtype=torch.float64)
+    best = (-d / tau).softmax(0)
+    others = torch.rand(5000, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    others = others / others.sum(dim=1, keepdim=True)
+
+    def loss(p: torch.Tensor) -> torch.Tensor:
+        return p @ d + tau * (p * p.log()).sum(-1)
+
+    assert loss(best) <= loss(others).min()
+
+
+def first_table(text: str) -> dict[str, tuple[str, str]]:
+    """Name of a claim -> mean with interval, and verdict, of the table on the first screen."""
+    rows = [[part.strip() for part in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| ")]
+    found = {}
+    for (name, start), row in zip(CLAIM_ROWS.items(), rows[1:], strict=True):
+        assert row[0].startswith(start), row
+        found[name] = (row[2], row[3])
+    return found
+
+
+def recorded_claims() -> dict[str, tuple[str, str]]:
+    """The same from the ledger."""
+    rows = {name: (f"{here.partition(']')[0]}]", verdict)
+            for name, _, here, verdict, _ in ledger.claim_rows(ledger.read(RECORD))}  # fmt: skip
+    return {name: rows[f"{TOY}{name}"] for name in CLAIM_ROWS}
+
+
+def test_the_first_screen_has_the_differences_and_verdicts_of_the_ledger(chapter: Callable[[str], Any]):
+    assert first_table(chapter(NAME).notebook.cells[0].source) == recorded_claims()
+
+
+def test_the_first_screen_has_every_claim_on_the_language_but_those_of_chapter_9():
+    names = {judged.claim.name for judged in ledger.read(RECORD).claims}
+    assert set(CLAIM_ROWS) | OF_CHAPTER_9 == {name.removeprefix(TOY) for name in names if name.startswith(TOY)}
+
+
+@pytest.mark.parametrize("verdict", ["holds", "undecided"])
+def test_another_verdict_on_the_first_screen_would_be_noticed(chapter: Callable[[str], Any], verdict: str):
+    text = chapter(NAME).notebook.cells[0].source
+    assert f"| {verdict} |" in text
+    assert first_table(text.replace(f"| {verdict} |", "| reverses |", 1)) != recorded_claims()
+
+
+def literal(chapter: Any, cell_id: str, name: str) -> Any:
+    """The dictionary of this name that a cell writes out."""
+    [cell] = [cell for cell in chapter.code if cell["id"] == cell_id]
+    names: dict[str, Any] = {}
+    exec(re.search(rf"^{name} = \{{.*?^\}}|^{name} = \{{.*\}}$", cell.source, flags=re.DOTALL | re.MULTILINE)[0], names)
+    return names[name]
+
+
+def test_the_published_numbers_are_those_of_the_papers_tables(chapter: Callable[[str], Any]):
+    opened = chapter(NAME)
+    for arm, (*_, paper) in literal(opened, "10-table-1", "table_1").items():
+        assert paper == (str(published.ANSWERS[arm][0]) if arm in published.ANSWERS else "")
+    for arm, (accuracy, speed) in literal(opened, "10-parametrisations", "published").items():
+        assert (accuracy, speed) == (str(published.ANSWERS[arm][0]), str(published.SPEEDS[arm][0]))
+    for arm, (*_, paper) in literal(opened, "10-table-3-recorded", "disagree").items():
+        assert paper == (str(published.DIFFERENCES[arm][0]) if arm in published.DIFFERENCES else "")
+
+
+def test_what_the_chapter_says_of_the_recorded_runs_holds(chapter: Callable[[str], Any]):
+    chapter(NAME).run("recorded", **NAMES)
+
+
+PLANTED = [
+    ("margin-truncated-no-ce/network/accuracy", 0.6),
+    ("margin-no-ce/network/accuracy", 0.85),
+    ("margin-entropy/network/accuracy", 0.9),
+    ("margin-truncated-no-ce/exact/accuracy", 0.5),
+    ("margin-truncated-no-ce/gap", 1.0),
+    ("margin-entropy/gap", 2.0),
+    ("margin-truncated-no-ce/a-minus-f", 0.01),
+    ("margin-truncated/network/accuracy", 0.7),
+    ("perceptron/exact/accuracy", 0.9),
+    ("k-5/network/accuracy", 0.9),
+    ("k-20/last/exact/accuracy", 0.8),
+    ("k-1/cost_augmented/closers", 0.5),
+    ("stacked/network/accuracy", 0.9),
+    ("bilstm/network/accuracy", 0.85),
+    ("separated/exact/accuracy", 0.92),
+    ("shared/speed", 100.0),
+    ("stacked/speed", 100.0),
+    ("stacked-ce-a/a-minus-f", 0.1),
+    ("stacked/a-minus-f", 0.05),
+    ("separated/a-minus-f", 0.01),
+    ("margin/a-minus-f", 0.05),
+    ("stacked-ce-a/confusions/p s", 400.0),
+    ("stacked/exact/closers", 0.9),
+    ("bilstm/network/closers", 0.5),
+    ("network-of-chain/network/closers", 0.7),
+    ("network-of-global/exact/closers", 0.9),
+    ("network-of-global/network/closers", 0.995),
+]
+"""An entry on the language, and a value that would make a sentence untrue."""
+
+
+@pytest.mark.parametrize("name, value", PLANTED)
+def test_another_outcome_would_be_noticed(
+    chapter: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, name: str, value: float
+):
+    read = ledger.read
+    monkeypatch.setattr(ledger, "read", lambda key: planted(read(key), f"{TOY}{name}", value))
+    with pytest.raises(AssertionError):
+        chapter(NAME).run("recorded", **NAMES)
+
+
+def planted(record: Record, name: str, value: float) -> Record:
+    """The record with ``value`` in every run of one entry."""
+    record.entry(name)  # it is there
+    entries = (
+        replace(e, value=value, values=(value,) * len(e.values)) if e.name == name else e for e in record.entries
+    )
+    return replace(record, entries=tuple(entries))
+
+
+def test_the_chapter_has_seven_sections_and_at_most_seventy_cells(chapter: Callable[[str], Any]):
+    opened = chapter(NAME)
+    numbers = [int(k) for cell in opened.text for k in re.findall(r"^## (\d+)\. ", cell.source, flags=re.MULTILINE)]
+    assert numbers == list(range(1, 8)) and len(opened.notebook.cells) <= 70

@@ -1,0 +1,77 @@
+"""What tests of assignments say: nothing where an answer is right, the reason where it is not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ebm_course.exercises import WrongAnswer
+from ebm_course.grading.judge import choose, chosen, judge, judge_function
+
+
+@pytest.mark.parametrize("missing", [None, ..., [None, 1.0]])
+def test_a_missing_answer_is_wrong(missing: object):
+    with pytest.raises(WrongAnswer, match="q: not answered yet"):
+        judge("q", missing, 1.0)
+    with pytest.raises(WrongAnswer, match=r"f: (not answered yet|a function is asked for)"):
+        judge_function("f", missing, abs, [(1,)])
+
+
+def test_a_right_answer_prints_nothing(capsys: pytest.CaptureFixture):
+    judge("q", 0.5, 0.5)
+    judge_function("f", torch.abs, torch.abs, [(torch.tensor([-1.0]),)])
+    choose("c", " b", "B", {"A": "no", "B": ""})
+    assert capsys.readouterr().out == ""
+
+
+def test_a_known_mistake_of_a_function_is_named():
+    def double(x):
+        return 2 * x
+
+    x = torch.tensor([1.0, 3.0])
+    with pytest.raises(WrongAnswer, match=r"f\(numbers of shape \(2,\)\).*the square is asked for"):
+        judge_function("f", double, torch.square, [(x,)], mistakes={"the square is asked for": double})
+
+
+def test_a_function_that_changes_its_argument_is_wrong_though_its_value_is_right():
+    x = torch.tensor([1.0, 3.0])
+    with pytest.raises(WrongAnswer, match="f changes its argument number 1 in place"):
+        judge_function("f", lambda x: x.mul_(2), lambda x: 2 * x, [(x,)])
+    assert x.tolist() == [1.0, 3.0]
+
+
+def test_a_function_that_raises_is_wrong_and_its_error_is_told():
+    with pytest.raises(WrongAnswer, match=r"f\(0\) stops with ZeroDivisionError: division by zero"):
+        judge_function("f", lambda x: 1 / x, lambda x: x, [(0,)])
+
+
+def test_answer_and_reference_draw_the_same_numbers():
+    def draw(n, generator):
+        return torch.randn(n, generator=generator)
+
+    stream = torch.Generator().manual_seed(1)
+    judge_function("f", draw, draw, [(3, stream), (3, stream)])
+    with pytest.raises(WrongAnswer):
+        judge_function("f", lambda n, generator: draw(n + 1, generator)[1:], draw, [(3, stream)])
+
+
+@pytest.mark.parametrize(
+    "answer, why",
+    [("A", "gave 'A': no."), ("E", "one of the letters"), (2, "one of the letters"), ("", "one of the letters")],
+)
+def test_a_wrong_letter_is_told_why(answer: object, why: str):
+    with pytest.raises(WrongAnswer, match=why):
+        choose("c", answer, "B", {"A": "no", "B": ""})
+
+
+def test_a_public_test_of_a_choice_says_only_whether_it_is_one():
+    for letter in "ABCD":
+        chosen("c", letter, "ABCD")
+    for other, why in (
+        (..., "not answered"),
+        ("AB", "one letter"),
+        ("E", "one of the letters"),
+        (1, "one of the letters"),
+    ):
+        with pytest.raises(WrongAnswer, match=why):
+            chosen("c", other, "ABCD")

@@ -1,0 +1,151 @@
+"""The text recipes whole: they learn, resume and report; a stale bank collapses sentences, fresh rows repair it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from ebm_course.energies.reconstruction_head import Reconstructing
+from ebm_course.energies.text_classifier import TextClassifier
+from ebm_course.recipes.shared import Fitted
+from ebm_course.recipes.text import carl, finetune, freelb, parts, rar
+from ebm_course.recipes.text.parts import classifier_of, data_of, evaluated, log_likelihood
+from ebm_course.runtime import Run
+from ebm_course.samplers.pgd_embeddings import pgd_embeddings
+from ebm_course.tasks.text import Text, toy
+
+RECIPES = (finetune, freelb, carl, rar)
+RUN = Run(torch.device("cpu"), 0)
+every_recipe = pytest.mark.parametrize("recipe", RECIPES, ids=lambda r: r.__name__.rpartition(".")[2])
+
+
+def few(*, seed: int) -> Text:
+    return toy(n_train=60, n_valid=30, n_test=30, seed=seed)
+
+
+def fitted(recipe: ModuleType, config: Any, *, run: Run = RUN, folder: Path | None = None) -> Fitted:
+    torch.manual_seed(run.seed)
+    found: Fitted = recipe.fit(config, run, folder=folder, progress=False)
+    return found
+
+
+@every_recipe
+def test_a_killed_run_ends_with_the_same_net_and_rows(recipe: ModuleType, tmp_path: Path, killed_at: Callable) -> None:
+    dropping = partial(TextClassifier, width=8, n_layers=1, n_heads=2, dropout=0.3)
+    config = replace(recipe.SMOKE, task=few, n_steps=9, net=dropping, warm_up=4)
+    straight = fitted(recipe, config)
+    with killed_at(parts, 5, "descend"), pytest.raises(KeyboardInterrupt):  # of nine; the state of the third was saved
+        fitted(recipe, config, folder=tmp_path)
+    torch.manual_seed(99)  # what is drawn before the state is loaded does not matter
+    resumed = recipe.fit(config, RUN, folder=tmp_path, progress=False)
+    assert resumed.rows == straight.rows
+    for name, value in straight.module.state_dict().items():
+        assert torch.equal(resumed.module.state_dict()[name], value), name
+
+
+@every_recipe
+def test_every_row_reports_what_the_recipe_promises(recipe: ModuleType) -> None:
+    last = fitted(recipe, replace(recipe.SMOKE, task=few)).rows[-1]
+    expected = {"step", "loss", "cross_entropy", "accuracy", "gradient_norm"}
+    expected |= {"valid_error", "valid_accuracy", "valid_nll"}
+    expected |= set() if recipe is finetune else {"rise"}
+    expected |= {"reconstruction", "named"} if recipe is rar else set()
+    expected |= {"contrast_perturbed", "contrast_clean", "pair", "others"} if recipe is carl else set()
+    assert set(last) == expected
+
+
+def test_rar_returns_its_head_beside_the_classifier() -> None:
+    module = fitted(rar, replace(rar.SMOKE, task=few)).module
+    assert isinstance(module, Reconstructing) and classifier_of(module) is module.classifier
+    assert module.head.tied[0] is module.classifier.word_embedding
+    occur = torch.cat([part.x[part.mask] for part in (few(seed=0).train, few(seed=0).valid, few(seed=0).test)]).unique()
+    assert module.head.kept is not None and torch.equal(module.head.kept, occur)
+    whole = fitted(rar, replace(rar.SMOKE, task=few, whole_vocabulary=True)).module
+    assert isinstance(whole, Reconstructing) and len(whole.head.bias) == few(seed=0).n_tokens
+
+
+def test_texts_are_evaluated_in_their_order_whatever_their_lengths() -> None:
+    data = data_of(replace(finetune.SMOKE, task=few), RUN)
+    torch.manual_seed(0)
+    net = TextClassifier(data.task.n_tokens, 2, width=8, n_heads=2, max_length=data.longest)
+    with torch.no_grad():
+        torch.testing.assert_close(evaluated(net, data.valid), net.eval()(data.valid.x, data.valid.mask))
+
+
+def test_in_16_bits_a_pass_is_rounded_and_what_leaves_it_is_float32() -> None:
+    config, data = replace(finetune.SMOKE, task=few), data_of(replace(finetune.SMOKE, task=few), RUN)
+    torch.manual_seed(0)
+    net = TextClassifier(data.task.n_tokens, 2, width=8, n_heads=2, max_length=data.longest, dropout=0.0)
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        learner = parts.Learner(net, replace(config, precision=precision))
+        assert data.train.mask is not None
+        found[precision] = learner.passed(net.embed(data.train.x), data.train.mask)
+    for one, other in zip(*found.values(), strict=True):
+        assert other.dtype == torch.float32 and not torch.equal(one, other)
+        torch.testing.assert_close(one, other, rtol=0.05, atol=0.05)
+
+
+def test_fewer_texts_than_a_minibatch_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^batch_size: expected 60 at most, which toy has, got 64"):
+        fitted(finetune, replace(finetune.SMOKE, task=few, batch_size=64))
+
+
+SENTENCES = toy().test[:300]
+
+
+def cosines(module: nn.Module) -> tuple[float, float]:
+    """Mean cosine of clean sentences of the same and of other labels."""
+    net, batch = classifier_of(module).eval(), SENTENCES
+    assert batch.y is not None
+    with torch.no_grad():
+        s = normalize(net.encode(net.embed(batch.x), batch.mask)[1], dim=1)
+    c, same = s @ s.T, batch.y[:, None] == batch.y
+    return float(c[same & ~torch.eye(len(s), dtype=torch.bool)].mean()), float(c[~same].mean())
+
+
+def accuracy(module: nn.Module, *, radius: float = 0.0) -> float:
+    """On embeddings moved by k-PGD of 5 steps."""
+    net, batch = classifier_of(module).eval(), SENTENCES
+    assert batch.y is not None and batch.mask is not None
+    energy, x0 = log_likelihood(net, batch.y, batch.mask), net.embed(batch.x).detach()
+    options: dict[str, Any] = {"radius": radius, "n_steps": 5, "mask": batch.mask, "generator": torch.Generator()}
+    x: Tensor = pgd_embeddings(energy, x0, **options).x
+    with torch.no_grad():
+        return float((net.logits_and_states(x, batch.mask)[0].argmax(1) == batch.y).float().mean())
+
+
+@pytest.fixture(scope="module")
+def contrasted() -> dict[str, nn.Module]:
+    """Two trainings alike until a contrast begins: with the whole bank, and with fresh rows of no memory alone."""
+    common: dict[str, Any] = {"noise_size": 0.0, "contrast_after": 248, "n_steps": 372, "keep_best": False}
+    arms: dict[str, dict[str, Any]] = {"bank": {}, "fresh": {"freshness": 8, "momentum": 0.0}}
+    return {name: fitted(carl, replace(carl.NOTEBOOK, **common, **arm)).module for name, arm in arms.items()}
+
+
+@pytest.mark.slow
+def test_on_a_stale_bank_sentences_of_other_labels_come_close_and_fresh_rows_keep_them_apart(
+    contrasted: dict[str, nn.Module],
+) -> None:
+    # 372 updates give 0.39 and 0.04; FreeLB alone about -0.3.
+    (_, stale), (_, fresh) = (cosines(contrasted[name]) for name in ("bank", "fresh"))
+    assert stale > 0.25 and fresh < 0.15
+    assert accuracy(contrasted["fresh"]) > accuracy(contrasted["bank"]) - 0.1
+
+
+@pytest.mark.slow
+def test_the_classifier_learns_the_language_and_freelb_makes_it_harder_to_attack() -> None:
+    plain = fitted(finetune, finetune.NOTEBOOK)
+    robust = fitted(rar, replace(rar.NOTEBOOK, noise_size=0.0))
+    assert accuracy(plain.module) > 0.9 and plain.rows[-1]["valid_accuracy"] > 0.9
+    assert accuracy(robust.module) > 0.8
+    assert accuracy(robust.module, radius=0.1) > accuracy(plain.module, radius=0.1) + 0.1

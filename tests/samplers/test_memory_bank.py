@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from ebm_course.samplers.memory_bank import MemoryBank
+
+LABELS = torch.tensor([0, 1, 0, 2, 1, 0])
+
+
+def bank(momentum: float = 0.5) -> MemoryBank:
+    return MemoryBank(6, 2, labels=LABELS, momentum=momentum)
+
+
+def filled(n: int = 50, width: int = 8, seed: int = 0) -> MemoryBank:
+    g = torch.Generator().manual_seed(seed)
+    made = MemoryBank(n, width, labels=torch.randint(3, (n,), generator=g))
+    made.update(torch.arange(n), torch.randn(n, width, generator=g))
+    return made
+
+
+def test_an_update_mixes_unit_vectors_and_makes_a_unit_vector_again() -> None:
+    b = bank(momentum=0.25)
+    b.update(torch.tensor([1]), torch.tensor([[3.0, 4.0]]))
+    assert torch.allclose(b.features[1], torch.tensor([0.6, 0.8])), "the first feature is taken as it is"
+    b.update(torch.tensor([1]), torch.tensor([[0.0, 7.0]]))
+    mixed = torch.tensor([0.25 * 0.6, 0.25 * 0.8 + 0.75])
+    torch.testing.assert_close(b.features[1], mixed / mixed.norm())
+    assert b.features[[0, 2, 3, 4, 5]].eq(0).all()
+
+
+def test_every_written_row_has_norm_one() -> None:
+    b = filled()
+    for seed in range(3):
+        rows = torch.randperm(50, generator=torch.Generator().manual_seed(seed))[:20]
+        b.update(rows, 1e3 * torch.randn(20, 8, generator=torch.Generator().manual_seed(seed)))
+    torch.testing.assert_close(b.features.norm(dim=1), torch.ones(50))
+
+
+def test_the_age_of_each_row_is_known() -> None:
+    b = bank()
+    assert b.ages.tolist() == [0] * 6 and not b.fresh().any()
+    for rows in ([0, 1], [2, 3], [1, 4]):
+        b.update(torch.tensor(rows), torch.ones(2, 2))
+    assert b.ages.tolist() == [2, 0, 1, 1, 0, 3]
+    assert b.fresh(1).tolist() == [False, True, False, False, True, False]
+    assert b.fresh(2).tolist() == [False, True, True, True, True, False]
+    assert b.fresh().tolist() == b.fresh(3).tolist() == b.fresh(99).tolist() == [True] * 5 + [False]
+    assert sorted(b.newest(4).tolist()) == [1, 2, 3, 4] and sorted(b.newest(99).tolist()) == list(range(6))
+
+
+def test_negatives_are_written_rows_of_another_label_and_as_fresh_as_asked() -> None:
+    b = bank()
+    for rows in ([0, 1], [2, 3], [1, 4]):
+        b.update(torch.tensor(rows), torch.ones(2, 2))
+    anchors = torch.tensor([0, 1])
+    assert b.negatives_of(anchors).tolist() == [
+        [False, True, False, True, True, False],
+        [True, False, True, True, False, False],
+    ]
+    assert b.negatives_of(anchors, last_k=2)[1].tolist() == [False, False, True, True, False, False]
+    some = torch.tensor([3, 0])
+    assert b.negatives_of(anchors, rows=some).tolist() == [[True, False], [True, True]]
+
+
+@pytest.mark.parametrize("max_bytes", [math.inf, 8 * 4, 8 * 4 * 7 + 3])
+def test_products_in_pieces_are_those_of_the_whole_with_their_gradients(max_bytes: float) -> None:
+    b = filled()
+    rows = b.draw(31, generator=torch.Generator().manual_seed(2))
+    a = torch.randn(5, 8, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    weights = torch.randn(5, 31, generator=torch.Generator().manual_seed(3))
+    found = b.scores(a, rows, max_bytes=max_bytes)
+    (g,) = torch.autograd.grad((found * weights).sum(), a)
+    expected = b.scores(a)[:, rows]
+    (other,) = torch.autograd.grad((expected * weights).sum(), a)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(g, other)
+
+
+def largest_copy(max_bytes: float) -> int:
+    """Bytes of the largest tensor made by a product with all rows and its gradient."""
+    b, a = filled(2_000, 64), torch.randn(4, 64, requires_grad=True)
+    rows = torch.arange(2_000)
+    with torch.profiler.profile(profile_memory=True) as seen:
+        b.scores(a, rows, max_bytes=max_bytes).sum().backward()
+    return max(event.cpu_memory_usage for event in seen.events())
+
+
+def test_the_memory_of_a_gather_is_bounded_as_set() -> None:
+    whole, bounded = largest_copy(math.inf), largest_copy(64 * 4 * 100)
+    scores = 4 * 2_000 * 4  # (N, M) itself
+    assert whole >= 2_000 * 64 * 4 and bounded <= 3 * scores < whole / 4
+
+
+def test_a_bank_changed_before_the_gradient_is_refused() -> None:
+    b = filled()
+    loss = b.scores(torch.ones(1, 8, requires_grad=True), torch.arange(9), max_bytes=64).sum()
+    b.update(torch.tensor([3]), torch.ones(1, 8))
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_drawn_rows_differ_and_are_as_many_as_there_are() -> None:
+    b = filled()
+    rows = b.draw(20, generator=torch.Generator().manual_seed(0))
+    assert len(rows.unique()) == 20 and len(b.draw(99, generator=torch.Generator().manual_seed(0))) == 50
+
+
+def test_its_state_comes_back_and_that_of_another_size_is_refused() -> None:
+    b, other = filled(), filled(seed=1)
+    b.update(torch.tensor([4, 9]), torch.ones(2, 8))
+    other.load_state_dict(b.state_dict())
+    assert torch.equal(other.features, b.features) and torch.equal(other.ages, b.ages)
+    with pytest.raises(ValueError, match=r"holds features \(50, 8\): got \(6, 2\)\. Build it with as many rows"):
+        other.load_state_dict(bank().state_dict())
+
+
+def test_bad_input_is_refused() -> None:
+    b = bank()
+    wrong: list[tuple[Tensor, Tensor]] = [
+        (torch.tensor([6]), torch.ones(1, 2)),
+        (torch.tensor([-1]), torch.ones(1, 2)),
+        (torch.tensor([2, 2]), torch.ones(2, 2)),
+        (torch.tensor([2]), torch.ones(1, 3)),
+        (torch.tensor([2.0]), torch.ones(1, 2)),
+    ]
+    for rows, features in wrong:
+        with pytest.raises(ValueError, match=r"a bank of 6 rows of width 2 takes features \(N, 2\)"):
+            b.update(rows, features)
+    assert b.n_updates == 0
+    with pytest.raises(ValueError, match=r"features of width 2: expected anchors \(N, 2\), got \(4, 3\)"):
+        b.scores(torch.ones(4, 3))
+    with pytest.raises(ValueError, match=r"max_bytes: expected 8 or more, a row of this bank, got 7"):
+        b.scores(torch.ones(4, 2), torch.arange(2), max_bytes=7)
+    with pytest.raises(ValueError, match=r"a label a row: expected int64 \(5,\), got torch.int64 \(6,\)"):
+        MemoryBank(5, 2, labels=LABELS)
+    with pytest.raises(ValueError, match=r"momentum: expected 0 or more and below 1, got 1\.0"):
+        bank(momentum=1.0)
+    with pytest.raises(ValueError, match="last_k is a whole number: expected 1 or larger"):
+        b.fresh(0)
+
+
+def test_features_of_norm_one_give_cosines() -> None:
+    b = filled()
+    a = normalize(torch.randn(7, 8, generator=torch.Generator().manual_seed(5)), dim=1)
+    assert b.scores(a).abs().max() <= 1 + 1e-6
