@@ -175,7 +175,7 @@ slides: $(STAMP)
 pdf: book $(BROWSER_STAMP)
 	$(BIN)/python book/_scripts/make_pdf.py
 
-colab: wheel
+colab: wheel assignments
 	$(BIN)/python book/_scripts/make_colab.py
 
 distclean: clean
