@@ -91,7 +91,7 @@ COUNTS = """() => [".math", ".math mjx-container", "mjx-merror, .math [data-mjx-
     .map(what => document.querySelectorAll(what).length)"""
 WORDS = """() => {
     const copy = document.querySelector("article").cloneNode(true);
-    copy.querySelectorAll("pre, code, script, style, mjx-container").forEach(part => part.remove());
+    copy.querySelectorAll("pre, code, .sig, script, style, mjx-container").forEach(part => part.remove());
     return copy.textContent;
 }"""
 CLIPPED = """() => [...document.querySelectorAll("div.math")]
