@@ -166,8 +166,8 @@ $(BROWSER_STAMP): $(STAMP)
 	@$(PIP) --quiet --editable '.[browser]'
 	@touch $@
 
-browser: book $(BROWSER_STAMP)
-	$(BIN)/python -m pytest tests/book/test_browser.py
+browser: book $(BROWSER_STAMP) $(LAB_STAMP)
+	$(BIN)/python -m pytest tests/book/test_browser.py tests/book/test_browser_lab.py
 
 slides: $(STAMP)
 	$(BIN)/python book/_scripts/make_slides.py
@@ -175,7 +175,7 @@ slides: $(STAMP)
 pdf: book $(BROWSER_STAMP)
 	$(BIN)/python book/_scripts/make_pdf.py
 
-colab: wheel
+colab: wheel assignments
 	$(BIN)/python book/_scripts/make_colab.py
 
 distclean: clean

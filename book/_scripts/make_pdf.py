@@ -94,7 +94,7 @@ def printed(names: list[str], html: Path, out: Path) -> int:
             page.goto(f"{site}{name}.html", wait_until="load")
             page.evaluate(SETTLED)
             title = page.locator("h1").first.inner_text().rstrip("#").strip()
-            sheet = Path(scratch) / f"{name}.pdf"
+            sheet = Path(scratch) / f"{name.replace('/', '-')}.pdf"
             page.pdf(path=sheet, **PAPER)
             page.close()
             joined.append(PdfReader(sheet), outline_item=title, import_outline=False)

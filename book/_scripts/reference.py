@@ -27,7 +27,7 @@ ENTRY = """\
 MARKUP = re.compile(r"(?<!\\)(\*(?!\s)|(?<=\S)\*|\||_(?=\W|$))")
 """What would begin or end something: a star that is no bullet, a bar, an underscore at a word's end."""
 TAG = re.compile(r"\\tag\{(.+?)\}")
-LITERAL = re.compile(r"(``.*?``|:\w+:`.*?`|`[^`\n]+`)")
+LITERAL = re.compile(r"(``.*?``|(?<!\S)\*\*[^*\s][^*\n]*\*\*(?!\w)|:\w+:`.*?`|`[^`\n]+`)")
 
 
 def modules(name: str) -> list[str]:

@@ -91,7 +91,7 @@ COUNTS = """() => [".math", ".math mjx-container", "mjx-merror, .math [data-mjx-
     .map(what => document.querySelectorAll(what).length)"""
 WORDS = """() => {
     const copy = document.querySelector("article").cloneNode(true);
-    copy.querySelectorAll("pre, code, script, style, mjx-container").forEach(part => part.remove());
+    copy.querySelectorAll("pre, code, .sig, script, style, mjx-container").forEach(part => part.remove());
     return copy.textContent;
 }"""
 CLIPPED = """() => [...document.querySelectorAll("div.math")]
@@ -116,7 +116,7 @@ def look(browser: Any, address: str, shot: str, width: int, mode: str) -> Seen:
     page.goto(address, wait_until="load")
     page.evaluate(SETTLED)
     SHOTS.mkdir(exist_ok=True)
-    page.screenshot(path=SHOTS / f"{shot}-{width}-{mode}.png")
+    page.screenshot(path=SHOTS / f"{shot.replace('/', '-')}-{width}-{mode}.png")
     still = [name for box in page.locator(".animation").all() for name in moved(page, box)]
     said, asked = [*errors], [*requests]  # before axe asks for the style sheets itself
     found = axe.Axe().run(page, options=RULES).response["violations"] if width == max(WIDTHS) else []

@@ -43,6 +43,7 @@ def test_a_page_gets_an_entry_a_module_and_other_pages_stay(reference: ModuleTyp
     [
         ("states (N, *S) and x * y", r"states (N, \*S) and x * y"),
         ("* a bullet of a*b", r"* a bullet of a\*b"),
+        ("**What it is.** x**2 and y**2", r"**What it is.** x\*\*2 and y\*\*2"),
         ("log p(y | x)", r"log p(y \| x)"),
         ("``a * b|c``, :func:`x_` and `d_`", "``a * b|c``, :func:`x_` and `d_`"),
         ("x_ and x_t", r"x\_ and x_t"),
