@@ -22,6 +22,7 @@ from ebm_course.figures.style import GREY
 from ebm_course.recipes.images.jem import joint_loss
 from ebm_course.recipes.images.robust_classifier import adversarial
 from ebm_course.results import ledger
+from ebm_course.results.findings import Verdict
 from ebm_course.results.record import Record
 from ebm_course.samplers.langevin import langevin
 from ebm_course.samplers.pgd import pgd
@@ -121,44 +122,82 @@ def test_what_the_chapter_says_of_the_recorded_runs_holds(chapter: Callable[[str
 
 GRID = "robust-jem/grid/gaussians"
 PLANTED = [
-    ("robust-jem/pgd-0.3", 0.2),
-    ("robust-jem/accuracy", 0.99),
-    ("robust-classifier/pgd-0.1", 0.5),
-    ("jem/pgd-0.5", 0.9),
-    ("jem/calibration", 0.01),
-    ("step-10/robust-jem/updates", 1000.0),
-    ("robust-jem-adversarial/buffer/distance", 1.0),
-    ("robust-jem/restarts", 1.0),
-    ("jem/pgd-0.2", 0.3),
-    ("robust-classifier/towards/score", 7.0),
-    ("robust-jem/long/distance", 5.0),
-    ("robust-jem/combined/score", 5.0),
-    ("robust-classifier/pgd-0.2", 0.5),
-    ("jem/buffer/distance", 15.0),
-    ("robust-jem/combined/recall", 0.9),
-    ("anchors/means/score", 5.0),
-    ("classifier/long/distance", 10.0),
-    ("robust-jem/short/distance", 1.0),
-    ("robust-jem/buffer/distance", 200.0),
-    (f"{GRID}/radius-0.5/contrast-1/class/steps-0/distance", 1.0),
-    (f"{GRID}/radius-0.5/contrast-0.8/class/steps-50/distance", 50.0),
-    (f"{GRID}/radius-0/contrast-1/class/steps-10/mean_energy", 5.0),
-    (f"{GRID}/radius-0.5/contrast-1/class/steps-10/distance", 5.0),
-    (f"{GRID}/radius-0.1/contrast-1/all/steps-10/distance", 5.0),
-    (f"{GRID}/radius-0/contrast-0.8/class/steps-10/distance", 90.0),
-    ("robust-jem/energy-of-data", -5.0),
-    ("robust-jem/grid/noise/radius-0.5/contrast-0.8/class/steps-10/distance", 900.0),
-    ("robust-jem/grid/noise/radius-0/contrast-0.8/class/steps-50/distance", 1.0),
+    ("digits/robust-jem/pgd-0.3", 0.2),
+    ("digits/robust-jem/accuracy", 0.99),
+    ("digits/robust-classifier/pgd-0.1", 0.5),
+    ("digits/jem/pgd-0.5", 0.9),
+    ("digits/jem/calibration", 0.01),
+    ("digits/step-10/robust-jem/updates", 1000.0),
+    ("digits/robust-jem-adversarial/buffer/distance", 1.0),
+    ("digits/robust-jem/restarts", 1.0),
+    ("digits/jem/pgd-0.2", 0.3),
+    ("digits/robust-classifier/towards/score", 7.0),
+    ("digits/robust-jem/long/distance", 5.0),
+    ("digits/robust-jem/combined/score", 5.0),
+    ("digits/robust-classifier/pgd-0.2", 0.5),
+    ("digits/jem/buffer/distance", 15.0),
+    ("digits/robust-jem/combined/recall", 0.9),
+    ("digits/anchors/means/score", 5.0),
+    ("digits/classifier/long/distance", 10.0),
+    ("digits/robust-jem/short/distance", 1.0),
+    ("digits/robust-jem/buffer/distance", 200.0),
+    (f"digits/{GRID}/radius-0.5/contrast-1/class/steps-0/distance", 1.0),
+    (f"digits/{GRID}/radius-0.5/contrast-0.8/class/steps-50/distance", 50.0),
+    (f"digits/{GRID}/radius-0/contrast-1/class/steps-10/mean_energy", 5.0),
+    (f"digits/{GRID}/radius-0.5/contrast-1/class/steps-10/distance", 5.0),
+    (f"digits/{GRID}/radius-0.1/contrast-1/all/steps-10/distance", 5.0),
+    (f"digits/{GRID}/radius-0/contrast-0.8/class/steps-10/distance", 90.0),
+    ("digits/robust-jem/energy-of-data", -5.0),
+    ("digits/robust-jem/grid/noise/radius-0.5/contrast-0.8/class/steps-10/distance", 900.0),
+    ("digits/robust-jem/grid/noise/radius-0/contrast-0.8/class/steps-50/distance", 1.0),
+    ("mnist/robust-jem/pgd-0.3", 0.4),
+    ("mnist/jem/accuracy", 0.9),
+    ("mnist/robust-classifier/pgd-0.2", 0.5),
+    ("mnist/robust-jem/restarts", 1.0),
+    ("mnist/anchors/train/score", 9.95),
+    ("mnist/anchors/means/score", 9.95),
+    ("mnist/robust-jem/combined/recall", 0.5),
+    ("mnist/robust-jem/combined/distance", 15.0),
+    ("mnist/jem/short/distance", 25.0),
+    ("mnist/robust-jem/short/distance", 25.0),
+    ("mnist/robust-jem/long/distance", 10.0),
+    (f"mnist/{GRID}/radius-0/contrast-1/class/steps-10/distance", 40.0),
+    (f"mnist/{GRID}/radius-0/contrast-1/class/steps-50/distance", 40.0),
+    (f"mnist/{GRID}/radius-0/contrast-0.8/class/steps-0/distance", 10.0),
+    (f"mnist/{GRID}/radius-0.5/contrast-0.8/class/steps-10/distance", 10.0),
+    (f"mnist/{GRID}/radius-0.5/contrast-0.8/class/steps-50/distance", 10.0),
 ]
-"""An entry of digits, and a value that would make a sentence untrue."""
+"""An entry of digits or of MNIST, and a value that would make a sentence untrue."""
 
 
 @pytest.mark.parametrize("name, value", PLANTED)
 def test_another_outcome_would_be_noticed(
     chapter: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, name: str, value: float
 ):
+    read, data = ledger.read, name.partition("/")[0]
+
+    def change(key: str) -> Record:
+        return planted(read(key), name, value) if f"data={data}" in key else read(key)
+
+    monkeypatch.setattr(ledger, "read", change)
+    with pytest.raises(AssertionError):
+        chapter(NAME).run("recorded", **NAMES)
+
+
+@pytest.mark.parametrize(
+    "name, verdict", [("combined-score", "undecided"), ("score", "holds"), ("diversity", "reverses")]
+)
+def test_another_verdict_on_mnist_would_be_noticed(
+    chapter: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, name: str, verdict: Verdict
+):
     read = ledger.read
-    monkeypatch.setattr(ledger, "read", lambda key: planted(read(key), f"digits/{name}", value))
+
+    def change(key: str) -> Record:
+        record = read(key)
+        claims = (replace(c, verdict=verdict) if c.claim.name == f"mnist/{name}" else c for c in record.claims)
+        return replace(record, claims=tuple(claims))
+
+    monkeypatch.setattr(ledger, "read", change)
     with pytest.raises(AssertionError):
         chapter(NAME).run("recorded", **NAMES)
 
