@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import math
 import subprocess
@@ -58,7 +59,8 @@ def findings(config: Config, results: Results) -> Findings:
 
 PRESETS = {"paper": Config(), "cpu": Config(n_runs=3), "smoke": Config(n_runs=1)}
 PRESETS |= {"stopped": Config(value=-1.0), "nan": Config(value=9)}
-FAKE = Experiment("fake", "A fake.", PRESETS, stages, findings, data=("moons", "words", "ring"))
+SETS = ("moons", "words", "ring", "words-large", "ring-large")
+FAKE = Experiment("fake", "A fake.", PRESETS, stages, findings, data=SETS, encoders=("small", "large"))
 
 
 @pytest.fixture(autouse=True)
@@ -158,7 +160,14 @@ def test_numbers_of_which_the_paper_does_not_speak_are_printed_when_asked(capsys
         (["fake", "--preset", "huge"], "there is no preset 'huge': expected one of paper, cpu, smoke, stopped, nan."),
         (["fake", "--runs", "0"], "--runs is 1 or larger, got 0."),
         (["fake", "--variant", "three"], "--variant three: expected one of one, idea/two."),
-        (["fake", "--data", "mnist"], "--data mnist: fake works on moons, words, ring."),
+        (["fake", "--data", "mnist"], "--data mnist: fake works on moons, words, ring, words-large, ring-large."),
+        (["fake", "--encoder", "huge"], "--encoder huge: fake can be given small, large."),
+        (["fake", "--encoder", "large"], "--encoder large: preset cpu has no data set for it, add --data NAME."),
+        (["fake", "--encoder", "large", "--data", "moons"], "--data moons-large: fake works on moons, words, ring, "),
+        (
+            ["fake", "--encoder", "large", "--data", "ring-large"],
+            "--data ring-large: beside --encoder, name the data set without its encoder.",
+        ),
         (["fake", "--set", "value=much"], "--set value=much: value is of type float, got 'much'."),
         (["fake", "--set", "n_runs=0"], "--set n_runs=0: that is chosen by --runs, --data and --variant; claims stay."),
         (["fake", "--set", "claims=()"], "--set claims=()"),
@@ -201,6 +210,25 @@ def test_a_part_of_an_experiment_has_a_record_of_its_own(here: Path) -> None:
     assert record.entry("correct").values == (0.25,)
     command = "python -m ebm_course reproduce fake --preset smoke --variant idea/two --data words --set value=0.25"
     assert record.command == f"{command} --seed 0"
+
+
+def test_an_encoder_chooses_what_reads_the_data(here: Path) -> None:
+    command = ["reproduce", "fake", "--preset", "smoke", "--record", "--encoder"]
+    assert program.main([*command, "large", "--data", "ring", "--data", "words"]) == 0
+    record = ledger.read("fake-smoke-data=words-large,ring-large")
+    assert record.config["data"] == ["words-large", "ring-large"]
+    assert record.command.endswith("--preset smoke --data ring --data words --encoder large --seed 0")
+    assert program.main([*command, "small", "--data", "words"]) == 0
+    assert program.main([*command, "small"]) == 0  # all that the preset has for it
+    assert {"fake-smoke-data=words", "fake-smoke-data=moons,words"} <= set(ledger.names())
+
+
+def test_an_experiment_without_a_choice_of_encoders_refuses_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(choices, "experiment", lambda name: dataclasses.replace(FAKE, encoders=()))
+    message = "--encoder small: fake can be given nothing, for it has one encoder only."
+    assert message in refused("reproduce", "fake", "--encoder", "small", capsys=capsys)
 
 
 def test_what_is_no_record_is_not_overwritten(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

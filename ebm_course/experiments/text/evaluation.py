@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, normalize, one_hot
 
 from ebm_course.core import Batch, frozen
-from ebm_course.recipes.text.parts import log_likelihood
+from ebm_course.recipes.text.parts import labels, log_likelihood
 from ebm_course.samplers.pgd_embeddings import pgd_embeddings
+from ebm_course.tasks.text import mask_of
 from ebm_course.training.length_batches import trimmed
 
 AT_ONCE = 256
@@ -59,7 +60,7 @@ def represented(net: Any, rows: Batch) -> tuple[Tensor, Tensor]:
 
 def classified(logits: Tensor, rows: Batch) -> dict[str, float]:
     """Accuracy, and the mean probability of the label that the net decides for."""
-    right = (logits.argmax(dim=1) == rows.y).double().mean()
+    right = (logits.argmax(dim=1) == labels(rows)).double().mean()
     return {"accuracy": float(right), "confidence": float(logits.softmax(dim=1).amax(dim=1).double().mean())}
 
 
@@ -68,15 +69,14 @@ def attacked_embeddings(net: Any, part: Batch, radius: float, attack: Attack, ge
 
     Source: Qiu, Zhang and Zhou, Section 4.5. Departure: steps and step size, which they leave unsaid, are the caller's.
     """
-    assert part.y is not None and part.mask is not None
     with torch.no_grad():
         embedded = net.embed(part.x)
     if radius == 0:
         return embedded
     return pgd_embeddings(
-        log_likelihood(net, part.y, part.mask),
+        log_likelihood(net, labels(part), mask_of(part)),
         embedded,
-        mask=part.mask,
+        mask=mask_of(part),
         radius=radius,
         n_steps=attack.n_steps,
         step_size=attack.relative_step * radius,
@@ -93,7 +93,7 @@ def attacked(net: Any, rows: Batch, radius: float, attack: Attack, generator: to
             with torch.no_grad():
                 before = net.logits_and_states(net.embed(part.x), part.mask)[2]
                 logits, _, after = net.logits_and_states(moved, part.mask)
-            right, distance = logits.argmax(dim=1) == part.y, (after - before).norm(dim=1)
+            right, distance = logits.argmax(dim=1) == labels(part), (after - before).norm(dim=1)
             found.append(Attacked(right, cosine_similarity(before, after), distance))
     return Attacked(*(torch.cat(columns) for columns in zip(*found, strict=True)))
 
@@ -107,7 +107,7 @@ def summary(found: Attacked) -> dict[str, float]:
     }
 
 
-def pair_cosines(sentences: Tensor, labels: Tensor) -> dict[str, float]:
+def pair_cosines(sentences: Tensor, y: Tensor) -> dict[str, float]:
     r"""The mean cosine of two different texts, of one label and of two labels, over all pairs at once.
 
     With unit vectors :math:`z_n`, their sums :math:`s_c` and counts :math:`n_c` over label c, pairs of one label have
@@ -115,12 +115,12 @@ def pair_cosines(sentences: Tensor, labels: Tensor) -> dict[str, float]:
 
     Args:
         sentences: (N, H), none of them 0; two or more of some label.
-        labels: (N,), two different ones or more.
+        y: their labels (N,), two different ones or more.
 
     >>> pair_cosines(torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]]), torch.tensor([0, 0, 1]))
     {'same-label': 1.0, 'other-label': 0.0}
     """
-    z, of = normalize(sentences.double(), dim=1), one_hot(labels).double()
+    z, of = normalize(sentences.double(), dim=1), one_hot(y).double()
     sums, counts, n = of.T @ z, of.sum(dim=0), len(z)
     same, same_pairs = float(sums.square().sum()) - n, float((counts * (counts - 1)).sum())
     every, every_pairs = float(z.sum(dim=0).square().sum()) - n, float(n * (n - 1))
@@ -133,8 +133,8 @@ def embedding_norms(net: Any, rows: Batch) -> dict[str, float]:
     of_words, of_texts, n_words = 0.0, 0.0, 0
     with frozen(net):
         for part in parts(rows):
-            squares = net.embed(part.x).double().square().sum(dim=2) * part.mask
+            squares = net.embed(part.x).double().square().sum(dim=2) * mask_of(part)
             of_words += float(squares.sqrt().sum())
             of_texts += float(squares.sum(dim=1).sqrt().sum())
-            n_words += int(part.mask.sum())
+            n_words += int(mask_of(part).sum())
     return {"word-norm": of_words / n_words, "text-norm": of_texts / len(rows)}

@@ -28,7 +28,7 @@ from ebm_course.experiments.text.evaluation import (
 from ebm_course.experiments.variants import Variant, trained
 from ebm_course.recipes.shared import rows_digest
 from ebm_course.recipes.text import rar
-from ebm_course.recipes.text.parts import Data, classifier_for, classifier_of, data_of
+from ebm_course.recipes.text.parts import Data, classifier_for, classifier_of, data_of, labels
 from ebm_course.runtime import Run
 from ebm_course.tasks.subwords import NAMES
 
@@ -84,9 +84,8 @@ class Bench:
         def work(_: Path, results: Results) -> dict[str, Any]:
             net, rows, few, run = self.net(results, variant, k), self.test(name, k), self.first(name, k), self.of_run(k)
             sentences, logits = represented(net, rows)
-            assert rows.y is not None
             norms = embedding_norms(net, rows)
-            found: dict[str, Any] = classified(logits, rows) | pair_cosines(sentences, rows.y) | norms
+            found: dict[str, Any] = classified(logits, rows) | pair_cosines(sentences, labels(rows)) | norms
 
             def against(radius: float) -> dict[str, float]:
                 return summary(attacked(net, few, radius, self.attack, run.generator(f"attack {radius:g}")))
@@ -95,7 +94,7 @@ class Bench:
             found["relative"] = [against(share * norms["text-norm"]) for share in self.config.relative_radii]
             net = self.net(results, variant, k, name=LAST)
             sentences, logits = represented(net, rows)
-            found["last"] = classified(logits, rows) | pair_cosines(sentences, rows.y)
+            found["last"] = classified(logits, rows) | pair_cosines(sentences, labels(rows))
             found["last"] |= against(max(self.config.radii_of(name)))
             return found
 

@@ -121,8 +121,9 @@ def test_the_attack_climbs_the_loss_of_the_true_label() -> None:
     model = net(dropout=0.0)
     moved = attacked_embeddings(model, ROWS, 0.3, ATTACK, generator())
     with torch.no_grad():
+        y = torch.tensor([0, 1, 0, 1, 1, 0])
         losses = [
-            nn.functional.cross_entropy(model.logits_and_states(e, MASK)[0], ROWS.y, reduction="none")
+            nn.functional.cross_entropy(model.logits_and_states(e, MASK)[0], y, reduction="none")
             for e in (model.embed(ROWS.x), moved)
         ]
     assert (losses[1] > losses[0]).all()
@@ -174,7 +175,7 @@ def test_accuracy_and_confidence_by_hand() -> None:
 def test_cosines_of_pairs_are_those_of_a_loop_over_them() -> None:
     sentences = torch.randn(9, 4, generator=generator())
     labels = torch.tensor([0, 0, 1, 2, 2, 2, 1, 0, 3])
-    same, other = [], []
+    same, other = list[float](), list[float]()
     for i in range(9):
         for j in range(i + 1, 9):
             cosine = float(nn.functional.cosine_similarity(sentences[i].double(), sentences[j].double(), dim=0))

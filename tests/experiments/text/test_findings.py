@@ -68,7 +68,8 @@ def made(config: Config, data: str) -> Made:
 
 def of(data: str, config: Config = CPU) -> Findings:
     config = replace(config, data=(data,))
-    return findings(config, made(config, data))
+    results: Any = made(config, data)
+    return findings(config, results)
 
 
 @pytest.fixture(scope="module")
