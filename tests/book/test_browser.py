@@ -87,6 +87,7 @@ class Seen:
     still: list[str]
 
 
+STILL = "*, *::before, *::after { transition: none !important; animation: none !important; }"
 COUNTS = """() => [".math", ".math mjx-container", "mjx-merror, .math [data-mjx-error]"]
     .map(what => document.querySelectorAll(what).length)"""
 WORDS = """() => {
@@ -114,6 +115,7 @@ def look(browser: Any, address: str, shot: str, width: int, mode: str) -> Seen:
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
     page.goto(address, wait_until="load")
+    page.add_style_tag(content=STILL)  # colours that are on their way to others have no contrast of their own
     page.evaluate(SETTLED)
     SHOTS.mkdir(exist_ok=True)
     page.screenshot(path=SHOTS / f"{shot.replace('/', '-')}-{width}-{mode}.png")
