@@ -81,7 +81,8 @@ def test_one_function_judges_all_exercises(each_chapter: Any):
     assert len(tagged) >= 3
     for cell in each_chapter.code:
         calls = any(
-            called(node) for node in ast.walk(ast.parse(re.sub(r"^[%!].*$", "", cell.source, flags=re.MULTILINE)))
+            called(node)
+            for node in ast.walk(ast.parse(re.sub(r"^(\s*)[%!].*$", r"\1pass", cell.source, flags=re.MULTILINE)))
         )
         assert not calls or cell.source in tagged, cell.source[:200]
 
