@@ -220,13 +220,13 @@ def test_a_page_with_all_that_it_loads_weighs_less_than_five_megabytes(seen: Any
     assert sum(weights.values()) < PAGE_LIMIT, sorted(weights.items(), key=lambda item: -item[1])[:8]
 
 
-@pytest.mark.parametrize("word, page", [("Langevin", "02_likelihood_gradients"), ("replay buffer", "api_samplers")])
+@pytest.mark.parametrize("word, page", [("Langevin", "02_likelihood_gradients"), ("langevin_slider", "api_metrics")])
 def test_search_finds_the_page_of_a_term(browser: Any, site: str, word: str, page: str):
     context = browser.new_context()
     context.set_default_timeout(PATIENCE)
     tab = context.new_page()
     tab.goto(f"{site}search.html?q={word}")
-    tab.wait_for_function("document.querySelectorAll('#search-results li a').length > 3")
+    tab.wait_for_function("document.querySelectorAll('#search-results li a').length > 0")
     targets = [link.get_attribute("href") or "" for link in tab.locator("#search-results li a").all()]
     context.close()
     assert any(target.startswith(page) for target in targets)

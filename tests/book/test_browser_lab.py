@@ -97,8 +97,15 @@ def test_a_slider_moved_in_the_browser_changes_the_picture(
             page.set_default_timeout(PATIENCE * 1000)
             page.goto(f"{lab}/lab/tree/{path.name}?reset")
             page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-            page.get_by_role("menuitem", name="Run", exact=True).click()
-            page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+            chosen = page.locator(".jp-Dialog-button.jp-mod-accept")
+            for _ in range(2):  # a kernel that starts slowly is asked for, and then nothing was run
+                page.get_by_role("menuitem", name="Run", exact=True).click()
+                page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+                page.wait_for_timeout(5000)
+                if not chosen.is_visible():
+                    break
+                chosen.click()
+                page.wait_for_timeout(5000)
             picture = page.locator(PICTURE).first
             picture.wait_for(state="visible")
             before = picture.get_attribute("src")
