@@ -5,8 +5,9 @@ r"""CARL: clean and perturbed sentences close, those of other labels apart. One 
     h(x, z) = e^{x \cdot z / \tau}
 
 and L_D^o with the two exchanged. Negatives come from two memory banks with a row for each text. ``contrast_after``
-updates go by before L_D is used, in the last epoch of which the banks are filled. L_D is that of the last perturbation,
-which no ascent follows: the attack climbs L_C alone.
+updates go by before L_D is used, in the last epoch of which the banks are filled. Where these are no whole epochs, some
+rows are not met in that time: they become negatives once they are. L_D is that of the last perturbation, which no
+ascent follows: the attack climbs L_C alone.
 
 A row of the whole bank is an epoch old on average half: while the encoder moves, all present sentences can leave all
 old ones behind together, and end in one place. ``freshness`` = k takes negatives of the last k updates alone, which

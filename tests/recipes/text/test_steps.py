@@ -18,7 +18,7 @@ from ebm_course.energies.reconstruction_head import Reconstructing
 from ebm_course.energies.text_classifier import TextClassifier
 from ebm_course.recipes.text import carl, finetune, freelb, rar
 from ebm_course.recipes.text.carl import Contrast, Numbered
-from ebm_course.recipes.text.parts import Learner, rate_factor
+from ebm_course.recipes.text.parts import Learner, Passed, rate_factor
 from ebm_course.runtime import SINGLE_PROCESS
 
 V, K, N, L, WIDTH = 20, 3, 6, 7, 8
@@ -239,6 +239,18 @@ def test_fresh_negatives_are_those_of_the_last_updates_alone() -> None:
     assert seen_by.any() and not (seen_by & (contrast.clean.labels[rows] == Y[:, None])).any()
     log = carl.make_step(learner, contrast)(BATCH, torch.Generator().manual_seed(2))
     assert log["others"].isfinite()
+
+
+def test_rows_that_are_older_are_no_fresh_negatives_where_the_last_updates_wrote_fewer() -> None:
+    config = replace(CONFIGS[carl], freshness=2)
+    contrast, rows = contrast_of(config), torch.arange(10, 20)
+    for _ in range(2):  # the same rows twice, so that the 20 newest are these and ten of the first update
+        contrast.store(rows, *torch.randn(2, 10, WIDTH, generator=torch.Generator().manual_seed(1)))
+    sentence = torch.randn(N, WIDTH, generator=torch.Generator().manual_seed(2))
+    passed = Passed(torch.zeros(N, K), torch.zeros(N, L, WIDTH), sentence)
+    found = contrast.loss(passed, passed, Y, 10, torch.Generator().manual_seed(0)).terms["others"]
+    scores = F.normalize(sentence, dim=1) @ contrast.clean.features[rows].T
+    torch.testing.assert_close(found, scores[contrast.clean.labels[rows] != Y[:, None]].mean())
 
 
 def test_of_a_large_bank_as_many_rows_are_drawn_as_are_needed() -> None:

@@ -14,10 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from ebm_course.core import Loss
 from ebm_course.energies.reconstruction_head import Reconstructing
 from ebm_course.energies.text_classifier import TextClassifier
 from ebm_course.recipes.shared import Fitted
 from ebm_course.recipes.text import carl, finetune, freelb, parts, rar
+from ebm_course.recipes.text.carl import Contrast
 from ebm_course.recipes.text.parts import classifier_of, data_of, evaluated, log_likelihood
 from ebm_course.runtime import Run
 from ebm_course.samplers.pgd_embeddings import pgd_embeddings
@@ -71,6 +73,25 @@ def test_rar_returns_its_head_beside_the_classifier() -> None:
     assert module.head.kept is not None and torch.equal(module.head.kept, occur)
     whole = fitted(rar, replace(rar.SMOKE, task=few, whole_vocabulary=True)).module
     assert isinstance(whole, Reconstructing) and len(whole.head.bias) == few(seed=0).n_tokens
+
+
+def test_the_banks_are_filled_in_the_epoch_before_the_contrast_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored: list[int] = []
+    written: list[bool] = []
+
+    class Watched(Contrast):
+        def store(self, rows: Tensor, clean: Tensor, perturbed: Tensor) -> None:
+            stored.append(self.updates)
+            super().store(rows, clean, perturbed)
+
+        def loss(self, *args: Any) -> Loss:
+            written.append(all(bool(bank.fresh().all()) for bank in (self.clean, self.perturbed)))
+            return super().loss(*args)
+
+    monkeypatch.setattr(carl, "Contrast", Watched)
+    fitted(carl, replace(carl.SMOKE, task=few, batch_size=12, n_steps=12, contrast_after=10))
+    assert stored == [5, 6, 7, 8, 9, 10, 11]  # 60 texts are five updates
+    assert written == [True, True]
 
 
 def test_texts_are_evaluated_in_their_order_whatever_their_lengths() -> None:
@@ -143,9 +164,10 @@ def test_on_a_stale_bank_sentences_of_other_labels_come_close_and_fresh_rows_kee
 
 
 @pytest.mark.slow
-def test_the_classifier_learns_the_language_and_freelb_makes_it_harder_to_attack() -> None:
-    plain = fitted(finetune, finetune.NOTEBOOK)
-    robust = fitted(rar, replace(rar.NOTEBOOK, noise_size=0.0))
-    assert accuracy(plain.module) > 0.9 and plain.rows[-1]["valid_accuracy"] > 0.9
-    assert accuracy(robust.module) > 0.8
-    assert accuracy(robust.module, radius=0.1) > accuracy(plain.module, radius=0.1) + 0.1
+def test_the_classifier_learns_the_language_freelb_makes_it_harder_to_attack_and_rar_harder_still() -> None:
+    # Without an attack 0.97, 0.86, 0.94 here and 0.82 to 0.97 with other seeds; under it 0.44, 0.62 and 0.89.
+    plain = fitted(finetune, finetune.NOTEBOOK).module
+    climbed, named = (fitted(recipe, replace(recipe.NOTEBOOK, noise_size=0.0)).module for recipe in (freelb, rar))
+    assert min(accuracy(module) for module in (plain, climbed, named)) > 0.75
+    of_plain, of_climbed, of_named = (accuracy(module, radius=0.1) for module in (plain, climbed, named))
+    assert of_plain + 0.05 < of_climbed < of_named - 0.05
