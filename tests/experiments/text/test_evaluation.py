@@ -106,6 +106,16 @@ def test_the_attack_leaves_pads_alone_and_moves_a_text_by_its_radius_at_most() -
     assert lengths.max() <= 0.3 * (1 + 1e-5) and lengths.max() > 0.29
 
 
+def test_pads_stay_where_they_are_even_under_a_net_that_reads_them() -> None:
+    class Careless(Linear):
+        def encode(self, embedded: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+            return embedded, embedded.mean(dim=1)
+
+    model = Careless(torch.randn(12, 2, generator=generator()))
+    moved = attacked_embeddings(model, ROWS, 0.3, ATTACK, generator()) - model.embed(ROWS.x)
+    assert (moved[~MASK] == 0).all() and (moved[MASK].norm(dim=1) > 0).all()
+
+
 def test_a_radius_of_0_changes_nothing() -> None:
     model = net()
     assert torch.equal(attacked_embeddings(model, ROWS, 0.0, ATTACK, generator()), model.embed(ROWS.x))
