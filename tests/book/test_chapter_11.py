@@ -124,12 +124,12 @@ def test_the_other_rows_of_the_first_screen_are_those_of_the_cells(chapter: Call
     low, high = re.findall(r"from \+(\S+) to \+(\S+)", printed(opened, "recorded-table"))[0]
     assert f"by {low} to {high}" in rows[3][1]
     assert "is that of the mean loss: True" in printed(opened, "mean")
-    assert printed(opened, "rises").count("net ") == 3
+    assert printed(opened, "rises-shown").count("net ") == 3
     total, broken, turned = re.findall(
         r"(\S+) changes: (\S+) leave no sentence; of the others (\S+) mean", printed(opened, "swaps")
     )[0]
     assert total in rows[6][0] and rows[6][1] == f"{broken.replace('%', ' %')}, {turned.replace('%', ' %')}"
-    assert printed(opened, "stretch").count("True") == 6 and printed(opened, "relative").count("True") == 3
+    assert printed(opened, "stretch").count("True") == 9 and printed(opened, "relative").count("True") == 3
 
 
 def recorded(opened: Any) -> dict[str, Any]:
