@@ -1,4 +1,4 @@
-"""Chapter 12: its bare method is the package's, its late push swings as derived, its first table is that of its cells."""
+"""Chapter 12: its bare method is the package's, a late push swings as derived, its first table is that of its cells."""
 
 from __future__ import annotations
 
