@@ -1,0 +1,201 @@
+"""Chapter 12: its bare method is the package's, a late push swings as derived, its first table is that of its cells."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from ebm_course.energies.reconstruction_head import Reconstructing
+from ebm_course.energies.text_classifier import TextClassifier
+from ebm_course.objectives.info_nce import Normaliser, frozen_nce, info_nce
+from ebm_course.recipes.text import carl
+from ebm_course.recipes.text.parts import Passed
+from ebm_course.results import ledger
+from ebm_course.results.record import Record
+from ebm_course.samplers.memory_bank import MemoryBank
+
+NAME = "12_contrast_and_reconstruction"
+RECORD = "text-cpu-data=sst2"
+
+
+@pytest.fixture(scope="module")
+def bare(chapter: Callable[[str], Any]) -> dict[str, Any]:
+    return chapter(NAME).run("bare")
+
+
+def source(opened: Any, name: str) -> str:
+    (cell,) = [cell for cell in opened.notebook.cells if cell["id"] == f"12-{name}"]
+    return cell.source
+
+
+def printed(opened: Any, name: str) -> str:
+    (cell,) = [cell for cell in opened.code if cell["id"] == f"12-{name}"]
+    return "".join(output.get("text", "") for output in cell.outputs)
+
+
+def test_the_bare_method_takes_at_most_25_lines(chapter: Callable[[str], Any]):
+    (cell,) = [cell for cell in chapter(NAME).tagged("bare") if cell.cell_type == "code"]
+    assert sum(bool(line.strip()) for line in cell.source.splitlines()) <= 25
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+def test_the_bare_bank_is_the_packages(bare: dict[str, Any], momentum: float):
+    g = torch.Generator().manual_seed(0)
+    first, second = torch.randn(2, 5, 3, generator=g)
+    bank = MemoryBank(5, 3, labels=torch.arange(5), momentum=momentum)
+    bank.update(torch.arange(5), first)
+    plain = normalize(first, dim=1)
+    rows = torch.tensor([4, 1])
+    bank.update(rows, second[rows])
+    bare["update"](plain, rows, second[rows], momentum)
+    torch.testing.assert_close(plain, bank.features)
+
+
+@pytest.mark.parametrize("estimator", carl.ESTIMATORS)
+def test_the_bare_contrasts_are_those_of_a_packaged_update(bare: dict[str, Any], estimator: str):
+    g = torch.Generator().manual_seed(1)
+    y, tau = torch.tensor([0, 1, 0, 1, 1, 0]), 0.2
+    config = replace(carl.NOTEBOOK, temperature=tau, estimator=estimator)
+    banks = carl.Contrast(y, 4, config, n_classes=2, fill_from=0)
+    z, moved = torch.randn(2, 6, 4, generator=g)
+    banks.store(torch.arange(6), *torch.randn(2, 6, 4, generator=g))
+    passes = (Passed(torch.zeros(6, 2), torch.zeros(6, 1, 4), sentence) for sentence in (moved, z))
+    package = banks.loss(*passes, y, 6, g).value
+    negative, ours = y[:, None] != y, torch.zeros(())
+    directions = ((moved, z, banks.clean, banks.of_perturbed), (z, moved, banks.perturbed, banks.of_clean))
+    for anchor, pair, bank, normaliser in directions:
+        sentences = normalize(anchor, dim=1), normalize(pair, dim=1), bank.features, negative
+        if estimator == "softmax":
+            ours = ours + bare["contrast"](*sentences, tau)
+        else:
+            ours = ours + bare["noise_contrast"](*sentences, normaliser.value, tau)
+    torch.testing.assert_close(ours, package)
+
+
+def test_the_bare_reconstruction_counts_real_words_alone(bare: dict[str, Any]):
+    torch.manual_seed(0)
+    module = Reconstructing(TextClassifier(20, 2, width=8)).eval()
+    head, states = module.head, torch.randn(2, 3, 8)
+    words, mask = torch.tensor([[5, 6, 7], [8, 9, 0]]), torch.tensor([[True] * 3, [True, True, False]])
+    parts = head.dense, head.norm, module.classifier.words.weight, head.bias
+    ours = bare["reconstruction"](states, words, mask, *parts)
+    torch.testing.assert_close(ours, head.loss(states, words, mask)[0])
+    words[1, 2] = 11  # at a pad
+    torch.testing.assert_close(bare["reconstruction"](states, words, mask, *parts), ours)
+
+
+def test_the_softmax_does_not_see_a_shift_and_the_frozen_contrast_does():
+    own, others, log_z = torch.tensor([0.5]), torch.tensor([[0.1, -0.2, 0.3]]), Normaliser(torch.device("cpu"))
+    frozen = [frozen_nce(own + s, others + s, normaliser=log_z, n_rows=3).value for s in (0.0, 0.2)]
+    softmax = [info_nce(own + s, others + s).value for s in (0.0, 0.2)]
+    torch.testing.assert_close(softmax[0], softmax[1])
+    assert abs(frozen[1] - frozen[0]) > 0.1
+
+
+def late(gain: float, delay: int, n: int = 20_000) -> list[float]:
+    x = [1.0] * (delay + 1)
+    for _ in range(n):
+        x.append(x[-1] - gain * x[-1 - delay])
+    return x
+
+
+@pytest.mark.parametrize("delay", [1, 4, 15])
+def test_a_late_push_dies_out_exactly_below_the_derived_gain(delay: int):
+    border = 2 * math.sin(math.pi / (2 * (2 * delay + 1)))
+    assert max(map(abs, late(0.97 * border, delay)[-100:])) < 1e-2
+    assert max(map(abs, late(1.03 * border, delay)[-100:])) > 1e2
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.8])
+def test_the_content_of_a_row_is_as_old_as_the_chapter_says(momentum: float):
+    ages = sum(k * (1 - momentum) * momentum**k for k in range(500))
+    assert ages == pytest.approx(momentum / (1 - momentum))
+
+
+def test_the_simulated_circle_keeps_labels_apart_only_with_a_young_bank(chapter: Callable[[str], Any]):
+    names: dict[str, Any] = {"torch": torch, "normalize": normalize}
+    exec(source(chapter(NAME), "simulate"), names)
+    assert names["means"][0] < -0.7 and names["means"] == sorted(names["means"])
+    slow = names["simulated"](16, rate=0.002)[2][-60:]
+    assert slow.std() < names["simulated"](16, rate=0.02)[2][-60:].std() / 2  # (12.6): a smaller gain settles
+
+
+def rows_of_the_first_table(opened: Any) -> list[list[str]]:
+    lines = [line for line in source(opened, "title").splitlines() if line.startswith("| ")][1:]
+    return [[part.strip() for part in line.split("|")[1:-1]] for line in lines]
+
+
+def test_the_recorded_claims_of_the_first_screen_are_those_of_the_ledger(chapter: Callable[[str], Any]):
+    text = source(chapter(NAME), "title")
+    for name, _, here, verdict, _ in ledger.claim_rows(ledger.read(RECORD)):
+        data, _, claim = name.partition("/")
+        if data == "sst2" and not claim.startswith(("freelb", "noise")):
+            assert f"{here.partition(']')[0]}] | {verdict} |" in text, name
+
+
+def test_the_live_rows_of_the_first_screen_are_those_of_the_cells(chapter: Callable[[str], Any]):
+    opened = chapter(NAME)
+    text = source(opened, "title")
+    lines = {line[:19].rstrip(): re.findall(r"-?\d+\.\d\d", line) for line in printed(opened, "repairs").splitlines()}
+    for arm in ("CARL, whole bank", "256 newest, M = 0", "FreeLB"):
+        assert len(lines[arm]) == 7 and ", ".join(lines[arm][:3]) in text, arm
+    fooled = re.findall(r"^ +1\.0 +(\d+) +(\d+) +(\d+) +(\d+) +(\d+)", printed(opened, "reconstructions"), re.MULTILINE)
+    assert len(fooled) == 1 and f"{fooled[0][4]} of {fooled[0][1]}" in text
+
+
+def test_what_the_chapter_says_of_the_recorded_runs_holds(chapter: Callable[[str], Any]):
+    chapter(NAME).run("recorded", Markdown=str)
+
+
+PLANTED = [
+    ("carl/last/other-label", 0.5),
+    ("carl/last/cosine", 0.5),
+    ("freelb/last/other-label", 0.5),
+    ("carl-fresh/last/other-label", 0.2),
+    ("carl/last/pgd", 0.7),
+    ("rar/reconstructed-0/changed", 0.0),
+    ("rar/reconstructed-0/fooled", 0.3),
+    ("rar/reconstructed-1/meaning", 0.9),
+]
+"""An entry of film reviews, and a value that would make a sentence untrue."""
+
+
+@pytest.mark.parametrize("name, value", PLANTED)
+def test_another_outcome_would_be_noticed(
+    chapter: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, name: str, value: float
+):
+    read = ledger.read
+    monkeypatch.setattr(ledger, "read", lambda key: planted(read(key), f"sst2/{name}", value))
+    with pytest.raises(AssertionError):
+        chapter(NAME).run("recorded", Markdown=str)
+
+
+@pytest.mark.parametrize("name", ["collapse", "fresh-repairs", "rar-accuracy"])
+def test_another_verdict_would_be_noticed(chapter: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, name: str):
+    record = ledger.read(RECORD)
+    claims = [replace(j, verdict="no effect") if j.claim.name == f"sst2/{name}" else j for j in record.claims]
+    monkeypatch.setattr(ledger, "read", lambda key: replace(record, claims=tuple(claims)))
+    with pytest.raises(AssertionError):
+        chapter(NAME).run("recorded", Markdown=str)
+
+
+def planted(record: Record, name: str, value: float) -> Record:
+    """The record with ``value`` in every run of one entry."""
+    record.entry(name)  # it is there
+    entries = (
+        replace(e, value=value, values=(value,) * len(e.values)) if e.name == name else e for e in record.entries
+    )
+    return replace(record, entries=tuple(entries))
+
+
+def test_the_chapter_has_six_sections_and_at_most_65_cells(chapter: Callable[[str], Any]):
+    opened = chapter(NAME)
+    numbers = [int(k) for cell in opened.text for k in re.findall(r"^## (\d+)\. ", cell.source, flags=re.MULTILINE)]
+    assert numbers == list(range(1, 7)) and len(opened.notebook.cells) <= 65
