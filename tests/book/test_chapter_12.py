@@ -163,8 +163,14 @@ PLANTED = [
     ("rar/reconstructed-0/changed", 0.0),
     ("rar/reconstructed-0/fooled", 0.3),
     ("rar/reconstructed-1/meaning", 0.9),
+    ("rar/pgd-relative-0.1", 0.4),
+    ("rar/text-norm", 2.2),
+    ("rar/last/pgd", 0.1),
+    ("minilm/carl/last/other-label", 0.1),
+    ("minilm/freelb/last/other-label", 0.1),
+    ("minilm/freelb/last/pgd", 0.5),
 ]
-"""An entry of film reviews, and a value that would make a sentence untrue."""
+"""An entry of film reviews, with MiniLM where it says so, and a value that would make a sentence untrue."""
 
 
 @pytest.mark.parametrize("name, value", PLANTED)
@@ -172,7 +178,12 @@ def test_another_outcome_would_be_noticed(
     chapter: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, name: str, value: float
 ):
     read = ledger.read
-    monkeypatch.setattr(ledger, "read", lambda key: planted(read(key), f"sst2/{name}", value))
+
+    def changed(key: str, record: Record) -> Record:
+        of, entry = ("sst2-minilm", name[7:]) if name.startswith("minilm/") else ("sst2", name)
+        return planted(record, f"{of}/{entry}", value) if key == f"text-cpu-data={of}" else record
+
+    monkeypatch.setattr(ledger, "read", lambda key: changed(key, read(key)))
     with pytest.raises(AssertionError):
         chapter(NAME).run("recorded", Markdown=str)
 
