@@ -19,7 +19,7 @@ from ebm_course.tasks.text_sources import AG_NEWS, PHRASES, SENTENCES, YAHOO, YE
 from ebm_course.tasks.text_task import Text, Tokenizer, batch_of, mask_of, text_task
 from ebm_course.tasks.words import Words
 
-__all__ = ["PAPER", "Text", "ag_news", "mask_of", "sst2", "toy", "yahoo_answers", "yelp_polarity"]
+__all__ = ["PAPER", "Text", "ag_news", "mask_of", "parts_of", "sst2", "toy", "yahoo_answers", "yelp_polarity"]
 
 PAPER: dict[str, dict[str, int | None]] = {
     "sst2": {"n_train": 66_477, "n_valid": 872, "n_test": 872},

@@ -97,7 +97,9 @@ def wanted_errors() -> set[str]:
 def test_formulas_and_markup_reach_the_reader_rendered(page: tuple[Path, str]):
     words = "".join(Page(page[1]).words)
     assert "$" not in words
-    assert "**" not in words
+    assert "**" not in re.sub(
+        r"\*\*(?=\w)", "", words
+    )  # in the reference a signature has **options; bold text ends in two
     assert "{image}" not in words
 
 
@@ -148,7 +150,9 @@ def test_mathjax_its_fonts_and_its_licence_lie_beside_the_pages(built: tuple[Pat
 def test_the_reference_names_every_public_function_and_class_and_shows_the_examples(built: tuple[Path, str]):
     pages = "".join(path.read_text(encoding="utf-8") for path in built[0].glob("api*.html"))
     missing = []
-    for path in (ROOT / "ebm_course").rglob("*.py"):
+    for path in sorted((ROOT / "ebm_course").rglob("*.py")):
+        if path.name == "__main__.py":  # the command line, nobody imports it
+            continue
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
