@@ -97,9 +97,8 @@ def wanted_errors() -> set[str]:
 def test_formulas_and_markup_reach_the_reader_rendered(page: tuple[Path, str]):
     words = "".join(Page(page[1]).words)
     assert "$" not in words
-    assert "**" not in re.sub(
-        r"\*\*(?=\w)", "", words
-    )  # in the reference a signature has **options; bold text ends in two
+    # In the reference a signature has **options; bold text that was not rendered would leave two stars at its end.
+    assert "**" not in re.sub(r"\*\*(?=\w)", "", words)
     assert "{image}" not in words
 
 
