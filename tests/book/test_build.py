@@ -95,9 +95,10 @@ def wanted_errors() -> set[str]:
 
 
 def test_formulas_and_markup_reach_the_reader_rendered(page: tuple[Path, str]):
-    words = "".join(Page(page[1]).words)
+    # In the reference a signature has defaults such as '$x$' and **options; bold text that was not rendered would leave
+    # two stars at its end.
+    words = re.sub(r"= '[^']*'", "=", "".join(Page(page[1]).words))
     assert "$" not in words
-    # In the reference a signature has **options; bold text that was not rendered would leave two stars at its end.
     assert "**" not in re.sub(r"\*\*(?=\w)", "", words)
     assert "{image}" not in words
 
