@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +19,8 @@ from typing import Any
 import nbformat
 import pytest
 from nbformat import NotebookNode, v4
+
+from ebm_course.results.record import Record
 
 BOOK = Path(__file__).parents[2] / "book"
 NOTEBOOKS = sorted(BOOK.glob("[0-9][0-9]_*.ipynb"))
@@ -129,3 +131,17 @@ def sample(tmp_path: Path) -> Callable[..., Chapter]:
         return Chapter(path.stem, path, notebook)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def planted() -> Callable[..., Record]:
+    """A record with another value in every run of one entry: ``planted(record, name, value)``."""
+
+    def changed(record: Record, name: str, value: float) -> Record:
+        record.entry(name)  # it is there
+        entries = (
+            replace(e, value=value, values=(value,) * len(e.values)) if e.name == name else e for e in record.entries
+        )
+        return replace(record, entries=tuple(entries))
+
+    return changed

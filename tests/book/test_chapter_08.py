@@ -172,7 +172,11 @@ PLANTED = [
 
 @pytest.mark.parametrize("name, value", PLANTED)
 def test_another_outcome_would_be_noticed(
-    chapter: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, name: str, value: float
+    planted: Callable[..., Record],
+    chapter: Callable[[str], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: float,
 ):
     read, data = ledger.read, name.partition("/")[0]
 
@@ -200,15 +204,6 @@ def test_another_verdict_on_mnist_would_be_noticed(
     monkeypatch.setattr(ledger, "read", change)
     with pytest.raises(AssertionError):
         chapter(NAME).run("recorded", **NAMES)
-
-
-def planted(record: Record, name: str, value: float) -> Record:
-    """The record with ``value`` in every run of one entry."""
-    record.entry(name)  # it is there
-    entries = (
-        replace(e, value=value, values=(value,) * len(e.values)) if e.name == name else e for e in record.entries
-    )
-    return replace(record, entries=tuple(entries))
 
 
 def test_the_chapter_has_seven_sections_and_at_most_seventy_five_cells(chapter: Callable[[str], Any]):

@@ -198,21 +198,16 @@ PLANTED = [
 
 @pytest.mark.parametrize("name, value", PLANTED)
 def test_another_outcome_would_be_noticed(
-    chapter: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, name: str, value: float
+    planted: Callable[..., Record],
+    chapter: Callable[[str], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: float,
 ):
     read = ledger.read
     monkeypatch.setattr(ledger, "read", lambda key: planted(read(key), f"{TOY}{name}", value))
     with pytest.raises(AssertionError):
         chapter(NAME).run("recorded", **NAMES)
-
-
-def planted(record: Record, name: str, value: float) -> Record:
-    """The record with ``value`` in every run of one entry."""
-    record.entry(name)  # it is there
-    entries = (
-        replace(e, value=value, values=(value,) * len(e.values)) if e.name == name else e for e in record.entries
-    )
-    return replace(record, entries=tuple(entries))
 
 
 def test_the_chapter_has_seven_sections_and_at_most_seventy_cells(chapter: Callable[[str], Any]):

@@ -157,7 +157,11 @@ PLANTED = [
 
 @pytest.mark.parametrize("name, value", PLANTED)
 def test_another_outcome_would_be_noticed(
-    chapter: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, name: str, value: float
+    planted: Callable[..., Record],
+    chapter: Callable[[str], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: float,
 ):
     read = ledger.read
     monkeypatch.setattr(ledger, "read", lambda key: planted(read(key), f"sst2/{name}", value))
@@ -172,15 +176,6 @@ def test_another_verdict_would_be_noticed(chapter: Callable[[str], Any], monkeyp
     monkeypatch.setattr(ledger, "read", lambda key: replace(record, claims=tuple(claims)))
     with pytest.raises(AssertionError):
         recorded(chapter(NAME))
-
-
-def planted(record: Record, name: str, value: float) -> Record:
-    """The record with ``value`` in every run of one entry."""
-    record.entry(name)  # it is there
-    entries = (
-        replace(e, value=value, values=(value,) * len(e.values)) if e.name == name else e for e in record.entries
-    )
-    return replace(record, entries=tuple(entries))
 
 
 def test_the_chapter_has_six_sections_and_at_most_65_cells(chapter: Callable[[str], Any]):
