@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HEADING = re.compile(
-    r"^### Question (\d\.\d+) \((\d+) points?, (\d+) minutes; (?:chapter (\d+)|package), \"(.+)\"\)$",
+    r"^### Question (\d\.\d+) \((\d+) points?, (\d+) minutes; chapter (\d+), \"(.+)\"\)$",
     flags=re.MULTILINE,
 )
 
@@ -59,13 +59,10 @@ def test_every_question_names_where_it_is_explained_its_minutes_and_its_points(n
         assert f"q{number.replace('.', '_')}" == question
         assert points == config["points"]
         assert number.split(".")[0] == name[0]
-        if chapter:
-            (path,) = (ROOT / "book").glob(f"{int(chapter):02d}_*.ipynb")
-            cells = nbformat.read(path, 4).cells
-            headings = [line for cell in cells for line in cell.source.splitlines() if line.startswith("##")]
-            assert section in [line.lstrip("#").strip() for line in headings]
-        else:
-            assert (ROOT / "ebm_course" / section).is_file()
+        (path,) = (ROOT / "book").glob(f"{int(chapter):02d}_*.ipynb")
+        cells = nbformat.read(path, 4).cells
+        headings = [line for cell in cells for line in cell.source.splitlines() if line.startswith("##")]
+        assert section in [line.lstrip("#").strip() for line in headings]
         total_points, total_minutes = total_points + int(points), total_minutes + int(minutes)
     title = next(cell.source for cell in nbformat.read(made(name).master, 4).cells if cell.cell_type == "markdown")
     told = re.search(r"(\d+) points, about (\d+) minutes", title)
@@ -79,9 +76,10 @@ def test_the_page_on_assignments_has_its_row(name: str, made: Callable[[str], An
     title = next(cell.source for cell in nbformat.read(made(name).master, 4).cells if cell.cell_type == "markdown")
     number, words = re.findall(r"^# Assignment (\d)\. (.+)$", title, flags=re.MULTILINE)[0]
     points, minutes = re.findall(r"(\d+) points, about (\d+) minutes", title)[0]
+    assert re.findall(r"\d+", title.split("**")[1]) == sorted(after)
     questions = made(name).questions
     after = {heading[3] for _, cells in questions.values() for heading in HEADING.findall(cells[0].source)}
-    chapters = ", ".join(sorted(after)).strip() or "the package's files on text"
+    chapters = ", ".join(sorted(after))
     assert f"| {number} | {words} | {chapters} | {len(questions)} | {points} | {minutes} |" in page
 
 
