@@ -24,7 +24,7 @@ ENCODER_STAMP := $(VENV)/.installed-encoder
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 
 .PHONY: help install book test notebooks figures results minutes address lint bench vision encoder lab minimums wheel
-.PHONY: colab browser slides pdf assignments copies clean distclean
+.PHONY: wheel-check colab browser slides pdf assignments copies clean distclean
 
 # The stamp names the folder it was made in: in a copy, after a move, or when the system's Python went, it does not count.
 ifneq ($(shell $(BIN)/python -c '' 2>/dev/null && cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -47,6 +47,7 @@ help:
 	@echo "make minimums   unit tests and two chapters with the oldest versions that pyproject.toml allows"
 	@echo "make address    publish the course at an address: launch buttons, badges, set-up cells, README, citation"
 	@echo "make wheel      the package as one file in dist/, to install elsewhere"
+	@echo "make wheel-check  install the wheel in a new environment and run the commands and a chapter from an empty folder"
 	@echo "make slides     slides of every chapter, in dist/slides"
 	@echo "make pdf        the pages as one file to print, dist/energies.pdf; needs Chromium"
 	@echo "make browser    open every page of the book in Chromium and look for faults"
@@ -157,9 +158,15 @@ minimums:
 clean:
 	rm -rf book/_build book/assignments/student book/assignments/autograder build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks
 
+# What an older build left in build/ would go into the wheel, modules that are gone since among it.
 wheel: $(STAMP)
+	rm -rf build
 	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir dist .
 	@ls dist/*.whl
+
+# An environment of its own in a temporary folder, with torch and JupyterLab: 2 GB of disk while it runs.
+wheel-check: wheel
+	$(BIN)/python book/_scripts/check_wheel.py
 
 # With what is installed here the book is opened in Chromium, which the system has to bring.
 $(BROWSER_STAMP): $(STAMP)

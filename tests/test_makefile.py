@@ -120,6 +120,15 @@ def test_the_book_gets_its_own_copy_of_the_table_of_contents(clone: Clone, kind:
         assert (clone.folder / "book" / name).is_symlink() == (kind == "a link")
 
 
+def test_a_wheel_is_made_without_what_an_older_build_left(clone: Clone):
+    gone = clone.folder / "build" / "lib" / "ebm_course" / "gone.py"
+    for path in (gone, clone.folder / "dist" / "x.whl"):
+        path.parent.mkdir(parents=True)
+        path.write_text("")
+    clone.make("wheel")
+    assert not gone.exists()
+
+
 @pytest.mark.parametrize("name", ["", "two words"])
 def test_an_environment_has_a_name_without_spaces(clone: Clone, name: str):
     with pytest.raises(AssertionError, match="VENV names one folder without spaces"):
@@ -129,8 +138,8 @@ def test_an_environment_has_a_name_without_spaces(clone: Clone, name: str):
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "book/instructors.md", "book/intro.md", "Makefile"])
 def test_every_command_that_a_text_names_is_there(name: str):
     makefile = (ROOT / "Makefile").read_text()
-    targets = set(re.findall(r"^([a-z]+):", makefile, flags=re.MULTILINE))
-    named = set(re.findall(r"(?:`|echo \")make ([a-z]+)", (ROOT / name).read_text()))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
+    named = set(re.findall(r"(?:`|echo \")make ([a-z-]+)", (ROOT / name).read_text()))
     assert named
     assert named <= targets
-    assert targets - {"help", "install", "copies"} <= set(re.findall(r"echo \"make ([a-z]+)", makefile))
+    assert targets - {"help", "install", "copies"} <= set(re.findall(r"echo \"make ([a-z-]+)", makefile))

@@ -76,10 +76,10 @@ def test_the_page_on_assignments_has_its_row(name: str, made: Callable[[str], An
     title = next(cell.source for cell in nbformat.read(made(name).master, 4).cells if cell.cell_type == "markdown")
     number, words = re.findall(r"^# Assignment (\d)\. (.+)$", title, flags=re.MULTILINE)[0]
     points, minutes = re.findall(r"(\d+) points, about (\d+) minutes", title)[0]
-    assert re.findall(r"\d+", title.split("**")[1]) == sorted(after)
     questions = made(name).questions
     after = {heading[3] for _, cells in questions.values() for heading in HEADING.findall(cells[0].source)}
     chapters = ", ".join(sorted(after))
+    assert re.findall(r"\d+", title.split("**")[1]) == sorted(after)
     assert f"| {number} | {words} | {chapters} | {len(questions)} | {points} | {minutes} |" in page
 
 
