@@ -119,6 +119,13 @@ def test_the_conda_environment_installs_the_same():
     assert packages == {"pip": ["-c constraints.txt", "-e .[book,test]"]}
 
 
+def test_nothing_comes_before_the_conda_environment_where_binder_looks_for_one():
+    """repo2docker takes the first of these that it finds, and with a folder of its own looks nowhere else."""
+    before = ("binder", ".binder", "Dockerfile", "Project.toml", "REQUIRE", "default.nix", "DESCRIPTION", "install.R")
+    assert [name for name in (*before, "runtime.txt", "postBuild", "start") if (ROOT / name).exists()] == []
+    assert yaml.safe_load((ROOT / "environment.yml").read_text())["channels"] == ["conda-forge"]
+
+
 def test_make_installs_the_tested_set_with_every_extra_it_uses():
     makefile = (ROOT / "Makefile").read_text()
     assert "--constraint constraints.txt" in makefile
