@@ -31,6 +31,8 @@ TEMPLATE = Path(__file__).with_name("slides.html")
 SKIPPED = ("exercise", "further reading")
 HEADING = re.compile(r"(#{1,3}) (.+)")
 LAST = "takeaways"
+HELD = "What holds"
+TABLE = re.compile(r"^\|.*\n\|[-: |]+\n(?:\|.*\n?)+", flags=re.MULTILINE)
 FORMULA = re.compile(r"^\$\$\n(.+?)\n\$\$$", flags=re.MULTILINE | re.DOTALL)
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z*$`])")
 
@@ -58,13 +60,14 @@ def markdown() -> MarkdownIt:
 
 
 def first_sentences(text: str, words: int = 45) -> str:
-    """As many whole sentences of a text's first paragraph as have about so many words, at least one."""
+    """As many whole sentences of a text's first paragraph as have so many words; a very short one brings the next."""
     paragraphs = [part for part in re.split(r"\n\s*\n", text) if part.strip()]
     if not paragraphs or re.match(r"\$\$|\||```|<|>|[-*] |\d+\. ", paragraphs[0]):
         return ""
     kept: list[str] = []
     for sentence in SENTENCE.split(" ".join(paragraphs[0].split())):
-        if kept and len(" ".join([*kept, sentence]).split()) > words:
+        enough = len(" ".join(kept).split()) >= min(words, 6)
+        if enough and len(" ".join([*kept, sentence]).split()) > words:
             break
         kept.append(sentence)
     return " ".join(kept)
@@ -101,11 +104,25 @@ def pictures(cell: NotebookNode) -> Iterator[bytes]:
             yield base64.b64decode(output.data["image/png"])
 
 
+def tables(table: str, letters: int = 1000) -> Iterator[str]:
+    """A table in parts that fit a slide, each with the head: rows with about so many letters together, at least one."""
+    head, rule, *rows = table.strip().splitlines()
+    part: list[str] = []
+    for row in rows:
+        if part and len("".join([*part, row])) > letters:
+            yield "\n".join([head, rule, *part])
+            part = []
+        part.append(row)
+    yield "\n".join([head, rule, *part])
+
+
 def slides(nb: NotebookNode, folder: Path) -> Iterator[Slide]:
     """The slides of a chapter; its pictures are written into ``folder``."""
     cells = list(read(nb))
-    title, _, question = cells[0][2].source.partition("\n")
-    yield Slide("", f"{title}\n\n{question.strip()}")
+    opening = cells[0][2].source
+    held = TABLE.search(opening)
+    yield Slide("", (opening[: held.start()] if held else opening).strip())
+    yield from (Slide(HELD, part) for part in (tables(held[0]) if held else ()))
     for k, (kind, heading, cell) in enumerate(cells):
         if (
             kind.startswith(SKIPPED)
@@ -119,8 +136,8 @@ def slides(nb: NotebookNode, folder: Path) -> Iterator[Slide]:
             if kind.startswith(LAST):
                 yield Slide(heading, body)
                 continue
-            if table := re.search(r"(?:^\|.*\n?)+", body, flags=re.MULTILINE):
-                yield Slide(heading, table[0])
+            if table := TABLE.search(body):
+                yield from (Slide(heading, part) for part in tables(table[0]))
             formulas = [(found, body[: found.start()].strip().split("\n\n")[-1]) for found in FORMULA.finditer(body)]
             at_once = bool(formulas) and body.strip().startswith(formulas[0][1])  # on its slide
             if text != body and not at_once and (words := first_sentences(body)):

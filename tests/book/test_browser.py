@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from urllib.parse import unquote, urldefrag
 
@@ -230,3 +230,28 @@ def test_search_finds_the_page_of_a_term(browser: Any, site: str, word: str, pag
     targets = [link.get_attribute("href") or "" for link in tab.locator("#search-results li a").all()]
     context.close()
     assert any(target.startswith(page) for target in targets)
+
+
+TOO_HIGH = """() => {
+    document.querySelectorAll("section").forEach(slide => slide.style.display = "flex");
+    return [...document.querySelectorAll("section")].filter(slide => slide.offsetHeight > window.innerHeight + 1)
+        .map(slide => `${slide.id} ${slide.textContent.trim().slice(0, 60)} ${slide.offsetHeight}`);
+}"""
+
+
+def test_every_slide_fits_a_projector(browser: Any, script: Callable[[str], ModuleType], tmp_path: Path):
+    made = script("make_slides")
+    made.make(tmp_path)
+    made.own_mathjax(SimpleNamespace(outdir=tmp_path))
+    context = browser.new_context(viewport={"width": 1280, "height": 720})
+    context.set_default_timeout(PATIENCE)
+    high = {}
+    with script("make_pdf").served(tmp_path) as address:
+        for path in sorted(tmp_path.glob("*.html")):
+            page = context.new_page()
+            page.goto(f"{address}{path.name}", wait_until="load")
+            page.evaluate(SETTLED)
+            high[path.stem] = page.evaluate(TOO_HIGH)
+            page.close()
+    context.close()
+    assert {name: slides for name, slides in high.items() if slides} == {}

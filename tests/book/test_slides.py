@@ -33,12 +33,14 @@ def notebook() -> Any:
     shown = v4.new_output("display_data", data={"image/png": PICTURE})
     return v4.new_notebook(
         cells=[
-            text("# 1. A chapter\n\n*A question?*"),
+            text(
+                "# 1. A chapter\n\n*A question?*\n\n| claim | outcome |\n|---|---|\n| a | holds |\n\nAll is asserted."
+            ),
             text("*Open this chapter:* so.", metadata={"tags": ["badges"]}),
             text("## The idea\n\nOne sentence. Another one.\n\nBefore it:\n\n$$\nE < 1\n$$\n\nmore"),
             code("plot()", outputs=[shown], metadata={"mystnb": {"image": {"alt": 'A "curve".'}}}),
             text("It falls.\n\nSecond paragraph."),
-            text("### At once\n\nThen:\n\n$$\na = b\n$$\n\n<details>\n\n$$\nc\n$$\n\n</details>"),
+            text("### At once\n\nThen:\n\n$$\na\n|= b\n$$\n\n<details>\n\n$$\nc\n$$\n\n</details>"),
             text("```python\n# a comment\n```\n\n### Exercise 1. Here\n\nWhy?\n\n## 2. Takeaways\n\n- One.\n- Two."),
             text("**Exercise 2.** And this?"),
             text("## 3. Exercises\n\nDo this.\n\n$$\nx\n$$"),
@@ -50,13 +52,14 @@ def test_a_chapter_becomes_its_title_words_formulas_pictures_and_takeaways(slide
     made = list(slides.slides(notebook(), tmp_path))
     assert [(slide.heading, slide.text) for slide in made] == [
         ("", "# 1. A chapter\n\n*A question?*"),
+        ("What holds", "| claim | outcome |\n|---|---|\n| a | holds |"),
         ("The idea", "One sentence. Another one."),
         ("The idea", "Before it:\n\n$$\nE < 1\n$$"),
         ("The idea", "It falls."),
-        ("At once", "Then:\n\n$$\na = b\n$$"),
+        ("At once", "Then:\n\n$$\na\n|= b\n$$"),
         ("2. Takeaways", "- One.\n- Two."),
     ]
-    assert (tmp_path.parent / made[3].picture).read_bytes() == b"a picture"
+    assert (tmp_path.parent / made[4].picture).read_bytes() == b"a picture"
 
 
 def test_a_slide_keeps_formulas_for_mathjax_and_escapes_what_is_no_markup(slides: ModuleType, tmp_path: Path):
@@ -64,7 +67,20 @@ def test_a_slide_keeps_formulas_for_mathjax_and_escapes_what_is_no_markup(slides
     assert "\\[\nE &lt; 1\n\\]" in html
     assert 'alt="A &quot;curve&quot;."' in html
     assert "<title>A &amp; B</title>" in html
-    assert re.findall(r'<section id="s(\d+)">', html) == [str(k) for k in range(1, 7)]
+    assert re.findall(r'<section id="s(\d+)">', html) == [str(k) for k in range(1, 8)]
+
+
+def test_a_long_table_goes_on_on_the_next_slide_with_its_head(slides: ModuleType):
+    head, rows = "| a |\n|---|\n", ["| " + "x" * 40 + " |", "| " + "y" * 40 + " |", "| z |"]
+    assert list(slides.tables(head + "\n".join(rows), letters=60)) == [
+        f"{head}{rows[0]}",
+        f"{head}{rows[1]}\n{rows[2]}",
+    ]
+
+
+def test_a_sentence_that_says_nothing_alone_brings_the_next_one(slides: ModuleType):
+    text = "Now a training. To compare what a contrast does, everything else should be equal."
+    assert slides.first_sentences(text, words=10) == text
 
 
 @pytest.mark.parametrize(
