@@ -24,7 +24,8 @@ from ebm_course.results.record import Record
 from ebm_course.training.freelb import freelb
 
 NAME = "11_adversarial_training_of_text_classifiers"
-RECORD = "text-cpu-data=sst2"
+RECORDS = {data: f"text-cpu-data={data}" for data in ("sst2", "sst2-minilm")}
+CLAIMS = ("freelb-robust", "freelb-accuracy", "noise-robust")
 
 
 @pytest.fixture(scope="module")
@@ -111,24 +112,26 @@ def rows_of_the_first_table(opened: Any) -> list[list[str]]:
 
 def test_the_recorded_claims_of_the_first_screen_are_those_of_the_ledger(chapter: Callable[[str], Any]):
     rows = rows_of_the_first_table(chapter(NAME))
-    assert len(rows) == 8
-    found = {name: (here, verdict) for name, _, here, verdict, _ in ledger.claim_rows(ledger.read(RECORD))}
-    for (_, basis, outcome), name in zip(rows, ("freelb-robust", "freelb-accuracy", "noise-robust"), strict=False):
-        here, verdict = found[f"sst2/{name}"]
-        assert f"{here.partition(']')[0]}]" in basis and outcome == verdict
+    assert len(rows) == 11
+    records = [ledger.read(key) for key in RECORDS.values()]
+    found = {name: (here, verdict) for one in records for name, _, here, verdict, _ in ledger.claim_rows(one)}
+    names = [f"{data}/{claim}" for claim in CLAIMS for data in RECORDS]
+    for (_, basis, outcome), name in zip(rows, names, strict=False):
+        here, verdict = found[name]
+        assert f"{here.partition(']')[0]}]" in basis and outcome == verdict, name
 
 
 def test_the_other_rows_of_the_first_screen_are_those_of_the_cells(chapter: Callable[[str], Any]):
     opened = chapter(NAME)
     rows = [(basis, outcome) for _, basis, outcome in rows_of_the_first_table(opened)]
     low, high = re.findall(r"from \+(\S+) to \+(\S+)", printed(opened, "recorded-table"))[0]
-    assert f"by {low} to {high}" in rows[3][1]
+    assert f"by {low} to {high}" in rows[6][1]
     assert "is that of the mean loss: True" in printed(opened, "mean")
     assert printed(opened, "rises-shown").count("net ") == 3
     total, broken, turned = re.findall(
         r"(\S+) changes: (\S+) leave no sentence; of the others (\S+) mean", printed(opened, "swaps")
     )[0]
-    assert total in rows[6][0] and rows[6][1] == f"{broken.replace('%', ' %')}, {turned.replace('%', ' %')}"
+    assert total in rows[9][0] and rows[9][1] == f"{broken.replace('%', ' %')}, {turned.replace('%', ' %')}"
     assert printed(opened, "stretch").count("True") == 9 and printed(opened, "relative").count("True") == 3
 
 
@@ -151,8 +154,13 @@ PLANTED = [
     ("noise/text-norm", 2.0),
     ("plain-longer/accuracy", 0.81),
     ("freelb-clean/pgd-0.2", 0.5),
+    ("minilm/freelb/pgd-0.1", 0.6),
+    ("minilm/freelb/pgd-relative-0.02", 0.6),
+    ("minilm/freelb/text-norm", 6.0),
+    ("minilm/plain-longer/accuracy", 0.89),
+    ("minilm/noise/pgd-0.1", 0.7),
 ]
-"""An entry of SST-2, and a value that would make a sentence untrue."""
+"""An entry of SST-2, with MiniLM where it says so, and a value that would make a sentence untrue."""
 
 
 @pytest.mark.parametrize("name, value", PLANTED)
@@ -164,16 +172,25 @@ def test_another_outcome_would_be_noticed(
     value: float,
 ):
     read = ledger.read
-    monkeypatch.setattr(ledger, "read", lambda key: planted(read(key), f"sst2/{name}", value))
+    data, entry = ("sst2-minilm", name[7:]) if name.startswith("minilm/") else ("sst2", name)
+
+    def changed(key: str) -> Record:
+        return planted(read(key), f"{data}/{entry}", value) if key == RECORDS[data] else read(key)
+
+    monkeypatch.setattr(ledger, "read", changed)
     with pytest.raises(AssertionError):
         recorded(chapter(NAME))
 
 
-@pytest.mark.parametrize("name", ["freelb-robust", "freelb-accuracy", "noise-robust"])
-def test_another_verdict_would_be_noticed(chapter: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, name: str):
-    record = ledger.read(RECORD)
-    claims = [replace(j, verdict="reverses") if j.claim.name == f"sst2/{name}" else j for j in record.claims]
-    monkeypatch.setattr(ledger, "read", lambda key: replace(record, claims=tuple(claims)))
+@pytest.mark.parametrize("data", RECORDS)
+@pytest.mark.parametrize("name", CLAIMS)
+def test_another_verdict_would_be_noticed(
+    chapter: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, name: str, data: str
+):
+    record, read = ledger.read(RECORDS[data]), ledger.read
+    claims = [replace(j, verdict="reverses") if j.claim.name == f"{data}/{name}" else j for j in record.claims]
+    other = replace(record, claims=tuple(claims))
+    monkeypatch.setattr(ledger, "read", lambda key: other if key == RECORDS[data] else read(key))
     with pytest.raises(AssertionError):
         recorded(chapter(NAME))
 

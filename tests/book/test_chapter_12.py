@@ -22,7 +22,7 @@ from ebm_course.results.record import Record
 from ebm_course.samplers.memory_bank import MemoryBank
 
 NAME = "12_contrast_and_reconstruction"
-RECORD = "text-cpu-data=sst2"
+RECORDS = {data: f"text-cpu-data={data}" for data in ("sst2", "sst2-minilm")}
 
 
 @pytest.fixture(scope="module")
@@ -127,17 +127,21 @@ def test_the_simulated_circle_keeps_labels_apart_only_with_a_young_bank(chapter:
     assert slow.std() < names["simulated"](16, rate=0.02)[2][-60:].std() / 2  # (12.6): a smaller gain settles
 
 
-def rows_of_the_first_table(opened: Any) -> list[list[str]]:
-    lines = [line for line in source(opened, "title").splitlines() if line.startswith("| ")][1:]
-    return [[part.strip() for part in line.split("|")[1:-1]] for line in lines]
-
-
 def test_the_recorded_claims_of_the_first_screen_are_those_of_the_ledger(chapter: Callable[[str], Any]):
-    text = source(chapter(NAME), "title")
-    for name, _, here, verdict, _ in ledger.claim_rows(ledger.read(RECORD)):
-        data, _, claim = name.partition("/")
-        if data == "sst2" and not claim.startswith(("freelb", "noise")):
-            assert f"{here.partition(']')[0]}] | {verdict} |" in text, name
+    lines = [line for line in source(chapter(NAME), "title").splitlines() if line.count(" | ") == 5][1:]
+    cells = {
+        data: [line.strip("| ").split(" | ")[k : k + 2] for line in lines]
+        for k, data in ((2, "sst2"), (4, "sst2-minilm"))
+    }
+    for data, shown in cells.items():
+        claims = {
+            name: row for name, *row in ledger.claim_rows(ledger.read(RECORDS[data])) if name.startswith(f"{data}/")
+        }
+        asked = [name for name in claims if not name.partition("/")[2].startswith(("freelb", "noise"))]
+        assert len(asked) == len(shown) == 10
+        for name, (here, verdict) in zip(asked, shown, strict=True):
+            _, expected, judged, _ = claims[name]
+            assert here.startswith(f"{expected.partition(']')[0]}]") and verdict == judged, name
 
 
 def test_the_live_rows_of_the_first_screen_are_those_of_the_cells(chapter: Callable[[str], Any]):
@@ -169,6 +173,13 @@ PLANTED = [
     ("minilm/carl/last/other-label", 0.1),
     ("minilm/freelb/last/other-label", 0.1),
     ("minilm/freelb/last/pgd", 0.5),
+    ("minilm/carl-fresh/last/other-label", 0.9),
+    ("minilm/carl-light/last/other-label", 0.1),
+    ("minilm/carl/last/accuracy", 0.9),
+    ("minilm/carl-fresh/last/accuracy", 0.9),
+    ("minilm/rar/text-norm", 6.0),
+    ("minilm/rar/pgd-relative-0.02", 0.5),
+    ("minilm/rar/last/pgd", 0.6),
 ]
 """An entry of film reviews, with MiniLM where it says so, and a value that would make a sentence untrue."""
 
@@ -192,11 +203,15 @@ def test_another_outcome_would_be_noticed(
         chapter(NAME).run("recorded", Markdown=str)
 
 
-@pytest.mark.parametrize("name", ["collapse", "fresh-repairs", "rar-accuracy"])
-def test_another_verdict_would_be_noticed(chapter: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, name: str):
-    record = ledger.read(RECORD)
-    claims = [replace(j, verdict="no effect") if j.claim.name == f"sst2/{name}" else j for j in record.claims]
-    monkeypatch.setattr(ledger, "read", lambda key: replace(record, claims=tuple(claims)))
+@pytest.mark.parametrize("data", RECORDS)
+@pytest.mark.parametrize("name", ["collapse", "fresh-repairs", "rar-accuracy", "rar-distance"])
+def test_another_verdict_would_be_noticed(
+    chapter: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, name: str, data: str
+):
+    record, read = ledger.read(RECORDS[data]), ledger.read
+    claims = [replace(j, verdict="no effect") if j.claim.name == f"{data}/{name}" else j for j in record.claims]
+    other = replace(record, claims=tuple(claims))
+    monkeypatch.setattr(ledger, "read", lambda key: other if key == RECORDS[data] else read(key))
     with pytest.raises(AssertionError):
         chapter(NAME).run("recorded", Markdown=str)
 

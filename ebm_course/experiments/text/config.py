@@ -14,7 +14,7 @@ from typing import Any
 
 from ebm_course.energies.text_classifier import TextClassifier
 from ebm_course.experiments.configs import Settings
-from ebm_course.experiments.text.arms import ROWS, TABLE, Base, arms_of, base_of, is_search, search_of
+from ebm_course.experiments.text.arms import ALL, ROWS, TABLE, Base, arms_of, base_of, is_search, search_of
 from ebm_course.experiments.text.declared import claims
 from ebm_course.experiments.text.sets import (
     AG_NEWS,
@@ -139,13 +139,13 @@ PAPER_SETS: dict[str, dict[str, Any]] = {
 """Tables 1 and 3 and Section 4.3; five epochs but on SST-2, whose number is FreeLB's: the paper says none."""
 TOY_BASE = base_of(**finetune.SMALL | freelb.SMALL | carl.SMALL | rar.SMALL)
 SMOKE_BASE = base_of(**finetune.TINY | freelb.SMALL | carl.TINY | rar.SMALL | {"task": few_opinions})
-ON_TOY = part(TOY, ROWS, TOY_BASE)
+ON_TOY = part(TOY, ALL, TOY_BASE)
 
 CPU = together(
     (
         ON_TOY,
-        part(SST2, ROWS, base_of(**SMALL), search=True),
-        part(AG_NEWS, ROWS, base_of(**SMALL | NEWS | {"task": short_news})),
+        part(SST2, ALL, base_of(**SMALL), search=True),
+        part(AG_NEWS, ALL, base_of(**SMALL | NEWS | {"task": short_news})),
         part(YELP, TABLE, base_of(**SMALL | {"task": reviews})),
         part(YAHOO, TABLE, base_of(**SMALL | NEWS | {"task": questions})),
         part(f"{SST2}-{MINILM}", ROWS, base_of(**DISTILLED)),
@@ -156,7 +156,7 @@ CPU = together(
 )
 NOTEBOOK = together((ON_TOY,), data=(TOY,), n_runs=1, words="the embedded language, one run")
 SMOKE = together(
-    (part(TOY, ROWS, SMOKE_BASE, search=True),),
+    (part(TOY, ALL, SMOKE_BASE, search=True),),
     data=(TOY,),
     n_runs=2,
     n_attacked=20,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ebm_course.experiments.text.arms import ROWS as ARMS
+from ebm_course.experiments.text.arms import ALL as ARMS
 from ebm_course.experiments.text.arms import TABLE
 from ebm_course.experiments.text.config import CPU, PAPER, Config
 from ebm_course.experiments.text.declared import ACCURACY, ROWS, claims
