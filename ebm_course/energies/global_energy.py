@@ -67,7 +67,7 @@ class GlobalEnergy(nn.Module):
             )
             self.language_models[name] = model
 
-    def given(self, x: Tensor, mask: Tensor | None = None) -> Conditioned:
+    def given(self, x: Tensor, mask: Tensor | None = None) -> Given:
         """y -> E(x, y). The sentence is read once, here; see :meth:`Spen.given`. A search keeps prefixes by it."""
         return Given(self.from_unary, self.spen.unary(x, mask), mask, self._words(x), module=self)
 
@@ -112,10 +112,11 @@ class GlobalCompletions:
     def __init__(self, energy: GlobalEnergy, unary: Tensor, mask: Tensor | None, words: Tensor | None, x: Tensor):
         self.sentence = Sentence(x, mask, None)
         self.chain = ChainCompletions(unary, energy.spen.transitions, self.sentence)
-        self.models = [
-            (energy.weight_of(name), ModelCompletions(model, Sentence(x, mask, words if model.word_width else None)))
-            for name, model in energy.language_models.items()
-        ]
+        self.models = list[tuple[float, ModelCompletions]]()
+        for name, model in energy.language_models.items():
+            assert isinstance(model, TagLanguageModel)
+            own = ModelCompletions(model, Sentence(x, mask, words if model.word_width else None))
+            self.models.append((energy.weight_of(name), own))
         self.e = unary.new_zeros(len(x), 1)  # of the kept rows (N, B), which at pads stays
         self.found = self.e[..., None]
 
@@ -131,5 +132,6 @@ class GlobalCompletions:
         """Go on with the rows (N, B') of these numbers and with these tags (N, B') at the place at hand."""
         k = self.found.shape[2]
         self.e = self.found.flatten(1).gather(1, rows * k + tags)
-        for part in (self.chain, *(model for _, model in self.models)):
-            part.keep(rows, tags)
+        self.chain.keep(rows, tags)
+        for _, model in self.models:
+            model.keep(rows, tags)

@@ -1,6 +1,6 @@
 r"""The best tree of a grammar and the log of the sum over all its trees, exactly, for a batch of different lengths.
 
-.. math:: \beta_{i,j}(a) = \log \sum_{a \to b\,c} \; \sum_{i < m < j} e^{s(a \to b\,c) + \beta_{i,m}(b) + \beta_{m,j}(c)}
+.. math:: \beta_{i,j}(a) = \log \sum_{a \to b\,c} \sum_{i < m < j} e^{s(a \to b\,c) + \beta_{i,m}(b) + \beta_{m,j}(c)}
 
 with the scores of words at :math:`\beta_{i,i+1}`. With a maximum in the place of the sums it is the score of the best
 tree, whose constituents are those with a gradient of 1. Cubic in the length; cells of one width are filled together.
@@ -31,6 +31,7 @@ def log_sum_of_trees(words: Tensor, rules: Tensor, scores: Tensor, mask: Tensor 
     >>> log_sum_of_trees(words, torch.tensor([[0, 0, 0]]), torch.zeros(1)).exp().round()
     tensor([5.])
     """
+    _check(words, rules, scores, mask)
     return _root(words, rules, scores, mask, best=False)
 
 
@@ -47,9 +48,10 @@ def cky(words: Tensor, rules: Tensor, scores: Tensor, mask: Tensor | None = None
     >>> cky(words, torch.tensor([[0, 1, 1]]), torch.tensor([-0.5]))[0].tolist()
     [[[1, 0], [-1, 1]]]
     """
-    n, length = words.shape[:2]
+    _check(words, rules, scores, mask)
+    n, length, n_symbols = words.shape
     with recording_gradients():
-        spans = words.new_zeros(n, length, length, words.shape[2]).requires_grad_()
+        spans = words.new_zeros(n, length, length, n_symbols).requires_grad_()
         found = _root(words.detach(), rules, scores.detach(), mask, best=True, spans=spans)
         (used,) = torch.autograd.grad(torch.where(found.isfinite(), found, 0.0).sum(), spans)
     weight, symbols = used.max(dim=3)
@@ -60,7 +62,6 @@ def _root(
     words: Tensor, rules: Tensor, scores: Tensor, mask: Tensor | None, *, best: bool, spans: Tensor | None = None
 ) -> Tensor:
     """beta of the root over each whole sentence; ``spans`` (N, L, L, A) is added to every cell, last word included."""
-    _check(words, rules, scores, mask)
     (n, length, n_symbols), parents = words.shape, rules[:, 0]
     wide = [words if spans is None else words + spans.diagonal(dim1=1, dim2=2).transpose(1, 2)]  # [w]: (N, L - w, A)
     for width in range(1, length):

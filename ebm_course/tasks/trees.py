@@ -67,7 +67,7 @@ def tree_of(tags: Sequence[str]) -> tuple[list[Bracket], bool]:
 
 
 def bracket_f1(tags: Sequence[Sequence[str]], gold: Sequence[Sequence[str]]) -> dict[str, float]:
-    """``f1`` of brackets, label and both ends right; ``trees``, the share that are trees; ``exact``, the share all right.
+    """``f1`` of brackets, label and both ends right; ``trees``, the share that are trees; ``exact``, that all right.
 
     Args:
         tags: tags a sentence, of trees or not.

@@ -1,8 +1,9 @@
-"""Energies by kept prefixes against those of whole sentences: chains, four language models, pads, places that are held."""
+"""Energies by kept prefixes against those of whole sentences: chains, four language models, pads, held places."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -70,7 +71,13 @@ def test_a_beam_finds_the_same_tags_by_prefixes_as_by_whole_sentences(kind: str,
     held = mask & (torch.rand(mask.shape, generator=torch.Generator().manual_seed(3)) < 0.8)
     for where in (None, mask, held):
         given = net.given(x, None if where is None else mask)
-        options = {"n_steps": 2, "n_values": K, "width": width, "mask": where, "generator": torch.Generator()}
+        options: dict[str, Any] = {
+            "n_steps": 2,
+            "n_values": K,
+            "width": width,
+            "mask": where,
+            "generator": torch.Generator(),
+        }
         by_prefix, anew = beam(given, start, **options), beam(hidden(given), start, **options)
         assert torch.equal(by_prefix.x, anew.x)
         torch.testing.assert_close(by_prefix.info["energy"], anew.info["energy"], rtol=1e-6, atol=1e-6)
