@@ -185,14 +185,15 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="run nothing, write nothing, fail on a difference")
     parser.add_argument("--cells", action="store_true", help="run nothing, write the generated cells, keep all outputs")
     options = parser.parse_args()
-    paths = [path for path in sorted(BOOK.glob("[0-9][0-9]_*.ipynb")) if options.only in path.stem]
+    found = sorted(BOOK.glob("[0-9][0-9]_*.ipynb")) + sorted(BOOK.glob("appendix_*.ipynb"))
+    paths = [path for path in found if options.only in path.stem]
     if not paths:
         print(f"no notebook in {BOOK.name}/ has {options.only!r} in its name")
         return 1
     what = {"run": not (options.check or options.cells), "cells": options.cells}
-    found = [f"{path.name}: {fault}" for path in paths for fault in refresh(path, **what)]
-    print("\n".join(found))
-    return len(found) > 0
+    wrong = [f"{path.name}: {fault}" for path in paths for fault in refresh(path, **what)]
+    print("\n".join(wrong))
+    return len(wrong) > 0
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ebm_course.core import Conditioned
+from ebm_course.energies.completions import ChainCompletions, ModelCompletions, Sentence
 from ebm_course.energies.spen import Spen
 from ebm_course.energies.tag_language_model import TagLanguageModel
 from ebm_course.energies.token_encoder import TokenEncoder
@@ -66,18 +67,20 @@ class GlobalEnergy(nn.Module):
             )
             self.language_models[name] = model
 
-    def given(self, x: Tensor, mask: Tensor | None = None) -> Conditioned:
-        """y -> E(x, y). The sentence is read once, here; see :meth:`Spen.given`."""
-        return Conditioned(self.from_unary, self.spen.unary(x, mask), mask, self._words(x), module=self)
+    def given(self, x: Tensor, mask: Tensor | None = None) -> Given:
+        """y -> E(x, y). The sentence is read once, here; see :meth:`Spen.given`. A search keeps prefixes by it."""
+        return Given(self.from_unary, self.spen.unary(x, mask), mask, self._words(x), module=self)
 
     def from_unary(self, unary: Tensor, mask: Tensor | None, words: Tensor | None, y: Tensor) -> Tensor:
         """E (N,) of tags with the scores (N, L, K) of their sentences and, for (c), the vectors of their words."""
         e = self.spen.from_unary(unary, mask, y)
         for name, model in self.language_models.items():
-            reads_words = name.startswith("words")
-            weight = self.weight * (self.gamma if reads_words else 1.0)
-            e = e + weight * model(y, mask, words if reads_words else None)
+            e = e + self.weight_of(name) * model(y, mask, words if name.startswith("words") else None)
         return e
+
+    def weight_of(self, name: str) -> float:
+        """Of a language model beside the chain."""
+        return self.weight * (self.gamma if name.startswith("words") else 1.0)
 
     def forward(self, x: Tensor, mask: Tensor | None, y: Tensor) -> Tensor:
         return self.from_unary(self.spen.unary(x, mask), mask, self._words(x), y)
@@ -87,3 +90,48 @@ class GlobalEnergy(nn.Module):
         needed = "words" in self.language_models
         words: Tensor | None = self.spen.encoder.embed(x) if needed else None  # type: ignore[operator]
         return words
+
+
+class Given(Conditioned):
+    """y -> E(x, y) of a :class:`GlobalEnergy`, for searches too: a ``core.CompletesPrefix``."""
+
+    def completions(self, x: Tensor) -> GlobalCompletions:
+        """Of the start's tags x (N, L)."""
+        assert isinstance(self.module, GlobalEnergy)
+        k = len(x) // len(self.condition)
+        unary, mask, words = (
+            None if c is None else c.repeat_interleave(k, dim=0) for c in (self.condition, *self.more)
+        )
+        assert unary is not None
+        return GlobalCompletions(self.module, unary, mask, words, x)
+
+
+class GlobalCompletions:
+    """Energies of a :class:`GlobalEnergy` of kept rows that go on by one tag: a ``core.Completions``."""
+
+    def __init__(self, energy: GlobalEnergy, unary: Tensor, mask: Tensor | None, words: Tensor | None, x: Tensor):
+        self.sentence = Sentence(x, mask, None)
+        self.chain = ChainCompletions(unary, energy.spen.transitions, self.sentence)
+        self.models = list[tuple[float, ModelCompletions]]()
+        for name, model in energy.language_models.items():
+            assert isinstance(model, TagLanguageModel)
+            own = ModelCompletions(model, Sentence(x, mask, words if model.word_width else None))
+            self.models.append((energy.weight_of(name), own))
+        self.e = unary.new_zeros(len(x), 1)  # of the kept rows (N, B), which at pads stays
+        self.found = self.e[..., None]
+
+    def energies(self) -> Tensor:
+        """(N, B, K): of each row with each tag at the place at hand and the start's tags behind it."""
+        e = -self.chain.scores()
+        for weight, model in self.models:
+            e = e - weight * model.scores()
+        self.found = torch.where(self.sentence.is_real(self.chain.t)[:, None, None], e, self.e[..., None])
+        return self.found
+
+    def keep(self, rows: Tensor, tags: Tensor) -> None:
+        """Go on with the rows (N, B') of these numbers and with these tags (N, B') at the place at hand."""
+        k = self.found.shape[2]
+        self.e = self.found.flatten(1).gather(1, rows * k + tags)
+        self.chain.keep(rows, tags)
+        for _, model in self.models:
+            model.keep(rows, tags)

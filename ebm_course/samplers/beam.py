@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ebm_course.checks import check_count, check_finite, check_generator
-from ebm_course.core import Energy, Negatives, energies_of, frozen
+from ebm_course.core import CompletesPrefix, Energy, Negatives, energies_of, frozen
 
 
 @torch.no_grad()
@@ -62,24 +62,45 @@ def beam(
     x = x0.clone()
     with frozen(energy):
         for _ in range(n_steps):
-            rows = x[:, None]  # (N, B, L), B = 1 at first
-            for t in range(x0.shape[1]):
-                rows = _extend(energy, rows, t, n_values, width, None if mask is None else mask[:, t])
-            x = rows[:, 0].clone()  # the lowest
+            x = _pass(energy, x, n_values, width, mask)
         e = energies_of(energy, x)
     check_finite("the energy of tags", e, "Check the energy's parameters.")
     return Negatives(x, {"energy": e})
 
 
-def _extend(energy: Energy, rows: Tensor, t: int, n_values: int, width: int, real: Tensor | None) -> Tensor:
-    """The lowest ``width`` of rows (N, B, L) with every value at t; at a pad the rows themselves."""
-    n, b, length = rows.shape
-    values = torch.arange(n_values, device=rows.device)
-    candidates = rows[:, :, None].repeat(1, 1, n_values, 1)  # (N, B, K, L)
-    candidates[..., t] = values if real is None else torch.where(real[:, None, None], values, rows[:, :, t, None])
-    e = energies_of(energy, candidates.view(n * b * n_values, length)).view(n, b, n_values)
-    if real is not None:  # the copies of a row at a pad are one
-        e = e.masked_fill(~real[:, None, None] & (values > 0), torch.inf)
-    kept = min(width, b * n_values)
-    best = e.flatten(1).sort(dim=1, stable=True).indices[:, :kept]  # lowest first, of equal ones the first
-    return candidates.flatten(1, 2).gather(1, best[..., None].expand(-1, -1, length))
+def _pass(energy: Energy, x: Tensor, n_values: int, width: int, mask: Tensor | None) -> Tensor:
+    """The lowest of the rows that are kept to the end."""
+    search = energy.completions(x) if isinstance(energy, CompletesPrefix) else _Recomputed(energy, x, n_values)
+    rows, values = x[:, None], torch.arange(n_values, device=x.device)  # (N, B, L), B = 1 at first
+    for t in range(x.shape[1]):
+        e, here = search.energies()[..., :n_values], rows[:, :, t, None]  # (N, B, K), (N, B, 1)
+        if mask is not None:  # at a pad a row goes on with what it has, once
+            real = mask[:, t, None, None]
+            e = torch.where(real, e, e.gather(2, here).expand_as(e).masked_fill(values > 0, torch.inf))
+        kept = min(width, e[0].numel()) if len(e) else width
+        best = e.flatten(1).sort(dim=1, stable=True).indices[:, :kept]  # lowest first, of equal ones the first
+        parents, tags = best // n_values, best % n_values  # (N, B')
+        if mask is not None:
+            tags = torch.where(mask[:, t, None], tags, here[..., 0].gather(1, parents))
+        rows = rows.gather(1, parents[..., None].expand(-1, -1, x.shape[1]))
+        rows[:, :, t] = tags
+        search.keep(parents, tags)
+    return rows[:, 0].clone()
+
+
+class _Recomputed:
+    """``core.Completions`` of any energy: each whole sentence is scored anew."""
+
+    def __init__(self, energy: Energy, x: Tensor, n_values: int):
+        self.energy, self.rows, self.t = energy, x[:, None], 0
+        self.values = torch.arange(n_values, device=x.device)
+
+    def energies(self) -> Tensor:
+        (n, b, length), k = self.rows.shape, len(self.values)
+        candidates = self.rows[:, :, None].repeat(1, 1, k, 1)  # (N, B, K, L)
+        candidates[..., self.t] = self.values
+        return energies_of(self.energy, candidates.view(n * b * k, length)).view(n, b, k)
+
+    def keep(self, rows: Tensor, tags: Tensor) -> None:
+        self.rows = self.rows.gather(1, rows[..., None].expand(-1, -1, self.rows.shape[2]))
+        self.rows[..., self.t], self.t = tags, self.t + 1

@@ -1,0 +1,107 @@
+r"""The best tree of a grammar and the log of the sum over all its trees, exactly, for a batch of different lengths.
+
+.. math:: \beta_{i,j}(a) = \log \sum_{a \to b\,c} \sum_{i < m < j} e^{s(a \to b\,c) + \beta_{i,m}(b) + \beta_{m,j}(c)}
+
+with the scores of words at :math:`\beta_{i,i+1}`. With a maximum in the place of the sums it is the score of the best
+tree, whose constituents are those with a gradient of 1. Cubic in the length; cells of one width are filled together.
+It knows scores, no words and no net. Source: Cocke, Kasami and Younger; inside algorithm: Baker (1979).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ebm_course.ambient import recording_gradients
+
+
+def log_sum_of_trees(words: Tensor, rules: Tensor, scores: Tensor, mask: Tensor | None = None) -> Tensor:
+    """log sum over trees of exp(score), (N,), differentiable; minus infinity where the grammar has no tree.
+
+    Args:
+        words: scores (N, L, A) of each symbol at each word, minus infinity where it has none; not changed.
+        rules: (R, 3) int64, parent, left and right symbol of each; symbol 0 is the root.
+        scores: of the rules, (R,).
+        mask: (N, L) bool, True from position 0 on; None where all are real.
+
+    Raises:
+        ValueError: shapes do not belong together, or a symbol is out of 0 to A - 1.
+
+    >>> words = torch.zeros(1, 4, 1)  # one symbol, S -> S S: as many trees as there are ways to put brackets, 5
+    >>> log_sum_of_trees(words, torch.tensor([[0, 0, 0]]), torch.zeros(1)).exp().round()
+    tensor([5.])
+    """
+    _check(words, rules, scores, mask)
+    return _root(words, rules, scores, mask, best=False)
+
+
+def cky(words: Tensor, rules: Tensor, scores: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The best tree of each sentence and its score; of equal ones any.
+
+    Args, Raises: as of :func:`log_sum_of_trees`.
+
+    Returns:
+        Symbols (N, L, L) int64: at [n, i, j] that of the constituent of words i to j, both included, -1 where the tree
+        has none; and scores (N,), minus infinity where there is no tree, whose symbols are all -1.
+
+    >>> words = torch.tensor([[[-torch.inf, 0.0], [-torch.inf, 0.0]]])
+    >>> cky(words, torch.tensor([[0, 1, 1]]), torch.tensor([-0.5]))[0].tolist()
+    [[[1, 0], [-1, 1]]]
+    """
+    _check(words, rules, scores, mask)
+    n, length, n_symbols = words.shape
+    with recording_gradients():
+        spans = words.new_zeros(n, length, length, n_symbols).requires_grad_()
+        found = _root(words.detach(), rules, scores.detach(), mask, best=True, spans=spans)
+        (used,) = torch.autograd.grad(torch.where(found.isfinite(), found, 0.0).sum(), spans)
+    weight, symbols = used.max(dim=3)
+    return torch.where(weight > 0.5, symbols, -1), found.detach()
+
+
+def _root(
+    words: Tensor, rules: Tensor, scores: Tensor, mask: Tensor | None, *, best: bool, spans: Tensor | None = None
+) -> Tensor:
+    """beta of the root over each whole sentence; ``spans`` (N, L, L, A) is added to every cell, last word included."""
+    (n, length, n_symbols), parents = words.shape, rules[:, 0]
+    wide = [words if spans is None else words + spans.diagonal(dim1=1, dim2=2).transpose(1, 2)]  # [w]: (N, L - w, A)
+    for width in range(1, length):
+        starts = length - width
+        left = torch.stack([wide[k][:, :starts] for k in range(width)], dim=2)  # (N, starts, splits, A)
+        right = torch.stack([wide[width - 1 - k][:, k + 1 : k + 1 + starts] for k in range(width)], dim=2)
+        of_rules = scores + left[..., rules[:, 1]] + right[..., rules[:, 2]]  # (N, starts, splits, R)
+        cells = []
+        for a in range(n_symbols):
+            own = of_rules[..., parents == a].flatten(2)  # splits and rules of this parent
+            cells.append(_joined(own, best) if own.shape[2] else words.new_full((n, starts), -torch.inf))
+        cell = torch.stack(cells, dim=2)
+        wide.append(cell if spans is None else cell + spans.diagonal(width, 1, 2).transpose(1, 2))
+    whole = torch.stack([cell[:, 0, 0] for cell in wide], dim=1)  # (N, L): the root over the first 1, 2, ... words
+    if mask is None:
+        return whole[:, -1]
+    return whole.gather(1, mask.sum(dim=1, keepdim=True) - 1)[:, 0]
+
+
+def _joined(own: Tensor, best: bool) -> Tensor:
+    """The largest of the last dimension, or the log of its sum, whose gradient is 0 where all are minus infinity."""
+    if best:
+        return own.max(dim=2).values  # the gradient goes to one of equal ones
+    none = own.isneginf().all(dim=2)
+    return own.masked_fill(none[..., None], 0.0).logsumexp(dim=2).masked_fill(none, -torch.inf)
+
+
+def _check(words: Tensor, rules: Tensor, scores: Tensor, mask: Tensor | None) -> None:
+    if words.ndim != 3 or 0 in words.shape[1:] or rules.ndim != 2 or rules.shape != (len(scores), 3):
+        raise ValueError(
+            f"a grammar has scores of words (N, L, A), L and A above 0, rules (R, 3) and their scores (R,): got "
+            f"{tuple(words.shape)}, {tuple(rules.shape)} and {tuple(scores.shape)}."
+        )
+    if rules.dtype != torch.int64 or (len(rules) and not 0 <= int(rules.min()) <= int(rules.max()) < words.shape[2]):
+        raise ValueError(
+            f"rules are int64 numbers of symbols, 0 to {words.shape[2] - 1}: got {rules.dtype}, {rules.tolist()[:3]}. "
+            f"Give words a score for every symbol."
+        )
+    if mask is not None and (mask.dtype != torch.bool or mask.shape != words.shape[:2] or not mask[:, 0].all()):
+        raise ValueError(
+            f"a mask says which tokens are real: expected bool {tuple(words.shape[:2])}, True from position 0 on, got "
+            f"{mask.dtype} {tuple(mask.shape)}. Use batch.mask."
+        )

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+
+from ebm_course.tasks.trees import Bracket, bracket_f1, tree_of, tree_tags
+
+TREE = (Bracket("S", 0, 5), Bracket("NP", 0, 2), Bracket("VP", 2, 5), Bracket("NP", 3, 5))
+TAGS = ("(S (NP XX", "XX )", "(VP XX", "(NP XX", "XX ) ) )")
+
+
+def test_a_tree_by_hand_is_cut_behind_its_words_and_read_back() -> None:
+    assert tree_tags(TREE, 5) == TAGS
+    brackets, whole = tree_of(TAGS)
+    assert sorted(brackets) == sorted(TREE) and whole
+
+
+@pytest.mark.parametrize(
+    "tags, said",
+    [
+        (("(S XX", "XX ) )"), {("S", 0, 2)}),  # one closes nothing
+        (("(S (NP XX", "XX )"), {("NP", 0, 2), ("S", 0, 2)}),  # S ends with the sentence
+        (("(S XX )", "(S XX )"), {("S", 0, 1), ("S", 1, 2)}),  # two roots
+        (("(S XX )", "XX"), {("S", 0, 1)}),  # a word outside
+        (("XX", "(S XX )"), {("S", 1, 2)}),
+        (("XX", "XX"), set()),
+    ],
+)
+def test_whatever_the_tags_there_are_brackets_and_what_is_no_tree_is_told(
+    tags: tuple[str, ...], said: set[tuple[str, int, int]]
+) -> None:
+    brackets, whole = tree_of(tags)
+    assert set(brackets) == said and not whole
+
+
+def test_brackets_by_hand_are_counted_over_all_sentences() -> None:
+    flat = ("(S XX", "XX", "(VP XX", "(NP XX", "XX ) ) )")  # without the first NP: 3 said, all right, of 4
+    found = bracket_f1([flat, ("(S XX", "XX )")], [TAGS, ("(S XX", "XX )")])
+    assert found == {"f1": pytest.approx(2 * 4 / (4 + 5)), "trees": 1.0, "exact": 0.5}
+
+
+def test_a_bracket_said_twice_is_right_once() -> None:
+    assert bracket_f1([("(S (S XX", "XX ) )")], [("(S XX", "XX )")])["f1"] == pytest.approx(2 / 3)
+
+
+def test_a_label_that_differs_is_wrong() -> None:
+    assert bracket_f1([("(NP XX", "XX )")], [("(S XX", "XX )")])["f1"] == 0
+
+
+@pytest.mark.parametrize("tags, gold", [([], []), ([("(S XX )",)], [])])
+def test_other_numbers_of_sentences_are_refused(tags: list[tuple[str, ...]], gold: list[tuple[str, ...]]) -> None:
+    with pytest.raises(ValueError, match="sentence by sentence: expected as many as the gold ones"):
+        bracket_f1(tags, gold)
