@@ -7,21 +7,32 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 
-def check_generator(generator: torch.Generator | None, x: Tensor) -> None:
-    """Refuse no generator, and one that lives on another device than the states it should move."""
+def check_generator(generator: torch.Generator | Sequence[torch.Generator] | None, x: Tensor) -> None:
+    """Refuse no generator, one that lives on another device than the states it should move, and unequal blocks.
+
+    Of several generators each moves one of as many equal blocks of rows, where a sampler takes several.
+    """
     if generator is None:
         raise TypeError("this sampler draws: pass generator=run.generator(name), so that the draw can be repeated.")
-    if generator.device.type != x.device.type:
+    several = (generator,) if isinstance(generator, torch.Generator) else tuple(generator)
+    if not several or len(x) % len(several):
         raise ValueError(
-            f"the generator lives on {generator.device}, the states on {x.device}: expected one device. "
-            f"Make it with torch.Generator(device={str(x.device)!r}) or run.generator(name)."
+            f"several generators move as many equal blocks of rows: got {len(several)} for {len(x)} rows. "
+            f"Pass one for all rows, or a number that divides them."
         )
+    for one in several:
+        if one.device.type != x.device.type:
+            raise ValueError(
+                f"the generator lives on {one.device}, the states on {x.device}: expected one device. "
+                f"Make it with torch.Generator(device={str(x.device)!r}) or run.generator(name)."
+            )
 
 
 def check_energies(e: Any, x: Tensor) -> Tensor:

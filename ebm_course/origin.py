@@ -26,6 +26,11 @@ COMPILED = "_orig_mod."
 """What ``torch.compile`` puts before the names of a module's tensors."""
 
 
+LATER: Mapping[str, bool] = types.MappingProxyType({"later": True})
+"""``metadata`` of a configuration's field that came later: where it has its default it is left out of the JSON, so
+that what was made before is still what it was."""
+
+
 @dataclass(frozen=True)
 class Origin:
     """What made a state, a stage or a checkpoint.
@@ -91,7 +96,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        fields = [f for f in dataclasses.fields(value) if not _left_out(f, getattr(value, f.name))]
+        return {f.name: plain(getattr(value, f.name)) for f in fields}
     if isinstance(value, Mapping):
         return {str(name): plain(part) for name, part in value.items()}
     if isinstance(value, Sequence):
@@ -106,6 +112,10 @@ def plain(value: Any) -> Any:
         f"a configuration holds numbers, text, dataclasses, functions by name and containers of them: got "
         f"{type(value).__name__}. Use a module-level function, functools.partial or a frozen dataclass."
     )
+
+
+def _left_out(field: dataclasses.Field[Any], value: Any) -> bool:
+    return "later" in field.metadata and value == field.default
 
 
 def name_of(thing: Any) -> str:

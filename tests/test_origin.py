@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
 from torch import nn
 
-from ebm_course.origin import Origin, differences, digest, name_of, plain
+from ebm_course.origin import LATER, Origin, differences, digest, name_of, plain
 from ebm_course.recipes.likelihood import plane, potts
 from ebm_course.recipes.sequences import adversarial, language_model, residual_nce
 from ebm_course.samplers.substitution_proposals import by_gain
@@ -91,3 +91,15 @@ def test_a_digest_changes_with_a_value_a_name_a_shape_or_a_type() -> None:
     assert len({digest(tensors) for tensors in [{"x": x}, *others]}) == 6
     assert digest({"x": x, "y": x}) == digest({"y": x.clone(), "x": x})
     assert digest({"x": x.bfloat16()}) and digest({"x": torch.tensor(True)})
+
+
+@dataclass(frozen=True)
+class Grown:
+    rate: float = 0.1
+    later: int = field(default=0, metadata=LATER)
+
+
+def test_a_field_that_came_later_changes_nothing_at_its_default_and_is_told_at_any_other_value() -> None:
+    assert plain(Grown()) == {"rate": 0.1}
+    assert plain(Grown(later=2)) == {"rate": 0.1, "later": 2}
+    assert list(differences(plain(Grown(later=2)), plain(Grown()))) == ["later: 2, expected 'nothing'"]

@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from ebm_course.experiments.variants import Variant
-from ebm_course.origin import plain
+from ebm_course.origin import LATER, plain
 from ebm_course.results.findings import Claim
 
 T = TypeVar("T")
 
 FREE = ("n_runs", "variants", "data", "words")
 """Fields that may differ between calls in one folder: what is asked for may grow. Claims are declared and stay."""
+GROWS = {**LATER, "free": True}
+"""``metadata`` of a field of one experiment that may differ so too."""
 
 MOST_RUNS = 10_000
 
@@ -60,7 +62,8 @@ class Settings:
 
 def shared(config: Settings) -> dict[str, Any]:
     """What all stages depend on, as JSON: the configuration without what may differ between two calls."""
-    return {name: value for name, value in plain(config).items() if name not in FREE}
+    free = {*FREE, *(f.name for f in dataclasses.fields(config) if "free" in f.metadata)}
+    return {name: value for name, value in plain(config).items() if name not in free}
 
 
 def changed(config: T, changes: Mapping[str, Any], keep: tuple[str, ...] = ()) -> T:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ebm_course.experiments.nets import save_net
 from ebm_course.experiments.stages import Results
-from ebm_course.experiments.variants import Variant, seeded
+from ebm_course.experiments.variants import Variant
 from ebm_course.origin import Origin
 from ebm_course.recipes.shared import Fitted
 from ebm_course.runtime import Run
@@ -31,9 +31,9 @@ def done_together(
     """The work of the first of several runs' stages: does that of all, unless an earlier one has done so.
 
     Args:
-        stages: number of each run -> the name of its stage, this one first.
+        stages: number of each -> the name of its stage, this one first.
         act: (folder, results) -> a JSON value for each run, in this order.
-        origin: number of a run -> what makes its value.
+        origin: number of one -> what makes its value.
     """
     first = next(iter(stages))
 
@@ -50,27 +50,28 @@ def done_together(
 
 
 def trained_together(
-    variant: Variant,
-    numbers: range,
+    members: Sequence[tuple[Variant, int]],
     run: Run,
     *,
     fit: Callable[..., list[Fitted]],
     given: Callable[[Results], Mapping[str, Any]],
 ) -> Work:
-    """The work of a stage that trains the variant in all runs of ``numbers``, this one the first.
+    """The work of a stage that trains all members side by side, this stage's own the first.
 
     Args:
+        members: a variant, equal but for which training on its net it is, and the number of a run.
         fit: the recipe for several runs.
         given: results -> nets that it is handed, by name.
     """
 
     def act(folder: Path, results: Results) -> list[Any]:
         nets = given(results)
-        runs, state = [seeded(run, k) for k in numbers], folder / f"with-{numbers[-1]}"
-        fitted = fit(variant.config, runs, folder=state, progress=results.progress, **nets)
-        for k, one in zip(numbers, fitted, strict=True):
+        runs, (last, number) = [variant.seeded(run, k) for variant, k in members], members[-1]
+        state = folder / (f"with-{number}-tuning-{last.tuning}" if last.tuning else f"with-{number}")
+        fitted = fit(last.config, runs, folder=state, progress=results.progress, **nets)
+        for (variant, k), one in zip(members, fitted, strict=True):
             save_net(results.root / variant.stage(k), one, variant.origin(run, k), run)
         return [{"rows": one.rows} for one in fitted]
 
-    stages = {k: variant.stage(k) for k in numbers}
-    return done_together(stages, act, origin=lambda k: variant.origin(run, k))
+    stages = {i: variant.stage(k) for i, (variant, k) in enumerate(members)}
+    return done_together(stages, act, origin=lambda i: members[i][0].origin(run, members[i][1]))

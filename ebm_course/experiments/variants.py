@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ebm_course.experiments.nets import save_net
 from ebm_course.experiments.stages import Results, Stage
-from ebm_course.origin import Origin, name_of, plain
+from ebm_course.origin import LATER, Origin, name_of, plain
 from ebm_course.recipes.shared import Fit
 from ebm_course.runtime import Run, setup
+
+TUNINGS_APART = 50_000
+"""How far apart the seeds of two trainings on one net are: further than any number of runs."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Variant:
         once: trained in the first run only.
         ships_as: name of the checkpoint that the first run's net becomes; empty for none.
         starts_from: the stage whose net it is given, in experiments that have several to choose from.
+        tuning: which of several trainings on the same given net, each with a seed of its own; 0 is the first.
     """
 
     name: str
@@ -35,19 +39,31 @@ class Variant:
     once: bool = False
     ships_as: str = ""
     starts_from: str = ""
+    tuning: int = field(default=0, metadata=LATER)
 
     @property
     def identity(self) -> dict[str, Any]:
         """What its numbers depend on, as JSON: all but words and where its net goes."""
-        return {"name": self.name, "fit": name_of(self.fit), "config": plain(self.config), "from": self.starts_from}
+        tuning = {"tuning": self.tuning} if self.tuning else {}
+        found = {"name": self.name, "fit": name_of(self.fit), "config": plain(self.config), "from": self.starts_from}
+        return found | tuning
 
     def stage(self, k: int) -> str:
         """The name of the stage that trains it in run k."""
-        return self.name if self.once else f"run-{k}/{self.name}"
+        return self.label if self.once else f"run-{k}/{self.label}"
+
+    @property
+    def label(self) -> str:
+        """Its name, and which training on the net it is where it is not the first."""
+        return f"{self.name}-tuning-{self.tuning}" if self.tuning else self.name
+
+    def seeded(self, run: Run, k: int) -> Run:
+        """The random streams of its training in run k, see ``seeded``."""
+        return seeded(run, k + TUNINGS_APART * self.tuning)
 
     def origin(self, run: Run, k: int) -> Origin:
         """What makes its net in run k; what it was given stands in the training's own state."""
-        return Origin(name_of(self.fit), plain(self.config), run.seed + k)
+        return Origin(name_of(self.fit), plain(self.config), run.seed + k + TUNINGS_APART * self.tuning)
 
 
 def seeded(run: Run, k: int) -> Run:
@@ -67,7 +83,7 @@ def trained(
 
     def work(folder: Path, results: Results) -> dict[str, Any]:
         nets = {} if given is None else given(results)
-        fitted = variant.fit(variant.config, seeded(run, k), folder=folder, progress=results.progress, **nets)
+        fitted = variant.fit(variant.config, variant.seeded(run, k), folder=folder, progress=results.progress, **nets)
         save_net(folder, fitted, variant.origin(run, k), run)
         return {"rows": fitted.rows}
 

@@ -8,15 +8,21 @@ Source: the race of exponentials; Maddison et al. (2014) tell the history of its
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
+Streams = torch.Generator | Sequence[torch.Generator]
+"""One generator for all rows, or one for each of several equal blocks of rows: a block then draws as it would alone."""
 
-def draw_categorical(e: Tensor, *, generator: torch.Generator) -> Tensor:
+
+def draw_categorical(e: Tensor, *, generator: Streams) -> Tensor:
     """A column of each row of energies, with probability softmax(-E) along the row; a NaN is always taken.
 
     Args:
         e: energies (N, K) of any real dtype, nats; not changed. Their level should leave differences their digits.
+        generator: one, or one for each of several equal blocks of rows.
 
     Returns:
         (N,) int64, 0 to K - 1.
@@ -29,8 +35,35 @@ def draw_categorical(e: Tensor, *, generator: torch.Generator) -> Tensor:
     e = at_least_single(e)
     # A CPU computes exponential numbers in double precision; other devices round small ones to multiples of 2^-24.
     precise = e.device.type == "cpu" or e.dtype == torch.float64
-    waiting = torch.empty_like(e).exponential_(generator=generator) if precise else exponential_of_two(e, generator)
+    draw = _exponential if precise else exponential_of_two
+    waiting = drawn_in_blocks(draw, e, generator)
     return waiting.clamp_min_(torch.finfo(e.dtype).tiny).log_().add_(e).argmin(dim=1)  # 0 would meet infinity
+
+
+def uniform(e: Tensor, generator: Streams) -> Tensor:
+    """Numbers uniform in [0, 1) in the shape, dtype and place of e.
+
+    >>> both = uniform(torch.zeros(4), [torch.Generator().manual_seed(0) for _ in range(2)])
+    >>> torch.equal(both[:2], both[2:])  # two blocks, each with a stream of its own
+    True
+    """
+
+    def draw(rows: Tensor, one: torch.Generator) -> Tensor:
+        return torch.rand(rows.shape, generator=one, device=rows.device, dtype=rows.dtype)
+
+    return drawn_in_blocks(draw, e, generator)
+
+
+def drawn_in_blocks(draw: Callable[[Tensor, torch.Generator], Tensor], e: Tensor, generator: Streams) -> Tensor:
+    """``draw(e, generator)``, or of several generators that of each for its block of rows."""
+    if isinstance(generator, torch.Generator):
+        return draw(e, generator)
+    blocks = zip(e.chunk(len(generator)), generator, strict=True) if len(e) else ()
+    return torch.cat([draw(rows, one) for rows, one in blocks]) if len(e) else e.clone()
+
+
+def _exponential(e: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.empty_like(e).exponential_(generator=generator)
 
 
 def exponential_of_two(e: Tensor, generator: torch.Generator) -> Tensor:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from ebm_course.checks import check_count, check_finite, check_generator, check_tokens
 from ebm_course.core import Energy, Negatives, energies_of, energy_grad, frozen
-from ebm_course.samplers.categorical import at_least_single, draw_categorical
+from ebm_course.samplers.categorical import Streams, at_least_single, draw_categorical, uniform
 
 
 def gibbs_with_gradients(
@@ -30,7 +30,7 @@ def gibbs_with_gradients(
     n_values: int,
     temperature: float = 2.0,
     keep_path: bool = False,
-    generator: torch.Generator,
+    generator: Streams,
 ) -> Negatives:
     """Propose one substitution by the gradient, accept it with probability alpha, ``n_steps`` times.
 
@@ -40,6 +40,7 @@ def gibbs_with_gradients(
         n_values: number V of values, 2 or more: a proposal is another value.
         temperature: tau, above 0; 2 is the balanced choice, near which acceptance stays high.
         keep_path: return every state visited.
+        generator: one, or one for each of several equal blocks of chains, which then move as they would alone.
 
     Returns:
         x (N, L); info, each (N,): ``energy`` at x; ``acceptance``, mean of alpha over the steps; ``log_acceptance``,
@@ -78,7 +79,7 @@ def gibbs_with_gradients(
             log_ratio = log_ratio.masked_fill(e_new.isposinf(), -torch.inf)  # forbidden: its gradient may be anything
             broken |= log_ratio.isnan()
             accepted += log_ratio.clamp_max(0).exp()
-            accept = torch.rand(e.shape, generator=generator, device=e.device, dtype=e.dtype).log() < log_ratio
+            accept = uniform(e, generator).log() < log_ratio
             x = torch.where(accept[:, None], new, x)
             e, log_q = torch.where(accept, e_new, e), torch.where(accept[:, None], log_q_new, log_q)
             if keep_path:

@@ -91,3 +91,15 @@ def test_extreme_uniform_numbers_leave_the_noise_positive_and_finite(monkeypatch
         monkeypatch.setattr(torch, "rand", lambda *_, v=v, **__: torch.tensor([v]))
         waiting = exponential_of_two(torch.zeros(1), torch.Generator())
         assert waiting > 0 and waiting.isfinite()
+
+
+def test_of_several_generators_each_draws_for_its_block_as_it_would_alone() -> None:
+    e = torch.randn(6, 5, generator=torch.Generator().manual_seed(0))
+    seeds = (3, 4, 5)
+    both = draw_categorical(e, generator=[torch.Generator().manual_seed(seed) for seed in seeds])
+    alone = [
+        draw_categorical(rows, generator=torch.Generator().manual_seed(seed))
+        for rows, seed in zip(e.split(2), seeds, strict=True)
+    ]
+    assert torch.equal(both, torch.cat(alone))
+    assert len(draw_categorical(e[:0], generator=[torch.Generator()])) == 0

@@ -165,3 +165,18 @@ def test_a_temperature_that_is_none_is_refused(potts, temperature):
     options = {"n_steps": 1, "n_values": 3, "temperature": temperature, "generator": generator()}
     with pytest.raises(ValueError, match="a number above 0, got"):
         gibbs_with_gradients(potts, torch.zeros(1, 2).long(), **options)
+
+
+def test_blocks_with_a_generator_each_move_as_they_would_alone() -> None:
+    energy, x0 = Potts.random(3, 4, generator=generator()), torch.zeros(6, 3, dtype=torch.int64)
+    options = {"n_steps": 9, "n_values": 4}
+    both = gibbs_with_gradients(energy, x0, generator=[generator(1), generator(2)], **options).x
+    alone = [gibbs_with_gradients(energy, x0[:3], generator=generator(seed), **options).x for seed in (1, 2)]
+    assert torch.equal(both, torch.cat(alone)) and not torch.equal(*alone)
+
+
+@pytest.mark.parametrize("n", [0, 4])
+def test_generators_that_do_not_divide_the_chains_are_refused(n: int) -> None:
+    energy, x0 = Potts.random(3, 4, generator=generator()), torch.zeros(6, 3, dtype=torch.int64)
+    with pytest.raises(ValueError, match=f"as many equal blocks of rows: got {n} for 6 rows"):
+        gibbs_with_gradients(energy, x0, n_steps=1, n_values=4, generator=[generator(k) for k in range(n)])

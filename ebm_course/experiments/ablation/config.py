@@ -6,11 +6,11 @@ Each run has a language model, pretrained nets and rows of its own, so runs are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ebm_course.experiments.ablation.arms import ARMS, HEADS, arms_of
-from ebm_course.experiments.configs import Settings, changed
+from ebm_course.experiments.configs import GROWS, Settings, changed
 from ebm_course.experiments.variants import Variant
 from ebm_course.recipes.sequences import language_model, masked_language_model
 from ebm_course.recipes.shared import check_ranges
@@ -23,11 +23,14 @@ PRETRAINED = {"next-token": language_model, "masked": masked_language_model}
 KINDS = tuple(name if share == 1 else f"{name}-{share}" for name in PRETRAINED for share in SHARES)
 FEW = ("contrast", "printed", "grown", "grown-memory")
 """Arms that are trained after pretraining for a part of the updates, with the local head."""
-TEN_DIGIT_ARMS = ("contrast", "no-attack", "printed", "grown")
+LONGER = ("masked-x2",)
+"""Pretraining for twice the updates."""
 N_RUNS, FEWER_RUNS = 8, 5  # independent runs of the two kinds, and of their parts
 MATTERS = 0.05
 """The smallest difference of correctness or of exact answers that matters."""
 MARGINAL = 0.15
+GOAL = 0.9
+"""The share of right digits at ten digits that was set as the goal, operands untouched."""
 
 
 def _claims() -> tuple[Claim, ...]:
@@ -86,6 +89,8 @@ class Config(Settings):
     """Three digits, eight runs of the two kinds of pretraining in full, five of its parts."""
 
     n_runs: int = N_RUNS
+    n_tunings: int = field(default=1, metadata=GROWS)  # fine-tunings of a pretrained net
+    n_tuned_again: int | None = field(default=None, metadata=GROWS)  # runs whose nets have more than one, None: all
     data: tuple[str, ...] = KINDS
     claims: tuple[Claim, ...] = _claims()
     lm: language_model.Config = language_model.NOTEBOOK
@@ -99,7 +104,8 @@ class Config(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_ranges(self, counts="n_chosen_on n_samples group_size", whole="budget")
+        counts = "n_chosen_on n_samples group_size n_tunings"
+        check_ranges(self, counts=counts, counts_or_none="n_tuned_again", whole="budget")
 
     @property
     def n_digits(self) -> int:
@@ -110,17 +116,34 @@ class Config(Settings):
         """Runs of a kind of pretraining: parts of it have fewer."""
         return self.n_runs if kind in PRETRAINED else min(self.n_runs, FEWER_RUNS)
 
+    def members(self, variant: Variant) -> list[tuple[Variant, int]]:
+        """Every training of an arm: which fine-tuning of its net, and of which run; the first of all runs come first.
+
+        Each is an arm of its own to the stages, equal to the others but for the seed.
+        """
+        n_runs = self.runs_of(kind_of(variant))
+        again = n_runs if self.n_tuned_again is None else min(n_runs, self.n_tuned_again)
+        numbers = {j: range(again if j else n_runs) for j in range(self.n_tunings)}
+        return [(replace(variant, tuning=j), k) for j, runs in numbers.items() for k in runs]
+
     def pretraining(self, kind: str) -> Variant:
-        """The pretraining of a kind: shorter ones have as many rows and epochs less."""
+        """The pretraining of a kind: shorter ones have as many rows and epochs less, longer ones more."""
         name = next(name for name in PRETRAINED if kind.startswith(name))
-        whole, share = {"next-token": self.next_token, "masked": self.masked}[name], kind[len(name) + 1 :]
-        config = replace(whole, n_epochs=max(1, whole.n_epochs // int(share or 1)))
+        whole, part = {"next-token": self.next_token, "masked": self.masked}[name], kind[len(name) + 1 :]
+        longer = part.startswith("x")
+        n_epochs = whole.n_epochs * int(part[1:]) if longer else max(1, whole.n_epochs // int(part or 1))
+        config = replace(whole, n_epochs=n_epochs)
         return Variant(f"{kind}/pretraining", f"{kind}: pretraining", config, PRETRAINED[name].fit)
 
     @property
     def language_model(self) -> Variant:
         """P_LM, whose samples are the negatives' starts."""
         return Variant("lm", "P_LM", self.lm, language_model.fit)
+
+
+def kind_of(variant: Variant) -> str:
+    """The kind of pretraining that an arm starts from."""
+    return variant.starts_from.rpartition("/")[0]
 
 
 def all_arms(**changes: Any) -> tuple[Variant, ...]:
@@ -131,13 +154,6 @@ def all_arms(**changes: Any) -> tuple[Variant, ...]:
         if kind not in PRETRAINED:
             rows += arms_of(kind, heads=("local",), arms=FEW, corrections=False)
     return tuple(replace(row, config=changed(row.config, changes)) for row in rows)
-
-
-def ten_digit_arms() -> tuple[Variant, ...]:
-    """The two heads that matter, after both kinds of pretraining, and the head that is handed the likelihood."""
-    rows = arms_of("next-token", heads=("pooled", "local", "surprise"), arms=TEN_DIGIT_ARMS, corrections=False)
-    rows += arms_of("masked", heads=("pooled", "local"), arms=TEN_DIGIT_ARMS, corrections=False)
-    return tuple(replace(row, config=replace(row.config, n_digits=10)) for row in rows)
 
 
 CPU = Config(words="three digits", variants=all_arms(n_digits=3))
@@ -155,16 +171,11 @@ SMOKE = Config(
     group_size=2,
 )
 GPU = replace(CPU, side_by_side=True, words="three digits, runs of an arm trained side by side")
-_TEN: dict[str, Any] = {"n_digits": 10, "n_rows": 100_000, "width": 128, "n_epochs": 12}
-TEN = replace(  # the schedule that the shipped ten-digit energy was pretrained with, for both kinds
+TUNINGS = replace(  # in the folder of the preset above it finds nets and first fine-tunings done
     GPU,
-    words="ten digits, runs of an arm trained side by side",
-    n_runs=3,
+    words="three digits, three fine-tunings of the nets of two runs",
     data=tuple(PRETRAINED),
-    variants=ten_digit_arms(),
-    lm=replace(CPU.lm, n_digits=10, width=256),
-    next_token=replace(NEXT_TOKEN, **_TEN, warm_up=0.05, n_cycles=2),
-    masked=replace(CPU.masked, **_TEN, warm_up=0.05, n_cycles=2),
-    budget=330,
+    n_tunings=3,
+    n_tuned_again=2,
 )
-PRESETS = {"cpu": CPU, "gpu": GPU, "ten": TEN, "smoke": SMOKE}
+PRESETS = {"cpu": CPU, "gpu": GPU, "gpu-tunings": TUNINGS, "smoke": SMOKE}

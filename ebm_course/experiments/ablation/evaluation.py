@@ -92,7 +92,9 @@ def attacked(energy: Energy, x0: Tensor, x_data: Tensor, *, n_digits: int, size:
         x_data: held-out data (M, L), the same for all.
 
     Returns:
-        For each member the rows, and AUROC of data against x0 and against where the attack ends.
+        For each member the rows, AUROC of data against x0 and against where the attack ends, and ``accuracy_lm``: the
+        share told rightly, data below E = 0 and samples of P_LM above, both weighed alike; right samples count as
+        samples of P_LM. It means something where a loss fixes the level, such as the logistic one.
     """
     _, path = attack_path(energy, x0, n_digits=n_digits, at=ATTACK_STEPS, run=SINGLE_PROCESS)
     with torch.no_grad(), frozen(energy):
@@ -103,7 +105,8 @@ def attacked(energy: Energy, x0: Tensor, x_data: Tensor, *, n_digits: int, size:
         states = [x.chunk(size)[r] for x in path]
         rows = [{"steps": k, **score(x, n_digits, x0=start)} for k, x in zip(ATTACK_STEPS, states, strict=True)]
         told = [_told(e_data[r], e[r], x, n_digits) for e, x in zip(e_ends, (start, states[-1]), strict=True)]
-        found.append({"rows": rows, "auroc_lm": told[0], "auroc_attacked": told[1]})
+        accuracy = float(((e_data[r] < 0).float().mean() + (e_ends[0][r] > 0).float().mean()) / 2)
+        found.append({"rows": rows, "auroc_lm": told[0], "auroc_attacked": told[1], "accuracy_lm": accuracy})
     return found
 
 

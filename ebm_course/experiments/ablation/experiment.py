@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ebm_course.experiments.ablation.config import KINDS, PRESETS, PRETRAINED, Config
+from ebm_course.experiments.ablation import ten_digits
+from ebm_course.experiments.ablation.config import KINDS, LONGER, PRESETS, PRETRAINED, Config, kind_of
 from ebm_course.experiments.ablation.findings import findings
-from ebm_course.experiments.ablation.measurements import Bench
+from ebm_course.experiments.ablation.measurements import Bench, Member
 from ebm_course.experiments.experiment import Experiment
 from ebm_course.experiments.stages import Stage
 from ebm_course.experiments.variants import Variant
@@ -22,7 +23,7 @@ def untrained_of(kind: str) -> tuple[str, ...]:
 
 def arms_of_kind(config: Config, kind: str) -> list[Variant]:
     """The arms asked for that start from a kind of pretraining."""
-    return [variant for variant in config.variants if variant.starts_from == f"{kind}/pretraining"]
+    return [variant for variant in config.variants if kind_of(variant) == kind]
 
 
 def stages(config: Config, run: Run) -> list[Stage]:
@@ -38,13 +39,14 @@ def stages(config: Config, run: Run) -> list[Stage]:
         found += [_pretraining(bench, kind, k) for k in numbers]
     for kind, numbers in runs.items():
         arms = sorted(arms_of_kind(config, kind), key=_cost, reverse=True)
-        found += [_training(bench, variant, kind, k) for variant in arms for k in numbers]
+        members = [member for variant in arms for member in config.members(variant)]
+        found += [_training(bench, *member) for member in members]
         net = config.pretraining(kind)
         for k in numbers:
             for name in untrained_of(kind):
                 work, nets = bench.untrained(kind, k, name), (_lm(k), net.stage(k))
                 found.append(Stage(f"run-{k}/{kind}/{name}", work, 20.0, of=net.identity, after=nets))
-        found += [_measurement(bench, variant, kind, k) for variant in arms for k in numbers]
+        found += [_measurement(bench, *member) for member in members]
     return found
 
 
@@ -54,25 +56,31 @@ def _pretraining(bench: Bench, kind: str, k: int) -> Stage:
     return Stage(net.stage(k), bench.pretrain(kind, k), 240.0, of=net.identity, after=earlier)
 
 
-def _training(bench: Bench, variant: Variant, kind: str, k: int) -> Stage:
+def _training(bench: Bench, variant: Variant, k: int) -> Stage:
     """Side by side the first run's stage trains all runs, and so comes after the nets of all and before the others."""
-    earlier = [variant.stage(j) for j in range(k) if bench.config.side_by_side]
-    after = (*_nets(bench, kind, k), *earlier)
+    after = (*_nets(bench, variant, k), *(arm.stage(j) for arm, j in _earlier(bench, variant, k)))
     return Stage(variant.stage(k), bench.train(variant, k), _cost(variant), of=variant.identity, after=after)
 
 
-def _measurement(bench: Bench, variant: Variant, kind: str, k: int) -> Stage:
+def _measurement(bench: Bench, variant: Variant, k: int) -> Stage:
     """The same with what it measures."""
-    trained = [variant.stage(j) for j in bench.together(kind, k)]
-    earlier = [f"{variant.stage(j)}-measured" for j in range(k) if bench.config.side_by_side]
-    after, work = (*_nets(bench, kind, k), *trained, *earlier), bench.measure(variant, k)
+    trained = [arm.stage(j) for arm, j in bench.together(variant, k)]
+    earlier = [f"{arm.stage(j)}-measured" for arm, j in _earlier(bench, variant, k)]
+    after, work = (*_nets(bench, variant, k), *trained, *earlier), bench.measure(variant, k)
     return Stage(f"{variant.stage(k)}-measured", work, 25.0, of=variant.identity, after=after)
 
 
-def _nets(bench: Bench, kind: str, k: int) -> list[str]:
+def _earlier(bench: Bench, variant: Variant, k: int) -> list[Member]:
+    """Side by side, what could train this one too."""
+    every = bench.config.members(variant)
+    return every[: every.index((variant, k))] if bench.config.side_by_side else []
+
+
+def _nets(bench: Bench, variant: Variant, k: int) -> list[str]:
     """Language model and pretrained net of every run that the stage of run k works on."""
-    net = bench.config.pretraining(kind)
-    return [name for j in bench.together(kind, k) for name in (_lm(j), net.stage(j))]
+    net = bench.config.pretraining(kind_of(variant))
+    numbers = dict.fromkeys(j for _, j in bench.together(variant, k))
+    return [name for j in numbers for name in (_lm(j), net.stage(j))]
 
 
 def _lm(k: int) -> str:
@@ -86,12 +94,14 @@ def _cost(variant: Variant) -> float:
 EXPERIMENT = Experiment(
     name="ablation",
     title="What adversarial training adds to a sequence energy: arms, controls and pretraining (after Yin, 2023).",
-    presets=PRESETS,
+    presets={**PRESETS, **ten_digits.PRESETS},
     stages=stages,
     findings=findings,
-    data=KINDS,
+    data=(*KINDS, *LONGER),
     figures=tuple(f"exact/{name}/.*" for name in PRETRAINED),
     rows=task_rows,
     shared="Runs share the task's rows to be held out, nothing else: language model, pretrained net, rows, order, head "
-    "and samples are drawn anew in each. Arms of one run share its language model, its pretrained net and its samples.",
+    "and samples are drawn anew in each. Arms of one run share its language model, its pretrained net and its samples. "
+    "Where a net is fine-tuned several times, rows, order, noise and head are drawn anew each time, and a run counts "
+    "once, with the mean of its fine-tunings.",
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from ebm_course.core import Energy
 from ebm_course.energies.ensemble import Ensemble
 from ebm_course.energies.sequence_energies import LikelihoodEnergy, SurpriseEnergy
-from ebm_course.experiments.ablation.config import Config
+from ebm_course.experiments.ablation.config import Config, kind_of
 from ebm_course.experiments.ablation.evaluation import attacked, searched
 from ebm_course.experiments.configs import shared
 from ebm_course.experiments.nets import LAST, NET, load_net
@@ -31,6 +30,8 @@ from ebm_course.runtime import Run
 from ebm_course.tasks.arithmetic_score import score, well_formed
 
 Work = Callable[[Path, Results], Any]
+Member = tuple[Variant, int]
+"""An arm, its ``tuning`` saying which fine-tuning of its net, and the number of a run."""
 Samples = tuple[Tensor, Tensor, Tensor]
 """Of P_LM: as they come, and distinct well-formed ones to choose a search on and to score it on."""
 SPARE = 4  # samples drawn for each that has to be well formed
@@ -63,31 +64,32 @@ class Bench:
         variant = self.config.pretraining(kind)
         if not self.config.side_by_side:
             return trained(variant, k, self.run)
-        return trained_together(variant, self.together(kind, k), self.run, fit=pretrained_together, given=lambda _: {})
+        members = [(variant, j) for j in range(k, self.config.runs_of(kind))]
+        return trained_together(members, self.run, fit=pretrained_together, given=lambda _: {})
 
     def train(self, variant: Variant, k: int) -> Work:
         """Train an arm on its run's pretrained net against samples of its run's language model.
 
-        Where runs train side by side, the first that is not done trains all after it too.
+        Where runs train side by side, the first that is not done trains all after it too, further fine-tunings of
+        the runs' nets among them.
         """
-        kind = variant.starts_from.rpartition("/")[0]
-
-        numbers = self.together(kind, k)
+        kind, members = kind_of(variant), self.together(variant, k)
 
         def given(results: Results) -> dict[str, Any]:
-            nets = [self.pretrained(results, kind, j) for j in numbers]
-            noise = [self.noise(results, j) for j in numbers]
+            nets = [self.pretrained(results, kind, j) for _, j in members]
+            noise = [self.noise(results, j) for _, j in members]
             if self.config.side_by_side:
                 return {"pretrained": nets, "noise": noise}
             return {"pretrained": nets[0], "noise": noise[0]}
 
         if not self.config.side_by_side:
             return trained(variant, k, self.run, given=given)
-        return trained_together(variant, numbers, self.run, fit=fit_side_by_side, given=given)
+        return trained_together(members, self.run, fit=fit_side_by_side, given=given)
 
-    def together(self, kind: str, k: int) -> range:
-        """The runs that the stage of run k works on: its own, and side by side all after it."""
-        return range(k, self.config.runs_of(kind) if self.config.side_by_side else k + 1)
+    def together(self, variant: Variant, k: int) -> list[Member]:
+        """What the stage of an arm in run k works on: its own, and side by side all after it."""
+        every = self.config.members(variant)
+        return every[every.index((variant, k)) :] if self.config.side_by_side else [(variant, k)]
 
     def noise(self, results: Results, k: int) -> Any:
         """P_LM of run k, weights of its best validation."""
@@ -157,15 +159,14 @@ class Bench:
 
         The choice is made as that of the search is, on other samples than those scored.
         """
-        kind = variant.starts_from.rpartition("/")[0]
-        numbers = self.together(kind, k)
+        members = self.together(variant, k)
 
         def act(_: Path, results: Results) -> list[Any]:
-            noise = [self.noise(results, j) for j in numbers]
-            samples = [self.samples(own, j) for own, j in zip(noise, numbers, strict=True)]
-            nets = [self._arm(results, variant, kind, j, NET) for j in numbers]
-            last = [self._arm(results, variant, kind, j, LAST) for j in numbers]
-            searched = self._searched([*nets, *last], [*samples, *samples], k, variant.name)
+            models = {j: self.noise(results, j) for j in dict.fromkeys(j for _, j in members)}
+            drawn = {j: self.samples(own, j) for j, own in models.items()}
+            samples = [drawn[j] for _, j in members]
+            nets, last = ([self._arm(results, arm, j, file) for arm, j in members] for file in (NET, LAST))
+            searched = self._searched([*nets, *last], [*samples, *samples], k, variant.label)
             both = [{"best": searched[r], "last": searched[len(nets) + r]} for r in range(len(nets))]
             names = [max(each, key=lambda name: max(each[name]["chosen"].values())) for each in both]
             chosen = [{"best": nets, "last": last}[name][r] for r, name in enumerate(names)]
@@ -173,20 +174,20 @@ class Bench:
             for r, (name, attack) in enumerate(zip(names, attacks, strict=True)):
                 found.append({**both[r][name], "weights": name, "attack": attack, **both[r]})
                 if variant.name.endswith("contrast/pooled"):
-                    found[r]["resampled"] = self._resampled(nets[r], noise[r], numbers[r])
+                    found[r]["resampled"] = self._resampled(nets[r], models[members[r][1]], members[r][1])
             return found
 
         if not self.config.side_by_side:
             return lambda folder, results: act(folder, results)[0]
-        stages = {j: f"{variant.stage(j)}-measured" for j in numbers}
-        return done_together(stages, act, origin=partial(self._measured, variant))
+        stages = {r: f"{arm.stage(j)}-measured" for r, (arm, j) in enumerate(members)}
+        return done_together(stages, act, origin=lambda r: self._measured(*members[r]))
 
     def _measured(self, variant: Variant, k: int) -> Origin:
         config = {"arm": variant.identity, "measured": shared(self.config)}
         return Origin("experiments.ablation.measurements", config, self.run.seed + k)
 
-    def _arm(self, results: Results, variant: Variant, kind: str, k: int, file: str) -> Any:
-        energy = start_energy(self.pretrained(results, kind, k), variant.config.head)
+    def _arm(self, results: Results, variant: Variant, k: int, file: str) -> Any:
+        energy = start_energy(self.pretrained(results, kind_of(variant), k), variant.config.head)
         folder = results.folder(variant.stage(k))
         return load_net(folder, energy, variant.origin(self.run, k), self.run, name=file)
 

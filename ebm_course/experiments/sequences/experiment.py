@@ -52,8 +52,8 @@ def stages(config: Config, run: Run) -> list[Stage]:
 def _training(nets: Nets, variant: Variant, k: int) -> Stage:
     together = nets.config.side_by_side and nets.run.n_processes == 1 and not variant.once
     if together and isinstance(variant.config, adversarial.Config):
-        numbers, given = range(k, nets.config.n_runs), partial(nets.given, variant)
-        work = trained_together(variant, numbers, nets.run, fit=fit_side_by_side, given=given)
+        members, given = [(variant, j) for j in range(k, nets.config.n_runs)], partial(nets.given, variant)
+        work = trained_together(members, nets.run, fit=fit_side_by_side, given=given)
     else:
         work = trained(variant, k, nets.run, given=partial(nets.given, variant))
     return Stage(variant.stage(k), work, 3.0, of=variant.identity)

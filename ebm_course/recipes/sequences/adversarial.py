@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +29,16 @@ from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEne
 from ebm_course.metrics.separation import auroc
 from ebm_course.objectives.contrastive import contrastive
 from ebm_course.objectives.logistic import logistic
+from ebm_course.origin import LATER
 from ebm_course.recipes.sequences.algorithm_1 import Chains, make_step
-from ebm_course.recipes.sequences.attack_budget import AttackBudget
+from ebm_course.recipes.sequences.attack_budget import budget_of
 from ebm_course.recipes.sequences.language_model import shipped_nets
 from ebm_course.recipes.sequences.parts import data_and_noise, sample_sequences, start_energy, task_for
+from ebm_course.recipes.sequences.suppliers import Supplier, by_attack, by_gibbs
 from ebm_course.recipes.shared import Fitted, check_ranges, energies_of_both, origin_of
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.samplers.ancestral import LanguageModel
-from ebm_course.samplers.substitution import substitution
 from ebm_course.samplers.substitution_proposals import Proposal, by_saliency
-from ebm_course.tasks.arithmetic import Format, digit_synonyms
 from ebm_course.training import fit as loop
 from ebm_course.training.batches import Batches
 from ebm_course.training.update import adamw, update
@@ -71,6 +71,9 @@ class Config:
     clip: float = 1.0
     head: type[PooledEnergy] = PooledEnergy  # unsaid
     keep_best: bool = False  # "early stopping", unsaid: the weights that rank held-out rows best, or the last ones
+    grow_beyond: float | None = field(default=None, metadata=LATER)  # nats between negatives and data above which the
+    # budget grows, see DistanceBudget; None: by accuracy
+    supply: Supplier = field(default=by_attack, metadata=LATER)  # lines 6-15; by_gibbs: draws at equal cost
 
     def __post_init__(self) -> None:
         check_ranges(
@@ -78,12 +81,18 @@ class Config:
             counts="n_digits n_rows n_noise batch_size",
             whole="n_epochs n_attack_steps grow_every",
             positive="clip",
+            positive_or_none="grow_beyond",
             not_negative="rate weight_decay l2",
             shares="grow_above replay",
             shares_below_1="ema",
             pairs="betas",
-            functions="propose objective head",
+            functions="propose objective head supply",
         )
+        if self.grow_beyond is not None and (self.grow_above or not self.grow_every):
+            raise ValueError(
+                f"grow_beyond: a budget that grows by distance looks every grow_every updates and not at the accuracy: "
+                f"got grow_every={self.grow_every}, grow_above={self.grow_above}. Set the first, leave the second at 0."
+            )
 
 
 PAPER = Config()
@@ -103,20 +112,21 @@ PRESETS = {
 }
 
 
-def attack(energy: Energy, x_lm: Tensor, *, n_steps: int, config: Config, keep_path: bool = False) -> Negatives:
-    """The configured attack on digits of (N, L) sequences."""
-    layout = Format(config.n_digits)
-    return substitution(
-        energy,
-        x_lm,
-        n_steps=n_steps,
-        synonyms=digit_synonyms(),
-        free=layout.answer_positions() if config.answer_only else layout.digit_positions(),
-        include_current=config.include_current,
-        position_memory=config.position_memory,
-        propose=config.propose,
-        keep_path=keep_path,
-    )
+def attack(
+    energy: Energy,
+    x_lm: Tensor,
+    *,
+    n_steps: int,
+    config: Config,
+    streams: Sequence[torch.Generator] = (),
+    keep_path: bool = False,
+) -> Negatives:
+    """What the configured supplier makes of (N, L) sequences, the attack by default.
+
+    Args:
+        streams: what a supplier that draws draws from, one for all rows or one for each of equal blocks.
+    """
+    return config.supply(energy, x_lm, n_steps=n_steps, config=config, streams=streams, keep_path=keep_path)
 
 
 class OneEnergy:
@@ -137,9 +147,11 @@ class OneEnergy:
     ):
         self.energy, self.optimizer, self.config, self.run, self.average = energy, optimizer, config, run, average
 
-    def attack(self, x: Tensor, n_steps: Sequence[int]) -> tuple[Tensor, Sequence[Tensor], dict[str, Tensor]]:
+    def attack(
+        self, x: Tensor, n_steps: Sequence[int], streams: Sequence[torch.Generator]
+    ) -> tuple[Tensor, Sequence[Tensor], dict[str, Tensor]]:
         """This process's negatives, those of all processes, and the shares of chains that moved, froze or toggled."""
-        found = attack(self.energy, self.run.share(x), n_steps=n_steps[0], config=self.config)
+        found = attack(self.energy, self.run.share(x), n_steps=n_steps[0], config=self.config, streams=streams)
         shares = {name: found.info[name].float().mean() for name in ("tokens_moved", "frozen", "toggling")}
         return found.x, [self.run.gather(found.x)], shares
 
@@ -156,13 +168,13 @@ class OneEnergy:
             self.average.update_parameters(self.energy)
         return log
 
-    def ranked(self, e_data: Tensor, e_negative: Tensor) -> Sequence[Tensor]:
-        """The share of pairs in which the data lie lower, over all processes."""
-        return [self.run.gather((e_data < e_negative).float()).mean()]
+    def whole(self, e: Tensor) -> Tensor:
+        """Energies (1, B) over all processes."""
+        return self.run.gather(e.detach())[None]
 
-    def named(self, log: Mapping[str, Tensor], n_steps: Sequence[int]) -> dict[str, Tensor]:
+    def named(self, log: Mapping[str, Tensor], each: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The log of the update."""
-        return {**log, "attack_steps": torch.tensor(float(n_steps[0]))}
+        return {**log, **{name: values[0] for name, values in each.items()}}
 
 
 @usual_settings()
@@ -184,8 +196,13 @@ def fit(
         start: an energy to go on from, such as a residual baseline. Copies are trained, both are left as they are.
 
     Raises:
-        ValueError: both ``pretrained`` and ``start`` are given.
+        ValueError: both ``pretrained`` and ``start`` are given, or several processes share chains that draw.
     """
+    if config.supply is by_gibbs and run.n_processes > 1:
+        raise ValueError(
+            f"by_gibbs: a stream of draws moves all chains in one process, got {run.n_processes} processes. "
+            f"Launch one, or take by_attack, which draws nothing."
+        )
     if pretrained is not None and start is not None:
         raise ValueError("training starts from one thing: pass pretrained=... or start=..., not both.")
     nets = shipped_nets(config.n_digits, run) if noise is None or (pretrained is None and start is None) else {}
@@ -202,7 +219,7 @@ def fit(
     average = AveragedModel(energy, multi_avg_fn=get_ema_multi_avg_fn(config.ema)) if config.ema else None
     optimizer = adamw(energy, rate=config.rate, weight_decay=config.weight_decay, betas=config.betas)
     batches = Batches(train, config.batch_size, seed=run.seed)
-    budget = AttackBudget(config.n_attack_steps, config.grow_every, config.grow_above)
+    budget = budget_of(config)
     kept = {"energy": energy, "optimizer": optimizer, "budget": budget, "buffer": chains.buffer, "average": average}
     origin = origin_of(fit, config, run, data={"train": train}, pretrained=pretrained, start=start, noise=noise)
     valid = task_for(config.n_digits).valid.to(run.device)

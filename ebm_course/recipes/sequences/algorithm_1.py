@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ebm_course.core import Batch, Step
 from ebm_course.recipes.sequences.attack_budget import AttackBudget
+from ebm_course.recipes.sequences.distance import distances, near
 from ebm_course.runtime import Run
 from ebm_course.samplers.replay_buffer import ReplayBuffer
 from ebm_course.training.batches import Draw
@@ -23,7 +24,9 @@ from ebm_course.training.batches import Draw
 class Learner(Protocol):
     """R energies in training, one or more. A list of tensors has one for each of them."""
 
-    def attack(self, x: Tensor, n_steps: Sequence[int]) -> tuple[Tensor, Sequence[Tensor], dict[str, Tensor]]:
+    def attack(
+        self, x: Tensor, n_steps: Sequence[int], streams: Sequence[torch.Generator]
+    ) -> tuple[Tensor, Sequence[Tensor], dict[str, Tensor]]:
         """Negatives to take energies of, the negatives (N, L) of each energy, and what is logged of the attack."""
         ...
 
@@ -35,12 +38,12 @@ class Learner(Protocol):
         """One step down the loss of each energy; returns what is logged."""
         ...
 
-    def ranked(self, e_data: Tensor, e_negative: Tensor) -> Sequence[Tensor]:
-        """For each energy the share of pairs in which the data lie lower, a scalar."""
+    def whole(self, e: Tensor) -> Tensor:
+        """Energies (R, B) of all rows, those of other processes too, without a graph."""
         ...
 
-    def named(self, log: Mapping[str, Tensor], n_steps: Sequence[int]) -> dict[str, Tensor]:
-        """Scalars by name, the attack steps of each energy among them."""
+    def named(self, log: Mapping[str, Tensor], each: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Scalars by name, from what ``descend`` and ``attack`` log and from numbers (R,)."""
         ...
 
 
@@ -54,7 +57,8 @@ class Chains:
     """
 
     def __init__(self, draw: Draw, config: Any, run: Run):
-        self.draw, self.config, self.generator = draw, config, run.generator("adversarial_sequence")
+        self.draw, self.config, self.run = draw, config, run
+        self.generator = run.generator("adversarial_sequence")
         self.buffer = ReplayBuffer(draw(config.n_noise, run.generator("replay"))) if config.replay else None
         self.slots: Tensor | None = None
 
@@ -65,6 +69,10 @@ class Chains:
             options: dict[str, Any] = {"restart_probability": 1 - self.config.replay, "generator": self.generator}
             x, self.slots = self.buffer.sample(n, fresh=x, **options)
         return x
+
+    def stream(self, update: int) -> torch.Generator:
+        """What a supplier draws from at this update: of its own, so that nobody's budget moves another's draws."""
+        return self.run.generator(f"negatives {update}")
 
     def store(self, x: Tensor) -> None:
         """Keep where the chains that were started last have ended, (n, L)."""
@@ -83,14 +91,24 @@ def make_step(learner: Learner, chains: Sequence[Chains], budgets: Sequence[Atta
 
     def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         n_steps = [budget.steps for budget in budgets]
+        streams = [own.stream(budget.updates) for own, budget in zip(chains, budgets, strict=True)]
         x_lm = torch.cat([own.start(len(batch) // len(chains)) for own in chains])  # lines 4-5
-        negatives, ends, shares = learner.attack(x_lm, n_steps)  # lines 6-15
+        negatives, ends, shares = learner.attack(x_lm, n_steps, streams)  # lines 6-15
         for own, x in zip(chains, ends, strict=True):
             own.store(x)
         e_data, e_negative = learner.energies(batch.x, negatives)
         log = learner.descend(e_data, e_negative)  # lines 17-18
-        for budget, right in zip(budgets, learner.ranked(e_data, e_negative), strict=True):
-            budget.observe(right)
-        return learner.named(log | shares, n_steps)
+        seen = _seen(learner.whole(e_data), learner.whole(e_negative))
+        for r, budget in enumerate(budgets):
+            budget.observe(seen[budget.reads][r])
+        steps = torch.tensor(n_steps, dtype=torch.float32)
+        return learner.named(log | shares, {"attack_steps": steps, "near": seen["near"]})
 
     return step
+
+
+def _seen(e_data: Tensor, e_negative: Tensor) -> dict[str, Tensor]:
+    """Of energies (R, B): share of pairs with the data lower, mean distance in nats, share of near negatives; (R,)."""
+    apart = distances(e_data, e_negative)
+    accuracy = (e_data < e_negative).float().mean(dim=1)
+    return {"accuracy": accuracy, "distance": apart.mean(dim=1), "near": near(apart)}

@@ -28,7 +28,7 @@ from ebm_course.energies.sequence_energies import LikelihoodEnergy
 from ebm_course.metrics.separation import auroc
 from ebm_course.recipes.sequences.adversarial import Config, attack
 from ebm_course.recipes.sequences.algorithm_1 import Chains, make_step
-from ebm_course.recipes.sequences.attack_budget import AttackBudget
+from ebm_course.recipes.sequences.attack_budget import budget_of
 from ebm_course.recipes.sequences.best_of_each import BestOfEach
 from ebm_course.recipes.sequences.parts import data_and_noise, sample_sequences, start_energy, task_for
 from ebm_course.recipes.shared import Fitted, Rows, origin_of
@@ -59,9 +59,11 @@ class SideBySide:
     ):
         self.ensemble, self.optimizer, self.config, self.average = ensemble, optimizer, config, average
 
-    def attack(self, x: Tensor, n_steps: Sequence[int]) -> tuple[Tensor, Sequence[Tensor], dict[str, Tensor]]:
+    def attack(
+        self, x: Tensor, n_steps: Sequence[int], streams: Sequence[torch.Generator]
+    ) -> tuple[Tensor, Sequence[Tensor], dict[str, Tensor]]:
         """Negatives (R, N, L), the same apart, and shares (R,) of chains."""
-        negatives, shares = attack_each(self.ensemble, x, n_steps=n_steps, config=self.config)
+        negatives, shares = attack_each(self.ensemble, x, n_steps=n_steps, config=self.config, streams=streams)
         return negatives, negatives.unbind(), shares
 
     def energies(self, x_data: Tensor, negatives: Tensor) -> tuple[Tensor, Tensor]:
@@ -82,25 +84,31 @@ class SideBySide:
             self.average.update_parameters(self.ensemble.module)
         return {"loss": losses.detach(), "gradient_norm": norms, **terms}
 
-    def ranked(self, e_data: Tensor, e_negative: Tensor) -> Sequence[Tensor]:
-        """For each energy the share of pairs in which the data lie lower."""
-        return (e_data < e_negative).float().mean(dim=1).unbind()
+    def whole(self, e: Tensor) -> Tensor:
+        """The same without a graph."""
+        return e.detach()
 
-    def named(self, log: Mapping[str, Tensor], n_steps: Sequence[int]) -> dict[str, Tensor]:
+    def named(self, log: Mapping[str, Tensor], each: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Scalars "name/k" of run k."""
-        whole = {**log, "attack_steps": torch.tensor(n_steps, dtype=torch.float32)}
+        whole = {**log, **each}
         return {f"{name}/{k}": value for name, values in whole.items() for k, value in enumerate(values.unbind())}
 
 
 def attack_each(
-    ensemble: Ensemble, x: Tensor, *, n_steps: Sequence[int], config: Config
+    ensemble: Ensemble,
+    x: Tensor,
+    *,
+    n_steps: Sequence[int],
+    config: Config,
+    streams: Sequence[torch.Generator] = (),
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The configured attack with a budget for every member: states (R, N, L), and shares (R,) of their chains.
 
     All chains go as far as the largest budget; a member's states are read off the path at its own, which is where they
-    would have ended. ``frozen``: the last step stayed (with position memory there may be positions left to try).
+    would have ended. A supplier that draws takes the draws of each member from its own stream. ``frozen``: the last
+    step stayed (with position memory there may be positions left to try).
     """
-    found = attack(ensemble, x, n_steps=max(n_steps), config=config, keep_path=True)
+    found = attack(ensemble, x, n_steps=max(n_steps), config=config, streams=streams, keep_path=True)
     assert found.path is not None
     blocks = found.path.unflatten(1, (ensemble.size, -1)).unbind(dim=1)  # R of (T + 1, N, L)
 
@@ -164,7 +172,7 @@ def fit_side_by_side(
     ensemble, n_epoch = Ensemble(energies), parts[0].steps_per_epoch
     average = AveragedModel(ensemble.module, multi_avg_fn=get_ema_multi_avg_fn(config.ema)) if config.ema else None
     optimizer = adamw(ensemble.module, rate=config.rate, weight_decay=config.weight_decay, betas=config.betas)
-    budgets = [AttackBudget(config.n_attack_steps, config.grow_every, config.grow_above) for _ in runs]
+    budgets = [budget_of(config) for _ in runs]
     best = BestOfEach(ensemble) if config.keep_best else None
     kept: dict[str, Any] = {"ensemble": ensemble.module, "optimizer": optimizer, "average": average, "best": best}
     for k, (own, budget) in enumerate(zip(chains, budgets, strict=True)):

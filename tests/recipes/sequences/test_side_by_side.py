@@ -24,6 +24,7 @@ from ebm_course.recipes.sequences import adversarial, side_by_side
 from ebm_course.recipes.sequences.adversarial import SMOKE, Config
 from ebm_course.recipes.sequences.parts import start_energy, task_for
 from ebm_course.recipes.sequences.side_by_side import attack_each, clip_each, fit_side_by_side
+from ebm_course.recipes.sequences.suppliers import Supplier, by_attack, by_gibbs
 from ebm_course.recipes.shared import Fitted
 from ebm_course.runtime import Run, setup
 from ebm_course.samplers.substitution_proposals import by_gain, by_short_list
@@ -48,6 +49,9 @@ CONFIGS: dict[str, Config] = {
     "memory": replace(BASE, position_memory=True, answer_only=True, include_current=True, n_attack_steps=3),
     "local": replace(BASE, head=LocalEnergy),
     "best validation": replace(BASE, keep_best=True, rate=0.03),
+    "growing by distance": replace(BASE, n_attack_steps=3, grow_every=1, grow_beyond=0.002),
+    "Gibbs": replace(BASE, supply=by_gibbs),
+    "Gibbs, growing": replace(GROWING, supply=by_gibbs),
 }
 
 
@@ -128,22 +132,26 @@ def test_by_the_bare_difference_members_equal_the_runs_alone_but_for_their_level
         assert expected.std() > 1e-3  # the tolerance is small beside the differences it compares
 
 
-def test_growing_budgets_of_the_runs_tested_differ_between_runs(nets: dict) -> None:
-    together = fit_side_by_side(GROWING, RUNS, progress=False, **nets)
+@pytest.mark.parametrize("name", ["growing", "growing by distance", "Gibbs, growing"])
+def test_growing_budgets_of_the_runs_tested_differ_between_runs(name: str, nets: dict) -> None:
+    together = fit_side_by_side(CONFIGS[name], RUNS, progress=False, **nets)
     steps = {tuple(row["attack_steps"] for row in rows) for _, rows, *_ in together}
     assert len(steps) > 1, "or the test above shows nothing about budgets of unequal length"
 
 
-def test_a_member_with_a_smaller_budget_ends_where_it_would_alone(nets: dict) -> None:
-    config, steps = replace(BASE, include_current=True), (0, 3, 1)
+@pytest.mark.parametrize("supply", [by_attack, by_gibbs])
+def test_a_member_with_a_smaller_budget_ends_where_it_would_alone(supply: Supplier, nets: dict) -> None:
+    config, steps = replace(BASE, include_current=True, supply=supply), (0, 3, 1)
     energies = []
     for seed in SEEDS:
         torch.manual_seed(seed)
         energies.append(start_energy(nets["pretrained"], PooledEnergy).eval())
     x = task_for(1).train.x[:24]
-    found, shares = attack_each(Ensemble(energies), x, n_steps=steps, config=config)
+    streams = [run.generator("chains") for run in RUNS]
+    found, shares = attack_each(Ensemble(energies), x, n_steps=steps, config=config, streams=streams)
     for k, (energy, rows, t) in enumerate(zip(energies, x.split(8), steps, strict=True)):
-        expected = adversarial.attack(energy, rows, n_steps=t, config=config)
+        own = [RUNS[k].generator("chains")]
+        expected = adversarial.attack(energy, rows, n_steps=t, config=config, streams=own)
         assert torch.equal(found[k], expected.x)
         for name, values in shares.items():
             assert values[k].item() == expected.info[name].float().mean().item()

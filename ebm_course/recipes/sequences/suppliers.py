@@ -1,0 +1,106 @@
+r"""Who supplies the negatives of Algorithm 1 (its lines 6 to 15): the paper's attack, or a Markov chain.
+
+*The attack* goes downhill: each step puts the best candidate at the most salient position (Eqs. 4 to 6).
+
+*Gibbs with gradients* draws instead. With F the free positions and :math:`p(y) \propto e^{-E(x \text{ with } x_F = y)}`
+over their digits, chains
+
+.. math:: y_0 = x_F, \; x \sim P_{LM}, \qquad y_{k+1} \sim K(\cdot \mid y_k), \qquad \sum_y p(y) K(y' \mid y) = p(y')
+
+begin at samples of the language model and leave p stationary. So after enough moves data down and negatives up is the
+gradient of the likelihood of the digits, and after few it is contrastive divergence from P_LM. A flat energy moves its
+chains at random, hence away from samples of P_LM: let their number of steps grow too.
+
+**Equal cost.** The unit is one forward pass of one sequence, a gradient costs two. With nine other digits a step of the
+attack costs 2 + 9 = 11 evaluations a negative; a step of the chain is ``MOVES`` = 5 moves of a gradient each, 10
+evaluations (and 3 once a call: the gradient at the start, the energy at the end).
+Source: Yin (2023), Algorithm 1; Grathwohl et al. (2021) for the chain; Hinton (2002) for few moves from given states.
+Departure: a sample that holds another token than a digit at a free position has no y_0, and stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ebm_course.core import Energy, Negatives, frozen
+from ebm_course.energies.restricted import restricted, taken
+from ebm_course.samplers.gibbs_with_gradients import gibbs_with_gradients
+from ebm_course.samplers.substitution import substitution
+from ebm_course.tasks.arithmetic import ZERO, Format, digit_synonyms
+
+MOVES = 5
+"""Moves of a chain in a step of the budget: 10 energy evaluations, where a step of the attack has 11."""
+DIGITS = torch.arange(ZERO, ZERO + 10)
+
+Supplier = Callable[..., Negatives]
+"""(energy, x (N, L), *, n_steps, config, streams, keep_path) -> negatives; the path has n_steps + 1 states."""
+
+
+def by_attack(
+    energy: Energy,
+    x: Tensor,
+    *,
+    n_steps: int,
+    config: Any,
+    streams: Sequence[torch.Generator] = (),
+    keep_path: bool = False,
+) -> Negatives:
+    """``n_steps`` steps of the attack that ``config`` asks for on digits of x (N, L); ``streams`` are not used."""
+    return substitution(
+        energy,
+        x,
+        n_steps=n_steps,
+        synonyms=digit_synonyms(),
+        free=free_positions(config),
+        include_current=config.include_current,
+        position_memory=config.position_memory,
+        propose=config.propose,
+        keep_path=keep_path,
+    )
+
+
+def by_gibbs(
+    energy: Energy,
+    x: Tensor,
+    *,
+    n_steps: int,
+    config: Any,
+    streams: Sequence[torch.Generator],
+    keep_path: bool = False,
+) -> Negatives:
+    """``n_steps`` times ``MOVES`` moves of Gibbs with gradients on digits of x (N, L).
+
+    Args:
+        streams: one for all chains, or one for each of several equal blocks of them.
+
+    Returns:
+        x (N, L); info, each (N,): ``tokens_moved``; ``frozen``: the last step left the chain where it was;
+        ``toggling``: the last two moved it and brought it back.
+    """
+    free = free_positions(config).to(x.device)
+    held = x[:, free]
+    movable = ((held >= ZERO) & (held < ZERO + len(DIGITS))).all(dim=1)  # (N,)
+    start = x.clone()
+    start[:, free] = held.clamp(ZERO, ZERO + len(DIGITS) - 1)
+    inner, y = restricted(energy, start, free, DIGITS), taken(start, free, DIGITS)
+    options: dict[str, Any] = {"n_steps": MOVES * n_steps, "n_values": len(DIGITS), "generator": streams}
+    with frozen(energy):
+        found = gibbs_with_gradients(inner, y, keep_path=True, **options).path
+    assert found is not None
+    path = x.repeat(n_steps + 1, 1, 1)  # (T + 1, N, L)
+    path[:, :, free] = torch.where(movable[:, None], DIGITS.to(x.device)[found[::MOVES]], held)
+    end, before, earlier = path[-1], path[max(0, n_steps - 1)], path[max(0, n_steps - 2)]
+    stayed = (end == before).all(dim=1)
+    info = {"tokens_moved": (end != x).sum(dim=1), "frozen": stayed & (n_steps > 0)}
+    info |= {"toggling": ~stayed & (end == earlier).all(dim=1)}
+    return Negatives(end, info, path=path if keep_path else None)
+
+
+def free_positions(config: Any) -> Tensor:
+    """The positions that may change, bool (L,): digits of the answer, or all digits."""
+    layout = Format(config.n_digits)
+    return layout.answer_positions() if config.answer_only else layout.digit_positions()
