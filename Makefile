@@ -24,7 +24,7 @@ ENCODER_STAMP := $(VENV)/.installed-encoder
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
 
 .PHONY: help install book test notebooks figures results minutes address lint bench vision encoder lab minimums wheel
-.PHONY: wheel-check colab browser slides pdf assignments copies clean distclean
+.PHONY: wheel-check photograph colab browser slides pdf assignments copies clean distclean
 
 # The stamp names the folder it was made in: in a copy, after a move, or when the system's Python went, it does not count.
 ifneq ($(shell $(BIN)/python -c '' 2>/dev/null && cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -50,6 +50,7 @@ help:
 	@echo "make wheel-check  install the wheel in a new environment and run the commands and a chapter from an empty folder"
 	@echo "make slides     slides of every chapter, in dist/slides"
 	@echo "make pdf        the pages as one file to print, dist/energies.pdf; needs Chromium"
+	@echo "make photograph  take the README's picture of a chapter again, in Chromium"
 	@echo "make browser    open every page of the book in Chromium and look for faults"
 	@echo "make colab      one folder for a class in Colab: wheel, chapters and assignments, in dist/colab"
 	@echo "make clean      remove what was built; the environment stays"
@@ -175,6 +176,9 @@ $(BROWSER_STAMP): $(STAMP)
 
 browser: book $(BROWSER_STAMP) $(LAB_STAMP)
 	$(BIN)/python -m pytest tests/book/test_browser.py tests/book/test_browser_lab.py
+
+photograph: book $(BROWSER_STAMP)
+	$(BIN)/python book/_scripts/photograph.py
 
 slides: $(STAMP)
 	$(BIN)/python book/_scripts/make_slides.py

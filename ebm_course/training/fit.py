@@ -100,6 +100,11 @@ def fit(
         ValueError: the arguments contradict one another, ``folder`` holds another run, processes found it at
             different updates, or a net or batch was made inside ``torch.inference_mode()``.
         BlockingIOError: another run works in ``folder``.
+
+    >>> def step(batch, generator):
+    ...     return {"rows": torch.tensor(float(len(batch)))}
+    >>> fit(step, [Batch(torch.zeros(8, 2))], n_steps=2, generator=torch.Generator(), progress=False)
+    [{'step': 1, 'rows': 8.0}, {'step': 2, 'rows': 8.0}]
     """
     kept, home = dict(keep or {}), None if folder is None else Path(folder)
     _check_numbers(n_steps=n_steps, validate_every=validate_every, save_every=save_every, log_every=log_every)

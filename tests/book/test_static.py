@@ -10,6 +10,7 @@ from types import ModuleType
 import pytest
 import yaml
 from matplotlib.colors import to_rgb
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "book" / "_static"
@@ -26,6 +27,12 @@ def test_the_map_links_the_chapters_of_the_table_of_contents_and_no_others(scrip
     files = {chapter["file"] for part in parts for chapter in part["chapters"]}
     linked = re.findall(r'href="([^"]+)\.html"', script("draw_map").draw_map())
     assert sorted(linked) == sorted(file for file in files if file[:2].isdigit())
+
+
+def test_the_picture_of_a_chapter_was_taken_with_the_chapters_that_there_are(script: Callable[[str], ModuleType]):
+    picture = Image.open(STATIC / "chapter.png")
+    assert picture.text["chapters"] == script("photograph").names(), "run make photograph"
+    assert (STATIC / "chapter.png").stat().st_size < 120_000
 
 
 def test_the_map_numbers_thirteen_chapters(script: Callable[[str], ModuleType]):
