@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
 from ebm_course.core import Loss
@@ -32,8 +33,7 @@ def info_nce(positive: Tensor, negatives: Tensor, *, mask: Tensor | None = None,
         temperature: tau, larger than 0.
 
     Returns:
-        The loss; terms ``positive`` and ``negative``, mean similarities, and ``found``, the share of positives that are
-        nearer than all their negatives.
+        The loss; terms ``positive`` and ``negative``, mean similarities.
 
     Raises:
         ValueError: shapes do not belong together, or the temperature is not positive.
@@ -45,10 +45,12 @@ def info_nce(positive: Tensor, negatives: Tensor, *, mask: Tensor | None = None,
     1.386
     """
     _check(positive, negatives, mask, temperature)
-    own = positive / temperature
-    others = negatives / temperature if mask is None else (negatives / temperature).masked_fill(~mask, -torch.inf)
+    counts = _counts(negatives, mask)
+    own, others = positive / temperature, negatives / temperature
+    if counts is not None:  # so low that no softmax sees what does not count
+        others = torch.add(others, counts - 1, alpha=torch.finfo(others.dtype).max)
     value = (torch.cat([own[:, None], others], dim=1).logsumexp(dim=1) - own).mean()
-    return Loss(value, _terms(positive, negatives, mask))
+    return Loss(value, _terms(positive, negatives, counts))
 
 
 def frozen_nce(
@@ -84,14 +86,13 @@ def frozen_nce(
     _check(positive, negatives, mask, temperature)
     if n_rows < 1:
         raise ValueError(f"n_rows: expected 1 or more, the rows that negatives are drawn from, got {n_rows}.")
-    own, others = positive / temperature, negatives / temperature
-    log_z = normaliser.log_z(own, others, mask, n_rows)
-    m = others.new_full((len(own),), others.shape[1]) if mask is None else mask.sum(dim=1).to(others.dtype)
-    shift = log_z + m.log() - math.log(n_rows)  # (N,)
-    of_negatives = softplus(others - shift[:, None])
-    if mask is not None:
-        of_negatives = of_negatives.masked_fill(~mask, 0)
-    return Loss((softplus(shift - own) + of_negatives.sum(dim=1)).mean(), _terms(positive, negatives, mask))
+    counts = _counts(negatives, mask)
+    own = positive / temperature
+    log_z = normaliser.log_z(own, negatives / temperature if not normaliser.known else negatives, mask, n_rows)
+    m = negatives.new_full((len(own),), negatives.shape[1]) if counts is None else counts.sum(dim=1)
+    shift = log_z + m.log() - math.log(n_rows)  # (N,), -inf where nothing counts
+    of_negatives: Tensor = _Softpluses.apply(negatives, shift, counts, temperature)
+    return Loss((softplus(shift - own) + of_negatives).mean(), _terms(positive, negatives, counts))
 
 
 class Normaliser:
@@ -133,12 +134,39 @@ class Normaliser:
         self.value, self.known = state["value"].to(self.value.device).clone(), bool(state["known"])
 
 
-def _terms(positive: Tensor, negatives: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
+class _Softpluses(torch.autograd.Function):
+    """sum over m of counts * softplus(s / tau - shift), (N,), with one buffer of its own for the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, shift: Tensor, counts: Tensor | None, temperature: float) -> Tensor:
+        x = (scores / temperature).sub_(shift.clamp_min(torch.finfo(shift.dtype).min)[:, None])
+        values = softplus(x)
+        slopes = x.sigmoid_()
+        if counts is not None:
+            values.mul_(counts)
+            slopes.mul_(counts)
+        ctx.save_for_backward(slopes)
+        ctx.temperature = temperature
+        return values.sum(dim=1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        (slopes,) = ctx.saved_tensors
+        return slopes * (grads[0] / ctx.temperature)[:, None], None, None, None
+
+
+def _counts(negatives: Tensor, mask: Tensor | None) -> Tensor | None:
+    """1 where a negative counts and 0 elsewhere, as numbers: to multiply and to add costs far less than to fill in."""
+    return None if mask is None else mask.to(negatives.dtype)
+
+
+def _terms(positive: Tensor, negatives: Tensor, counts: Tensor | None) -> dict[str, Tensor]:
     own, others = positive.detach(), negatives.detach()
-    mask = torch.ones_like(others, dtype=torch.bool) if mask is None else mask
-    mean = (others * mask).sum() / mask.sum().clamp_min(1)
-    nearest = others.masked_fill(~mask, -torch.inf).amax(dim=1)
-    return {"positive": own.mean(), "negative": mean, "found": (own > nearest).to(own.dtype).mean()}
+    mean = (
+        others.mean() if counts is None else torch.dot(others.flatten(), counts.flatten()) / counts.sum().clamp_min(1)
+    )
+    return {"positive": own.mean(), "negative": mean}
 
 
 def _check(positive: Tensor, negatives: Tensor, mask: Tensor | None, temperature: float) -> None:

@@ -88,7 +88,7 @@ class MemoryBank:
         """
         fresh, own = self.fresh(last_k), self.labels
         if rows is not None:
-            fresh, own = fresh[rows], own[rows]
+            fresh, own = fresh.index_select(0, rows), own.index_select(0, rows)
         return fresh & (labels[:, None] != own)
 
     def scores(self, anchors: Tensor, rows: Tensor | None = None, *, max_bytes: float = math.inf) -> Tensor:
@@ -112,7 +112,7 @@ class MemoryBank:
             return anchors @ self.features.T.to(anchors.dtype)
         row = self.features.element_size() * width
         if len(rows) * row <= max_bytes:
-            return anchors @ self.features[rows].T.to(anchors.dtype)
+            return anchors @ self.features.index_select(0, rows).T.to(anchors.dtype)
         piece = int(max_bytes // row)
         if piece < 1:
             raise ValueError(f"max_bytes: expected {4 * width} or more, a row of this bank, got {max_bytes}.")
@@ -176,7 +176,7 @@ class _Products(torch.autograd.Function):
         ctx.piece = piece
         out = anchors.new_empty(len(anchors), len(rows))
         for i, some in enumerate(rows.split(piece)):
-            out[:, i * piece : i * piece + len(some)] = anchors @ features[some].T.to(anchors.dtype)
+            out[:, i * piece : i * piece + len(some)] = anchors @ features.index_select(0, some).T.to(anchors.dtype)
         return out
 
     @staticmethod
@@ -185,5 +185,5 @@ class _Products(torch.autograd.Function):
         pieces = zip(grads[0].split(ctx.piece, dim=1), rows.split(ctx.piece), strict=True)
         total = grads[0].new_zeros(len(grads[0]), features.shape[1])
         for grad, some in pieces:
-            total += grad @ features[some].to(grad.dtype)
+            total += grad @ features.index_select(0, some).to(grad.dtype)
         return total, None, None, None

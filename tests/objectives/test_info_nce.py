@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import cross_entropy, normalize, softplus
 
 from ebm_course.objectives.info_nce import Normaliser, frozen_nce, info_nce
 from ebm_course.objectives.nce import nce, ranking_nce
@@ -114,15 +114,41 @@ def test_a_row_without_negatives_costs_nothing_and_has_no_gradient() -> None:
         assert value.item() == 0 and all(g.eq(0).all() for g in grads)
 
 
-def test_terms_are_mean_similarities_and_the_share_of_positives_that_are_found() -> None:
-    loss = info_nce(
-        torch.tensor([0.9, 0.1]), torch.tensor([[0.5, 0.3], [0.2, 0.8]]), mask=torch.tensor([[True] * 2] * 2)
+def test_terms_are_mean_similarities_of_positives_and_of_negatives_that_count() -> None:
+    positive, negatives = torch.tensor([0.9, 0.1]), torch.tensor([[0.5, 0.3], [0.2, 0.8]])
+    for mask, mean in ((None, 0.45), (torch.tensor([[True, False], [True, True]]), 0.5)):
+        for loss in (
+            info_nce(positive, negatives, mask=mask),
+            frozen_nce(positive, negatives, mask=mask, normaliser=Normaliser(CPU), n_rows=9),
+        ):
+            found = {name: round(float(x), 4) for name, x in loss.terms.items()}
+            assert found == {"positive": 0.5, "negative": mean}
+
+
+def literal(positive: Tensor, negatives: Tensor, mask: Tensor, log_z: Tensor, n_rows: int) -> tuple[Tensor, Tensor]:
+    """Both losses word by word: what does not count is filled in, not multiplied away."""
+    own, others = positive / TAU, (negatives / TAU).masked_fill(~mask, -torch.inf)
+    exact = torch.cat([own[:, None], others], dim=1).logsumexp(dim=1) - own
+    shift = log_z + mask.sum(dim=1).to(own.dtype).log() - math.log(n_rows)
+    each = softplus(negatives / TAU - shift[:, None]).masked_fill(~mask, 0)
+    return exact.mean(), (softplus(shift - own) + each.sum(dim=1)).mean()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_what_is_multiplied_away_leaves_the_values_and_gradients_of_the_literal_losses(dtype: torch.dtype) -> None:
+    positive, negatives = (t.to(dtype).requires_grad_() for t in cosines())
+    mask, normaliser = torch.rand(N, M) < 0.6, Normaliser(CPU)
+    normaliser.log_z(positive.detach() / TAU, negatives.detach() / TAU, mask, 40)
+    options: dict[str, Any] = {"mask": mask, "temperature": TAU}
+    ours = (
+        info_nce(positive, negatives, **options).value,
+        frozen_nce(positive, negatives, **options, normaliser=normaliser, n_rows=40).value,
     )
-    assert {name: round(float(x), 4) for name, x in loss.terms.items()} == {
-        "positive": 0.5,
-        "negative": 0.45,
-        "found": 0.5,
-    }
+    for one, other in zip(ours, literal(positive, negatives, mask, normaliser.value, 40), strict=True):
+        torch.testing.assert_close(one, other)
+        found, expected = (torch.autograd.grad(x, (positive, negatives), retain_graph=True) for x in (one, other))
+        torch.testing.assert_close(found, expected)
+        assert (found[1][~mask] == 0).all()
 
 
 def test_gradcheck_in_double_precision() -> None:

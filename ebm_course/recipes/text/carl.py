@@ -139,9 +139,11 @@ class Contrast:
         assert clean is not None
         r_adv, r = normalize(last.sentence, dim=1), normalize(clean.sentence, dim=1)
         pair = (r_adv * r).sum(dim=1)
-        rows = self._rows(n, generator)
+        rows, config = self._rows(n, generator), self.config
+        last_k = None if config.freshness == "bank" else config.freshness
+        mask = self.clean.negatives_of(y, rows=rows, last_k=last_k)  # both banks are written together
         losses = [
-            self._one(pair, anchors, bank, rows, y, normaliser)
+            self._one(pair, anchors, bank, rows, mask, normaliser)
             for anchors, bank, normaliser in (
                 (r_adv, self.clean, self.of_perturbed),
                 (r, self.perturbed, self.of_clean),
@@ -158,13 +160,11 @@ class Contrast:
         return None if self.n_drawn >= len(self.clean) else self.clean.draw(self.n_drawn, generator=generator)
 
     def _one(
-        self, pair: Tensor, anchors: Tensor, bank: MemoryBank, rows: Tensor | None, y: Tensor, normaliser: Normaliser
+        self, pair: Tensor, anchors: Tensor, bank: MemoryBank, rows: Tensor | None, mask: Tensor, normaliser: Normaliser
     ) -> Loss:
         config = self.config
         scores = bank.scores(anchors, rows, max_bytes=config.bank_bytes)
-        last_k = None if config.freshness == "bank" else config.freshness
-        options: dict[str, Any] = {"temperature": config.temperature}
-        options["mask"] = bank.negatives_of(y, rows=rows, last_k=last_k)
+        options: dict[str, Any] = {"temperature": config.temperature, "mask": mask}
         if config.estimator == "softmax":
             return info_nce(pair, scores, **options)
         return frozen_nce(pair, scores, **options, normaliser=normaliser, n_rows=len(bank))
