@@ -1,4 +1,4 @@
-"""What a tagger may see of a token besides its sentence: the word, its clusters, affixes and shape.
+"""What a tagger may see of a token besides its sentence: the word, its clusters, affixes, shape and case.
 
 Every feature is a text; ``vocabulary`` numbers them. An empty text means unknown.
 """
@@ -53,6 +53,23 @@ def affixes(token: str) -> tuple[str, ...]:
     return (*starts, *(word[-n:] if len(word) > n else "" for n in AFFIX_LENGTHS))
 
 
+def case(token: str) -> str:
+    """How a token's letters are written: lower, Title, UPPER or mixed; of one without letters whether it has digits.
+
+    >>> [case(token) for token in ("dogs", "Dogs", "NATO", "iPhone", "24", ":)", "I")]
+    ['lower', 'Title', 'UPPER', 'mixed', 'digits', 'other', 'Title']
+    """
+    letters = [c for c in token if c.isalpha()]
+    if not letters:
+        return "digits" if any(c.isdigit() for c in token) else "other"
+    upper = [c.isupper() for c in letters]
+    if not any(upper):
+        return "lower"
+    if upper[0] and not any(upper[1:]):
+        return "Title"
+    return "UPPER" if all(upper) else "mixed"
+
+
 @dataclass(frozen=True)
 class Features:
     """Which columns a token has: always its word, then those asked for.
@@ -61,6 +78,7 @@ class Features:
         clusters: paths of words; adds five columns, the path's first 4, 6, 8 and 12 bits and all of it.
         with_affixes: adds six columns.
         with_shape: adds a column.
+        with_case: adds a column.
 
     >>> Features(with_shape=True).names, Features(with_shape=True).of("Dogs")
     (('word', 'shape'), ('dogs', 'Xxx'))
@@ -69,6 +87,7 @@ class Features:
     clusters: BrownClusters | None = None
     with_affixes: bool = False
     with_shape: bool = False
+    with_case: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -78,7 +97,7 @@ class Features:
             names += [f"cluster-{'full' if n is None else n}" for n in PREFIXES]
         if self.with_affixes:
             names += [f"{end}-{n}" for end in ("prefix", "suffix") for n in AFFIX_LENGTHS]
-        return (*names, *(["shape"] if self.with_shape else []))
+        return (*names, *(["shape"] if self.with_shape else []), *(["case"] if self.with_case else []))
 
     def of(self, token: str) -> tuple[str, ...]:
         """The token's value in each column; empty where it has none."""
@@ -87,7 +106,8 @@ class Features:
             values += self.clusters.prefixes(values[0])
         if self.with_affixes:
             values += affixes(token)
-        return (*values, *([shape(token)] if self.with_shape else []))
+        values += [shape(token)] if self.with_shape else []
+        return (*values, *([case(token)] if self.with_case else []))
 
     def frequent(self, counts: Sequence[dict[str, int]], least: int) -> list[list[str]]:
         """Values a column, sorted; of words and affixes those seen ``least`` times or more, of the rest all."""

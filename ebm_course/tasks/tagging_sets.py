@@ -48,7 +48,7 @@ def twitter_pos(
             1,000, 327 and 500. A number belongs to one of them.
         masked: the published masked form, lower-cased; else the raw one, whose words are masked alike as features.
         clusters: adds the columns of Brown clusters that were made of tweets.
-        how: ``affixes``, ``shape``, ``vectors``, ``least`` of :func:`prepared`.
+        how: ``affixes``, ``shape``, ``case``, ``vectors``, ``least`` of :func:`prepared`.
 
     Source: Tu et al. (2020), Section 6; Gimpel et al. (2011) and Owoputi et al. (2013) for the data, CC-BY 3.0.
     """
@@ -111,6 +111,7 @@ def prepared(
     clusters: BrownClusters | None = None,
     affixes: bool = False,
     shape: bool = False,
+    case: bool = False,
     vectors: bool = False,
     **how: Any,
 ) -> Tagging:
@@ -119,11 +120,12 @@ def prepared(
     Args:
         affixes: adds the six columns of first and last characters.
         shape: adds the column of shapes, in which letters' case shows.
+        case: adds the column of cases: lower, Title, UPPER, mixed, and what has no letters.
         vectors: numbers every word of any part that has a GloVe vector, for an embedding that stays fixed
             (``word_vectors.embedding_rows``); needs the extra ``vectors``.
         how: ``tags``, ``least`` and ``score`` of ``tagging.tagging``.
     """
-    features = Features(clusters, with_affixes=affixes, with_shape=shape)
+    features = Features(clusters, with_affixes=affixes, with_shape=shape, with_case=case)
     words = sorted({normal(token) for part in parts for tokens in part.tokens for token in tokens}) if vectors else []
     train, valid, test = parts
     return tagging(

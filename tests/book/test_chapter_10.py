@@ -28,6 +28,7 @@ from ebm_course.results.record import Record
 from ebm_course.samplers.inference_network import InferenceNetworks
 
 NAME, RECORD, TOY = "10_joint_inference_networks", "structured-cpu-data=toy", "toy/"
+RECORD_OF_TWEETS, TWEETS = "structured-cpu-data=twitter-pos", "twitter-pos/"
 NAMES = {"plt": plt, "np": np, "curves": curves, "legend_below": legend_below, "Markdown": Markdown}
 NAMES |= {"DATA": DATA, "ENERGY": ENERGY, "GREY": GREY, "NEGATIVE": NEGATIVE}
 CLAIM_ROWS = {
@@ -210,7 +211,54 @@ def test_another_outcome_would_be_noticed(
         chapter(NAME).run("recorded", **NAMES)
 
 
-def test_the_chapter_has_seven_sections_and_at_most_seventy_cells(chapter: Callable[[str], Any]):
+PLANTED_ON_TWEETS = [
+    ("margin-truncated-no-ce/network/accuracy", 0.5),
+    ("margin-no-ce/network/accuracy", 0.9),
+    ("margin-truncated/network/accuracy", 0.9),
+    ("stacked/network/accuracy", 0.88),
+    ("perceptron/exact/accuracy", 0.6),
+    ("network-of-chain/network/accuracy", 0.88),
+    ("crf/exact/accuracy", 0.8),
+    ("k-20/exact/accuracy", 0.8),
+    ("k-5/network/accuracy", 0.93),
+    ("stacked/a-minus-f", 0.0),
+    ("stacked-ce-a/a-minus-f", 0.1),
+    ("margin/a-minus-f", 0.05),
+]
+"""An entry on tweets, and a value that would make a sentence untrue."""
+
+
+@pytest.mark.parametrize("name, value", PLANTED_ON_TWEETS)
+def test_another_outcome_on_tweets_would_be_noticed(
+    planted: Callable[..., Record],
+    chapter: Callable[[str], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    value: float,
+):
+    read = ledger.read
+
+    def changed(key: str) -> Record:
+        return planted(read(key), f"{TWEETS}{name}", value) if key == RECORD_OF_TWEETS else read(key)
+
+    monkeypatch.setattr(ledger, "read", changed)
+    with pytest.raises(AssertionError):
+        chapter(NAME).run("recorded", **NAMES)
+
+
+def test_the_chapter_says_how_many_runs_on_tweets_there_are_and_shows_every_arm_of_its_table(
+    chapter: Callable[[str], Any],
+):
+    record, opened = ledger.read(RECORD_OF_TWEETS), chapter(NAME)
+    words = {1: "One recorded run of", 2: "Two recorded runs of", 3: "Three recorded runs of"}
+    [text] = [cell.source for cell in opened.text if cell["id"] == "10-s8"]
+    assert words[len(record.seeds)] in " ".join(text.split())
+    rows = opened.run("recorded", **NAMES)["tweet_rows"]
+    assert len(rows) == len({words for words, *_ in rows}) == 18
+    assert all(len(cells.split()) in (0, len(record.seeds)) for _, *numbers in rows for cells in numbers)
+
+
+def test_the_chapter_has_eight_sections_and_at_most_75_cells(chapter: Callable[[str], Any]):
     opened = chapter(NAME)
     numbers = [int(k) for cell in opened.text for k in re.findall(r"^## (\d+)\. ", cell.source, flags=re.MULTILINE)]
-    assert numbers == list(range(1, 8)) and len(opened.notebook.cells) <= 70
+    assert numbers == list(range(1, 9)) and len(opened.notebook.cells) <= 75

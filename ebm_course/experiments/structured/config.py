@@ -22,8 +22,29 @@ from ebm_course.experiments.structured.arms import (
     arms_of,
     is_measured,
 )
-from ebm_course.experiments.structured.declared import CONLL, ENTITIES, NER, NER_VECTORS, POS, POS_VECTORS, TOY, claims
-from ebm_course.experiments.structured.sets import posts_with_vectors, small_language
+from ebm_course.experiments.structured.declared import (
+    CONLL,
+    CONLL_FEATURES,
+    CONLL_VECTORS,
+    ENTITIES,
+    NER,
+    NER_FEATURES,
+    NER_VECTORS,
+    POS,
+    POS_VECTORS,
+    TOY,
+    claims,
+)
+from ebm_course.experiments.structured.sets import (
+    few_posts,
+    few_posts_with_features,
+    few_posts_with_vectors,
+    newswire_with_features,
+    newswire_with_vectors,
+    posts_with_features,
+    posts_with_vectors,
+    small_language,
+)
 from ebm_course.experiments.variants import Variant
 from ebm_course.recipes.shared import check_ranges
 from ebm_course.recipes.structured.data import glove_vectors, newswire, posts, tweets, tweets_with_vectors
@@ -32,7 +53,7 @@ from ebm_course.results.findings import Claim
 from ebm_course.tasks.tagging import Tagging
 
 N_RUNS = 5
-SHARES = {TOY: 1.0, POS: 1.0, POS_VECTORS: 1.0, NER: 0.6, NER_VECTORS: 0.6, CONLL: 0.6}
+SHARES = {TOY: 1.0, POS: 1.0, POS_VECTORS: 1.0} | dict.fromkeys(ENTITIES, 0.6)
 """Of the runs of the whole experiment: with five on tweets come three on entities."""
 
 TABLES = (*REFERENCES, *TABLE_1, *JOINT, *OURS)
@@ -40,7 +61,7 @@ TOY_ROWS = (*TABLES, "k-20", *GLOBAL, "tag-lm", "network-of-global")
 NER_ROWS = (*REFERENCES, *TABLE_1, *JOINT, "margin-entropy", "stacked-ce-a", *GLOBAL)
 VECTOR_ROWS = ("bilstm", "crf", "margin", "stacked")
 GIVEN = ("crf", "tag-lm")
-"""Arms whose nets others are given; every set has them."""
+"""Arms whose nets others are given; every set has them, but those of which no arm is given any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +88,7 @@ class Config(Settings):
             counts="n_searched n_searched_entities n_descent_steps n_speed_batches n_speed_repeats",
             positive="descent_step_size",
         )
-        there = dict.fromkeys(source.name.partition("/")[0] for source in self.sources)
+        there = dict.fromkeys(arm.name.partition("/")[0] for arm in (*self.sources, *self.variants))
         lacking = [name for name in self.data if name not in there]
         if lacking:
             raise ValueError(
@@ -108,24 +129,37 @@ class Config(Settings):
 
     def task(self, data: str) -> Callable[..., Tagging]:
         """The set of sentences by its name."""
-        task: Callable[..., Tagging] = next(s for s in self.sources if s.name == f"{data}/crf").config.task
+        arms = (*self.sources, *self.variants)
+        task: Callable[..., Tagging] = next(arm for arm in arms if arm.name.startswith(f"{data}/")).config.task
         return task
 
 
-Part = tuple[tuple[str, ...], tuple[Variant, ...]]
+Part = tuple[tuple[str, ...], tuple[Variant, ...], int]
 
 
-def part(data: str, rows: tuple[str, ...], preset: str, changes: Mapping[str, Any], **rest: Any) -> Part:
-    """Rows of one set, and their arms after the two whose nets others are given, from a preset of the recipes."""
+def part(
+    data: str,
+    rows: tuple[str, ...],
+    preset: str,
+    changes: Mapping[str, Any],
+    given: tuple[str, ...] = GIVEN,
+    **rest: Any,
+) -> Part:
+    """Rows of one set, their arms after those whose nets others are given, and how many these are.
+
+    Args:
+        preset: of the recipes.
+        given: none where no row is given a net. Sources are part of what every stage depends on, rows are not.
+    """
     base = {name: recipe.PRESETS[preset] for name, recipe in RECIPES.items()}
-    return rows, arms_of(data, tuple(dict.fromkeys((*GIVEN, *rows))), base, changes, **rest)
+    return rows, arms_of(data, tuple(dict.fromkeys((*given, *rows))), base, changes, **rest), len(given)
 
 
 def together(parts: Iterable[Part], **rest: Any) -> Config:
     """The configuration of these rows of these sets."""
     asked, sources = list[Variant](), list[Variant]()
-    for rows, arms in parts:
-        sources += arms[: len(GIVEN)]
+    for rows, arms, n_given in parts:
+        sources += arms[:n_given]
         asked += [arm for arm in arms if arm.name.partition("/")[2] in rows]
     return Config(variants=tuple(asked), sources=tuple(sources), **rest)
 
@@ -136,6 +170,21 @@ LANGUAGE: dict[str, Any] = ALIKE | {"n_searched": 10}
 CPU_TWEETS: dict[str, Any] = ALIKE | {"n_epochs": 40, "validate_every": 2}
 CPU_POSTS: dict[str, Any] = ALIKE | {"batch_size": 32, "n_epochs": 14, "rate": 2e-3, "energy_rate": 1e-3}
 WITH_GLOVE: dict[str, Any] = {"vectors": glove_vectors}
+
+
+def more_features(changes: Mapping[str, Any]) -> tuple[Part, ...]:
+    """NER++ on posts, NER+ and NER++ on newswire: rows alone, none of which is given a net."""
+    tasks = {
+        NER_FEATURES: posts_with_features,
+        CONLL_VECTORS: newswire_with_vectors,
+        CONLL_FEATURES: newswire_with_features,
+    }
+    rows = (*VECTOR_ROWS, *GLOBAL)
+    return tuple(
+        part(data, rows, "ner", {**changes, **WITH_GLOVE, "task": task}, given=()) for data, task in tasks.items()
+    )
+
+
 TOY_PART = part(TOY, TOY_ROWS, "notebook", LANGUAGE)
 
 CPU = together(
@@ -146,6 +195,7 @@ CPU = together(
         part(NER, NER_ROWS, "ner", CPU_POSTS | {"task": posts}),
         part(NER_VECTORS, (*VECTOR_ROWS, *GLOBAL), "ner", CPU_POSTS | WITH_GLOVE | {"task": posts_with_vectors}),
         part(CONLL, NER_ROWS, "ner", CPU_POSTS | {"task": newswire}),
+        *more_features(CPU_POSTS),
     ),
     data=(TOY, POS),
     words="minibatches of 32 and 40 epochs on tweets, for two CPU cores",
@@ -157,8 +207,17 @@ NOTEBOOK = together(
     words="the agreement language, one run",
 )
 SMOKE_CHANGES: dict[str, Any] = ALIKE | {"task": small_language, "n_epochs": 2, "n_searched": 4, "tag_hidden": 8}
+SMOKE_POSTS = {
+    NER: {"task": few_posts},
+    NER_VECTORS: {"task": few_posts_with_vectors, **WITH_GLOVE},
+    NER_FEATURES: {"task": few_posts_with_features, **WITH_GLOVE},
+}
+SMOKE_ROWS = ("bilstm", "crf", "stacked", "ge-c")
 SMOKE = together(
-    (part(TOY, TOY_ROWS, "smoke", SMOKE_CHANGES),),
+    (
+        part(TOY, TOY_ROWS, "smoke", SMOKE_CHANGES),
+        *(part(data, SMOKE_ROWS, "smoke", SMOKE_CHANGES | how, given=()) for data, how in SMOKE_POSTS.items()),
+    ),
     data=(TOY,),
     n_runs=2,
     n_searched=4,
@@ -186,6 +245,7 @@ PAPER = together(
         part(NER, NER_ROWS, "ner", PAPER_ENTITIES | {"task": posts}),
         part(NER_VECTORS, (*VECTOR_ROWS, *GLOBAL), "ner", PAPER_ENTITIES | WITH_GLOVE | {"task": posts_with_vectors}),
         part(CONLL, NER_ROWS, "ner", PAPER_ENTITIES | {"task": newswire}),
+        *more_features(PAPER_ENTITIES),
     ),
     data=(TOY, POS),
     words="minibatches of 10, the paper's optimisers, sizes and lambda, up to 150 epochs",

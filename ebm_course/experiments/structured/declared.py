@@ -9,9 +9,10 @@ from __future__ import annotations
 from ebm_course.results.findings import Claim, Direction
 
 TOY, POS, POS_VECTORS = "toy", "twitter-pos", "twitter-pos-vectors"
-NER, NER_VECTORS, CONLL = "wnut17", "wnut17-vectors", "conll2003"
-DATA = (TOY, POS, POS_VECTORS, NER, NER_VECTORS, CONLL)
-ENTITIES = (NER, NER_VECTORS, CONLL)
+NER, NER_VECTORS, NER_FEATURES = "wnut17", "wnut17-vectors", "wnut17-features"
+CONLL, CONLL_VECTORS, CONLL_FEATURES = "conll2003", "conll2003-vectors", "conll2003-features"
+ENTITIES = (NER, NER_VECTORS, NER_FEATURES, CONLL, CONLL_VECTORS, CONLL_FEATURES)
+DATA = (TOY, POS, POS_VECTORS, *ENTITIES)
 
 SMALL, TIE, FAILS, CLOSERS, SPEED = 0.003, 0.005, 0.2, 0.2, 0.02
 """The smallest differences that matter: between rows of a table; of a tie; of a failure; of closers; log10 (5 %)."""
@@ -201,7 +202,10 @@ ROWS: dict[str, tuple[Row, ...]] = {
     POS_VECTORS: (),
     NER: OBJECTIVES + GLOBAL,
     NER_VECTORS: (),
+    NER_FEATURES: (),
     CONLL: OBJECTIVES + GLOBAL,
+    CONLL_VECTORS: (),
+    CONLL_FEATURES: (),
 }
 """Claims are corrected together, so that few are made: what the paper says of tweets, its order of rows on entities."""
 

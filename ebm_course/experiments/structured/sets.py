@@ -1,13 +1,23 @@
-"""Sets of sentences of the experiment that the recipes do not name."""
+"""Sets of sentences of the experiment that the recipes do not name.
+
+Three columns of features for entities, after the paper's NER, NER+ and NER++ of Section 6. **NER**, on posts words,
+Brown clusters and shapes, on newswire words, affixes and shapes. **NER+**, ``-vectors``: fixed GloVe vectors in the
+place of learned words, on both; the paper's, fine-tuned, also has parts of speech and chunks, which posts have not.
+**NER++**, ``-features``: the vectors, affixes of 1 to 3 characters in the place of the paper's network over characters,
+shapes, and how letters are written (lower, Title, UPPER, mixed), where the paper has the case of the first letter in
+NER+. No column has a gazetteer, here or there.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
-from ebm_course.recipes.structured.data import made
+from ebm_course.recipes.structured.data import conll_folder, made, posts
 from ebm_course.tasks.agreement import agreement
 from ebm_course.tasks.tagging import Tagging
-from ebm_course.tasks.tagging_sets import wnut17
+from ebm_course.tasks.tagging_sets import conll2003, wnut17
 
 small_language = partial(agreement, n_train=80, n_valid=30, n_test=40)
 """A few sentences of the agreement language, others for every seed."""
@@ -16,3 +26,30 @@ small_language = partial(agreement, n_train=80, n_valid=30, n_test=40)
 def posts_with_vectors(*, seed: int) -> Tagging:
     """Entities in posts with every word that has a GloVe vector numbered; needs the extra ``vectors``."""
     return made(wnut17, shape=True, vectors=True)
+
+
+def posts_with_features(*, seed: int) -> Tagging:
+    """The same with affixes and how letters are written."""
+    return made(wnut17, affixes=True, shape=True, case=True, vectors=True)
+
+
+def newswire_with_vectors(*, seed: int) -> Tagging:
+    """Entities of CoNLL-2003 with every word that has a GloVe vector numbered."""
+    return made(conll2003, folder=conll_folder(), affixes=True, shape=True, vectors=True)
+
+
+def newswire_with_features(*, seed: int) -> Tagging:
+    """The same with how letters are written."""
+    return made(conll2003, folder=conll_folder(), affixes=True, shape=True, case=True, vectors=True)
+
+
+def few(task: Callable[..., Tagging], *, seed: int) -> Tagging:
+    """The first 80 sentences of a set to train on, 30 to select by and 40 to test on, with its whole vocabulary."""
+    whole = task(seed=seed)
+    parts = {"train": whole.task.train[:80], "valid": whole.task.valid[:30], "test": whole.task.test[:40]}
+    return replace(whole, task=replace(whole.task, **parts))
+
+
+few_posts = partial(few, posts)
+few_posts_with_vectors = partial(few, posts_with_vectors)
+few_posts_with_features = partial(few, posts_with_features)

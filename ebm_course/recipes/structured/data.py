@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -53,13 +54,18 @@ def newswire(*, seed: int) -> Tagging:
     Raises:
         FileNotFoundError: there is no such folder; the set may not be passed on, so it is not downloaded.
     """
+    return made(conll2003, folder=conll_folder(), affixes=True, shape=True)
+
+
+def conll_folder() -> Path:
+    """The user's folder ``conll2003``; see :func:`newswire`."""
     folder = data_folder()
     if folder is None:
         raise FileNotFoundError(
             "CoNLL-2003 is read from a folder of yours: set EBM_COURSE_DATA to one that holds a folder conll2003 with "
             "eng.train, eng.testa and eng.testb."
         )
-    return made(conll2003, folder=folder / "conll2003", affixes=True, shape=True)
+    return folder / "conll2003"
 
 
 def no_vectors(vocabulary: Vocabulary) -> Tensor | None:

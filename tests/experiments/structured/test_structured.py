@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,10 +11,20 @@ from typing import Any
 import pytest
 import torch
 
+from ebm_course.experiments.configs import shared
 from ebm_course.experiments.experiment import reproduce
-from ebm_course.experiments.structured import measurements
-from ebm_course.experiments.structured.arms import ENTROPY, JOINT, TABLE_1, WORDS, game_of
-from ebm_course.experiments.structured.config import CPU, NOTEBOOK, PAPER, PRESETS, SMOKE, TABLES, Config
+from ebm_course.experiments.structured import measurements, sets
+from ebm_course.experiments.structured.arms import ENTROPY, GLOBAL, JOINT, TABLE_1, WORDS, game_of
+from ebm_course.experiments.structured.config import (
+    CPU,
+    NOTEBOOK,
+    PAPER,
+    PRESETS,
+    SMOKE,
+    TABLES,
+    VECTOR_ROWS,
+    Config,
+)
 from ebm_course.experiments.structured.declared import DATA, ROWS, TOY
 from ebm_course.experiments.structured.evaluation import Rows
 from ebm_course.experiments.structured.experiment import EXPERIMENT, stages
@@ -162,8 +173,8 @@ def test_without_cross_entropy_the_paper_has_adam_and_with_it_descent_with_momen
 
 
 def test_runs_are_five_but_three_on_entities_and_one_where_one_is_asked_for() -> None:
-    assert [CPU.runs_of(data) for data in DATA] == [5, 5, 5, 3, 3, 3]
-    assert [replace(CPU, n_runs=1).runs_of(data) for data in DATA] == [1] * 6
+    assert [CPU.runs_of(data) for data in DATA] == [5] * 3 + [3] * 6
+    assert [replace(CPU, n_runs=1).runs_of(data) for data in DATA] == [1] * 9
 
 
 def test_every_row_of_the_tables_is_an_arm_on_the_paper_s_sets() -> None:
@@ -173,6 +184,28 @@ def test_every_row_of_the_tables_is_an_arm_on_the_paper_s_sets() -> None:
         for data in ("wnut17", "conll2003"):
             assert names >= {f"{data}/{row}" for row in ("bilstm", *TABLE_1, *JOINT, "ge-a", "ge-b", "ge-c")}
     assert {variant.name for variant in SMOKE.arms(TOY)} == {f"toy/{name}" for name in WORDS}
+
+
+def test_sets_whose_rows_are_given_no_net_are_part_of_no_other_stage() -> None:
+    """What all stages depend on holds the sources; a set that only adds rows leaves finished stages as they are."""
+    more = ("wnut17-features", "conll2003-vectors", "conll2003-features")
+    for config in (CPU, PAPER):
+        text = json.dumps(shared(config))
+        assert not any(name in text for name in more) and "wnut17-vectors/crf" in text
+        for data in more:
+            assert [arm.name.partition("/")[2] for arm in config.arms(data)] == [*VECTOR_ROWS, *GLOBAL]
+            assert config.task(data).__name__ == config.variant(f"{data}/stacked").config.task.__name__
+    assert {source.name.partition("/")[0] for source in SMOKE.sources} == {TOY}
+
+
+def test_ner_plus_plus_has_the_columns_that_its_words_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[dict[str, Any]]()
+    monkeypatch.setattr(sets, "made", lambda task, **how: asked.append(how))
+    sets.posts_with_vectors(seed=0), sets.posts_with_features(seed=0)
+    assert asked == [
+        {"shape": True, "vectors": True},
+        {"affixes": True, "shape": True, "case": True, "vectors": True},
+    ]
 
 
 # Who sees which sentences
@@ -341,8 +374,8 @@ def test_speeds_are_of_the_same_minibatches_and_of_games_alone() -> None:
 
 
 def test_data_without_arms_in_a_preset_are_refused() -> None:
-    with pytest.raises(ValueError, match="this preset has no arms for wnut17, expected one of toy"):
-        replace(SMOKE, data=("wnut17",))
+    with pytest.raises(ValueError, match="this preset has no arms for conll2003, expected one of toy, wnut17"):
+        replace(SMOKE, data=("conll2003",))
 
 
 @pytest.mark.parametrize(
