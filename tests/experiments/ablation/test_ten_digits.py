@@ -25,6 +25,7 @@ from ebm_course.recipes.sequences.suppliers import by_gibbs
 from ebm_course.results import ledger
 from ebm_course.results.findings import Findings
 from ebm_course.runtime import Run, setup
+from ebm_course.tasks.arithmetic import Format
 
 RUN = Run(torch.device("cpu"), 0)
 
@@ -129,6 +130,27 @@ def test_a_run_counts_once_with_the_mean_of_its_fine_tunings_and_both_spreads_st
     assert found["arm/exact/between"] == pytest.approx(((0.09 - 0.04 / 6) ** 0.5,))
 
 
+def test_a_search_can_be_chosen_by_right_digits_where_no_answer_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = Format(1).encode(["3+4=00", "5+5=00", "8+1=99", "9+9=77"])
+
+    def ending(text: str) -> Any:
+        return lambda energy, x0, budget, stream: torch.cat(
+            [x0[:, :5], Format(1).encode([text])[:, 5:].repeat(len(x0), 1)], dim=1
+        )
+
+    ways = {"none": ending("0+0=99"), "some": ending("0+0=19")}  # of 5+5=10 the first digit, of 3+4=07 none
+    monkeypatch.setattr(evaluation, "searches", lambda n_digits: ways)
+    options: dict[str, Any] = {"n_digits": 1, "budget": 0, "run": RUN, "name": "fake"}
+    energy = lambda x: x.sum(dim=1).float()  # noqa: E731
+    found = {
+        by: evaluation.searched(energy, x[:2], x[2:], chosen_by=by, **options)[0] for by in ("exact", "correctness")
+    }
+    assert (found["exact"]["search"], found["correctness"]["search"]) == ("none", "some")
+    assert TEN.chosen_by == "correctness" and CPU.chosen_by == "exact"
+    with pytest.raises(ValueError, match="chosen_by: expected one of exact, correctness, got 'honest'"):
+        replace(CPU, chosen_by="honest")
+
+
 @pytest.mark.slow
 def test_every_claim_of_ten_digits_names_an_endpoint_and_a_control_that_are_measured(found) -> None:
     _, values, claims = found
@@ -160,15 +182,15 @@ def ledger_rows(folder: Path, stage: str) -> str:
 
 @pytest.mark.slow
 def test_more_fine_tunings_in_a_folder_start_from_the_nets_that_are_there(tmp_path: Path) -> None:
-    config = few(TEN_SMOKE, "masked/grown-distance/local")
+    config = few(TEN_SMOKE, "masked/grown-distance/pooled")
     once = values_of(reproduced(tmp_path, replace(config, n_tunings=1)))
     there = {path: path.stat().st_mtime_ns for path in tmp_path.rglob(RESULT)}
     more = reproduced(tmp_path, replace(config, n_tunings=3, n_tuned_again=1))
     assert all(path.stat().st_mtime_ns == time for path, time in there.items())
     new = {path.parent.relative_to(tmp_path).as_posix() for path in tmp_path.rglob(RESULT) if path not in there}
-    stage = "run-0/masked/grown-distance/local-tuning-"
+    stage = "run-0/masked/grown-distance/pooled-tuning-"
     assert new == {f"{stage}{j}{end}" for j in (1, 2) for end in ("", "-measured")}
-    name, values = "masked/grown-distance/local/correctness", values_of(more)
+    name, values = "masked/grown-distance/pooled/correctness", values_of(more)
     assert values[f"{name}/tuning-0"] == once[name] and len(values[f"{name}/tuning-2"]) == 1
     assert values[name][1] == once[name][1]
 
@@ -183,7 +205,7 @@ def test_fine_tunings_trained_side_by_side_have_the_numbers_of_fine_tunings_trai
     monkeypatch.setattr(evaluation, "searches", drawing_nothing)  # side by side its draws are others
     torch.set_default_dtype(torch.float64)  # or rounding may decide between two candidates
     try:
-        config = few(TEN_SMOKE, "masked/gibbs/local", "masked/grown-distance/local")
+        config = few(TEN_SMOKE, "masked/gibbs/pooled", "masked/grown-distance/pooled")
         longer = [replace(arm, config=replace(arm.config, n_epochs=5, rate=0.1)) for arm in config.variants]
         config = replace(config, variants=tuple(longer))
         alone, together = (
@@ -194,4 +216,4 @@ def test_fine_tunings_trained_side_by_side_have_the_numbers_of_fine_tunings_trai
     assert [entry.name for entry in alone.entries] == [entry.name for entry in together.entries]
     for one, other in zip(alone.entries, together.entries, strict=True):
         assert one.values == pytest.approx(other.values, abs=1e-6), one.name
-    assert max(values_of(together)["masked/gibbs/local/attack_steps"]) > 0
+    assert max(values_of(together)["masked/gibbs/pooled/attack_steps"]) > 0
