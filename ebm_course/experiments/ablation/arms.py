@@ -1,7 +1,8 @@
 """The arms of the experiment: what supplies the negatives, and what the energy can see. One recipe trains them all.
 
-All arms have the same rows, updates, batch, optimiser and checkpoint rule. Noise contrast is Algorithm 1 without attack
-steps and with the logistic loss, which is its own: see ``objectives.nce.residual_nce``.
+All arms have the same rows, updates, batch, optimiser and checkpoint rule; the baseline's alone differ in rows and
+epochs, which are what they ask about. Noise contrast is Algorithm 1 without attack steps and with the logistic loss,
+which is its own: see ``objectives.nce.residual_nce``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What is pretrained, trained, measured and claimed, declared before the run.
 
-Each run has a language model, pretrained nets and rows of its own, so runs are independent. Kinds of pretraining:
+Each run has a language model, pretrained nets and rows of its own, so runs are independent. A net may be fine-tuned
+several times, from other seeds: a run then counts once, with the mean (see ``nested``). Kinds of pretraining:
 ``next-token`` (Eq. 7 of Yin, 2023), ``masked`` (as the baseline's notebook), and both for 1/2 to 1/16 of the updates.
 """
 
@@ -12,6 +13,7 @@ from typing import Any
 from ebm_course.experiments.ablation.arms import ARMS, HEADS, arms_of
 from ebm_course.experiments.configs import GROWS, Settings, changed
 from ebm_course.experiments.variants import Variant
+from ebm_course.origin import LATER
 from ebm_course.recipes.sequences import language_model, masked_language_model
 from ebm_course.recipes.shared import check_ranges
 from ebm_course.results.findings import Claim
@@ -29,6 +31,8 @@ N_RUNS, FEWER_RUNS = 8, 5  # independent runs of the two kinds, and of their par
 MATTERS = 0.05
 """The smallest difference of correctness or of exact answers that matters."""
 MARGINAL = 0.15
+CHOSEN_BY = ("exact", "correctness")
+"""Figures that a search can be chosen by; where next to no answer is exact, shares of exact ones tell none apart."""
 GOAL = 0.9
 """The share of right digits at ten digits that was set as the goal, operands untouched."""
 
@@ -99,12 +103,15 @@ class Config(Settings):
     n_chosen_on: int = 48  # samples that a search is chosen on
     n_samples: int = 150  # samples that are scored
     budget: int = 220  # energy evaluations a chain, 20 steps of the paper's attack
+    chosen_by: str = field(default="exact", metadata=LATER)  # what a search is to have most of, or "correctness"
     group_size: int = 20  # proposals a resampled sequence
     side_by_side: bool = False  # one process trains all runs of an arm as one ensemble: pays on a GPU
 
     def __post_init__(self) -> None:
         super().__post_init__()
         counts = "n_chosen_on n_samples group_size n_tunings"
+        if self.chosen_by not in CHOSEN_BY:
+            raise ValueError(f"chosen_by: expected one of {', '.join(CHOSEN_BY)}, got {self.chosen_by!r}.")
         check_ranges(self, counts=counts, counts_or_none="n_tuned_again", whole="budget")
 
     @property

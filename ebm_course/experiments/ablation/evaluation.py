@@ -38,8 +38,9 @@ def searched(
     run: Run,
     name: str,
     size: int = 1,
+    chosen_by: str = "exact",
 ) -> list[dict[str, Any]]:
-    """The search that finds most right answers on ``chosen_on``, and what it finds on ``scored_on``.
+    """The search that finds most right answers or digits on ``chosen_on``, and what it finds on ``scored_on``.
 
     Args:
         energy: energies of equations (N, L); of an ensemble of ``size`` members each has a block of rows, and a search
@@ -48,9 +49,10 @@ def searched(
         scored_on: other ones (N, L).
         budget: energy evaluations a chain, the same for every search.
         name: of the energy, for the random streams.
+        chosen_by: "exact", the share of right answers, or "correctness", that of right digits.
 
     Returns:
-        For each member ``search``, its name; ``chosen``, search -> share exact on the first samples; and of the second
+        For each member ``search``, its name; ``chosen``, search -> that share on the first samples; and of the second
         ones ``exact``, ``correctness``, ``fooled`` (share of wrong ends with less energy than the right answer to the
         same operands) and ``nats_to_go`` (mean of how far an end lies above the right answer, 0 where it lies below).
 
@@ -63,7 +65,7 @@ def searched(
     ways = searches(n_digits)
     streams = {way: run.generator(f"{name}/{way}") for way in ways}
     found = {way: ways[way](energy, chosen_on, budget, streams[way]).chunk(size) for way in ways}
-    chosen = [{way: _exact(found[way][r], n_digits) for way in ways} for r in range(size)]
+    chosen = [{way: float(score(found[way][r], n_digits)[chosen_by]) for way in ways} for r in range(size)]
     best = [max(each, key=lambda way: each[way]) for each in chosen]
     ends = {way: ways[way](energy, scored_on, budget, streams[way]).chunk(size) for way in ways if way in best}
     x, right = torch.cat([ends[way][r] for r, way in enumerate(best)]), right_answers(scored_on, n_digits)
@@ -108,10 +110,6 @@ def attacked(energy: Energy, x0: Tensor, x_data: Tensor, *, n_digits: int, size:
         accuracy = float(((e_data[r] < 0).float().mean() + (e_ends[0][r] > 0).float().mean()) / 2)
         found.append({"rows": rows, "auroc_lm": told[0], "auroc_attacked": told[1], "accuracy_lm": accuracy})
     return found
-
-
-def _exact(x: Tensor, n_digits: int) -> float:
-    return float(score(x, n_digits)["exact"])
 
 
 def _told(e_data: Tensor, e: Tensor, x: Tensor, n_digits: int) -> float:

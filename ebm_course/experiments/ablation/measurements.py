@@ -204,6 +204,7 @@ class Bench:
         chosen_on, scored_on = (torch.cat([own[part] for own in samples]) for part in (1, 2))
         options: dict[str, Any] = {"n_digits": self.config.n_digits, "budget": self.config.budget, "name": name}
         options |= {"run": Run(self.run.device, self.run.seed + k), "size": len(energies)}
+        options["chosen_by"] = self.config.chosen_by
         return searched(_one(energies), chosen_on, scored_on, **options)
 
     def _resampled(self, energy: Energy, noise: Any, k: int) -> dict[str, float]:

@@ -13,11 +13,10 @@ from typing import Any
 
 from ebm_course.experiments.ablation.arms import BASELINES, MORE, arms_of
 from ebm_course.experiments.ablation.config import CPU, GPU, LONGER, MATTERS, NEXT_TOKEN, SMOKE, Config
-from ebm_course.experiments.configs import changed
 from ebm_course.experiments.variants import Variant
 from ebm_course.results.findings import Claim
 
-ARMS = ("contrast", "no-attack", "printed", "grown", *MORE)
+ARMS = ("contrast", "no-attack", "printed", "grown")
 HEADS = {"masked": ("pooled", "local"), "next-token": ("pooled", "surprise")}
 """The heads that matter: after masked pretraining those that see what came; else the paper's and the likelihood's."""
 ABOVE = 0.01
@@ -59,20 +58,17 @@ CLAIMS = (
 )
 
 
-def arms(**changes: Any) -> tuple[Variant, ...]:
-    """Every arm with the heads that matter, with changes made to all of them."""
-    rows = [row for kind, heads in HEADS.items() for row in arms_of(kind, heads=heads, arms=ARMS, corrections=False)]
-    return tuple(replace(row, config=changed(row.config, changes)) for row in rows)
+def arms() -> tuple[Variant, ...]:
+    """The arms with the heads that matter, and the further ones where the claims are."""
+    further = arms_of("masked", heads=("pooled",), arms=tuple(MORE), corrections=False)
+    rows = [arms_of(kind, heads=heads, arms=ARMS, corrections=False) for kind, heads in HEADS.items()]
+    return (*rows[0], *further, *rows[1])
 
 
-def baselines(**changes: Any) -> tuple[Variant, ...]:
+def baselines() -> tuple[Variant, ...]:
     """The pooled head by noise contrast, from the course's pretraining to the notebook's, one change at a time."""
-    rows = [
-        row
-        for kind in (*HEADS, *LONGER)
-        for row in arms_of(kind, heads=("pooled",), arms=tuple(BASELINES), corrections=False)
-    ]
-    return tuple(replace(row, config=changed(row.config, changes)) for row in rows)
+    options: dict[str, Any] = {"heads": ("pooled",), "arms": tuple(BASELINES), "corrections": False}
+    return tuple(row for kind in (*HEADS, *LONGER) for row in arms_of(kind, **options))
 
 
 _TEN: dict[str, Any] = {"n_digits": 10, "n_rows": 100_000, "width": 128, "n_epochs": 12, "warm_up": 0.05, "n_cycles": 2}
@@ -82,31 +78,44 @@ TEN = replace(  # the schedule that the shipped ten-digit energy was pretrained 
     n_runs=3,
     n_tunings=2,
     data=tuple(HEADS),
-    variants=arms(n_digits=10),
+    variants=arms(),
     claims=CLAIMS,
     lm=replace(CPU.lm, n_digits=10, width=256),
     next_token=replace(NEXT_TOKEN, **_TEN),
     masked=replace(CPU.masked, **_TEN),
     budget=330,
+    chosen_by="correctness",
 )
 BASELINE = replace(
     TEN,
     words="ten digits, the baseline by one change at a time",
     n_tunings=1,
     data=(*HEADS, *LONGER),
-    variants=baselines(n_digits=10),
+    variants=baselines(),
 )
-_TINY: dict[str, Any] = {"n_digits": 1, "n_rows": 20, "n_noise": 20, "n_epochs": 1, "batch_size": 10}
+
+
+def _tiny(rows: tuple[Variant, ...]) -> tuple[Variant, ...]:
+    """Arms of one digit, few rows and two updates; those without attack stay so, and budgets look every update."""
+    size = {"n_digits": 1, "n_rows": 20, "n_noise": 20, "n_epochs": 1, "batch_size": 10}
+    small = []
+    for row in rows:
+        most, every = min(2, row.config.n_attack_steps), min(1, row.config.grow_every)
+        small.append(replace(row, config=replace(row.config, **size, n_attack_steps=most, grow_every=every)))
+    return tuple(small)
+
+
 TEN_SMOKE = replace(
     SMOKE,
     words="ten digits' arms at one digit, to see that all of it runs",
     side_by_side=True,
     n_tunings=2,
+    chosen_by="correctness",
     data=tuple(HEADS),
-    variants=arms(**_TINY, n_attack_steps=2, grow_every=1),
+    variants=_tiny(arms()),
     claims=CLAIMS,
 )
 BASELINE_SMOKE: Config = replace(
-    TEN_SMOKE, words="the baseline's", n_tunings=1, data=(*HEADS, *LONGER), variants=baselines(**_TINY)
+    TEN_SMOKE, words="the baseline's", n_tunings=1, data=(*HEADS, *LONGER), variants=_tiny(baselines())
 )
 PRESETS = {"ten": TEN, "baseline": BASELINE, "ten-smoke": TEN_SMOKE, "baseline-smoke": BASELINE_SMOKE}

@@ -31,10 +31,10 @@ from ebm_course.objectives.contrastive import contrastive
 from ebm_course.objectives.logistic import logistic
 from ebm_course.origin import LATER
 from ebm_course.recipes.sequences.algorithm_1 import Chains, make_step
-from ebm_course.recipes.sequences.attack_budget import budget_of
+from ebm_course.recipes.sequences.attack_budget import budget_of, check_budget
 from ebm_course.recipes.sequences.language_model import shipped_nets
 from ebm_course.recipes.sequences.parts import data_and_noise, sample_sequences, start_energy, task_for
-from ebm_course.recipes.sequences.suppliers import Supplier, by_attack, by_gibbs
+from ebm_course.recipes.sequences.suppliers import Supplier, by_attack, check_processes
 from ebm_course.recipes.shared import Fitted, check_ranges, energies_of_both, origin_of
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.samplers.ancestral import LanguageModel
@@ -88,11 +88,7 @@ class Config:
             pairs="betas",
             functions="propose objective head supply",
         )
-        if self.grow_beyond is not None and (self.grow_above or not self.grow_every):
-            raise ValueError(
-                f"grow_beyond: a budget that grows by distance looks every grow_every updates and not at the accuracy: "
-                f"got grow_every={self.grow_every}, grow_above={self.grow_above}. Set the first, leave the second at 0."
-            )
+        check_budget(self)
 
 
 PAPER = Config()
@@ -198,11 +194,7 @@ def fit(
     Raises:
         ValueError: both ``pretrained`` and ``start`` are given, or several processes share chains that draw.
     """
-    if config.supply is by_gibbs and run.n_processes > 1:
-        raise ValueError(
-            f"by_gibbs: a stream of draws moves all chains in one process, got {run.n_processes} processes. "
-            f"Launch one, or take by_attack, which draws nothing."
-        )
+    check_processes(config, run)
     if pretrained is not None and start is not None:
         raise ValueError("training starts from one thing: pass pretrained=... or start=..., not both.")
     nets = shipped_nets(config.n_digits, run) if noise is None or (pretrained is None and start is None) else {}

@@ -78,3 +78,12 @@ def budget_of(config: Any) -> AttackBudget:
     if config.grow_beyond is not None:
         return DistanceBudget(config.n_attack_steps, config.grow_every, config.grow_beyond)
     return AttackBudget(config.n_attack_steps, config.grow_every, config.grow_above)
+
+
+def check_budget(config: Any) -> None:
+    """Refuse a configuration that asks for both kinds of budget, or for one by distance that never looks."""
+    if config.grow_beyond is not None and (config.grow_above or not config.grow_every):
+        raise ValueError(
+            f"grow_beyond: a budget that grows by distance looks every grow_every updates and not at the accuracy: "
+            f"got grow_every={config.grow_every}, grow_above={config.grow_above}. Set the first, leave the second at 0."
+        )

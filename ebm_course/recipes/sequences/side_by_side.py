@@ -90,17 +90,11 @@ class SideBySide:
 
     def named(self, log: Mapping[str, Tensor], each: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Scalars "name/k" of run k."""
-        whole = {**log, **each}
-        return {f"{name}/{k}": value for name, values in whole.items() for k, value in enumerate(values.unbind())}
+        return {f"{name}/{k}": x for name, values in {**log, **each}.items() for k, x in enumerate(values.unbind())}
 
 
 def attack_each(
-    ensemble: Ensemble,
-    x: Tensor,
-    *,
-    n_steps: Sequence[int],
-    config: Config,
-    streams: Sequence[torch.Generator] = (),
+    ensemble: Ensemble, x: Tensor, *, n_steps: Sequence[int], config: Config, streams: Sequence[torch.Generator] = ()
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The configured attack with a budget for every member: states (R, N, L), and shares (R,) of their chains.
 

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from ebm_course.core import Energy, Negatives, frozen
 from ebm_course.energies.restricted import restricted, taken
+from ebm_course.runtime import Run
 from ebm_course.samplers.gibbs_with_gradients import gibbs_with_gradients
 from ebm_course.samplers.substitution import substitution
 from ebm_course.tasks.arithmetic import ZERO, Format, digit_synonyms
@@ -104,3 +105,12 @@ def free_positions(config: Any) -> Tensor:
     """The positions that may change, bool (L,): digits of the answer, or all digits."""
     layout = Format(config.n_digits)
     return layout.answer_positions() if config.answer_only else layout.digit_positions()
+
+
+def check_processes(config: Any, run: Run) -> None:
+    """Refuse chains that draw in several processes: each would need the draws of the others' rows."""
+    if config.supply is by_gibbs and run.n_processes > 1:
+        raise ValueError(
+            f"by_gibbs: a stream of draws moves all chains in one process, got {run.n_processes} processes. "
+            f"Launch one, or take by_attack, which draws nothing."
+        )

@@ -15,11 +15,12 @@ from ebm_course.energies.sequence_energies import LikelihoodEnergy, excess_surpr
 from ebm_course.energies.transformer import Transformer
 from ebm_course.experiments.ablation import evaluation, measurements
 from ebm_course.experiments.ablation.arms import PRINTED
-from ebm_course.experiments.ablation.config import CPU, GPU, KINDS, PRETRAINED, SMOKE, TEN, Config
+from ebm_course.experiments.ablation.config import CPU, GPU, KINDS, PRETRAINED, SMOKE, Config
 from ebm_course.experiments.ablation.evaluation import attacked, right_answers, searched
 from ebm_course.experiments.ablation.experiment import EXPERIMENT, stages
 from ebm_course.experiments.ablation.measurements import Bench, surprise_untrained
 from ebm_course.experiments.ablation.searches import Search, searches
+from ebm_course.experiments.ablation.ten_digits import TEN
 from ebm_course.experiments.experiment import reproduce
 from ebm_course.results import ledger
 from ebm_course.results.findings import Findings
