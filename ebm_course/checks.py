@@ -106,3 +106,12 @@ def in_double(x: Tensor) -> Tensor:
     torch.float64
     """
     return (x.cpu() if x.device.type == "mps" else x).detach().double()
+
+
+def at_least_single(x: Tensor) -> Tensor:
+    """x in float32, or in float64 where it is so already: a test or a weight in half precision would shift the law.
+
+    >>> at_least_single(torch.zeros(1, dtype=torch.bfloat16)).dtype, at_least_single(torch.zeros(1).double()).dtype
+    (torch.float32, torch.float64)
+    """
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()

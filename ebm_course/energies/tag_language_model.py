@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ebm_course.checks import at_least_single
 from ebm_course.core import Conditioned
 from ebm_course.energies.reversal import reversed_within
 from ebm_course.energies.spen import tag_rows
@@ -103,7 +104,7 @@ class TagLanguageModel(nn.Module):
             inputs = torch.cat([inputs, nn.functional.pad(words, (0, 0, 1, 0))], dim=2)  # no word at the start
         with _lstm_with_gradients(self.training):
             states = self.lstm(inputs)[0]
-        log_q: Tensor = self.to_logits(states).log_softmax(dim=2)
+        log_q = at_least_single(self.to_logits(states)).log_softmax(dim=2)  # MAX_RATIO overflows 16 bits
         return log_q
 
 

@@ -105,7 +105,8 @@ class Normaliser:
     """
 
     def __init__(self, device: torch.device):
-        self.value, self.known = torch.zeros((), device=device), False
+        dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
+        self.value, self.known = torch.zeros((), device=device, dtype=dtype), False
 
     @torch.no_grad()
     def log_z(self, positive: Tensor, negatives: Tensor, mask: Tensor | None, n_rows: int) -> Tensor:
@@ -120,7 +121,7 @@ class Normaliser:
             return self.value
         mask = torch.ones_like(negatives, dtype=torch.bool) if mask is None else mask
         each = torch.cat([positive, negatives.masked_fill(~mask, -torch.inf).flatten()])
-        estimate = each.logsumexp(dim=0) - (len(positive) + mask.sum()).log() + math.log(n_rows)
+        estimate = each.logsumexp(dim=0) - (len(positive) + mask.sum()).to(each.dtype).log() + math.log(n_rows)
         self.value, self.known = estimate.to(self.value.dtype), bool(mask.any())
         return self.value
 

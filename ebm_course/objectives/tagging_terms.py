@@ -3,7 +3,7 @@ r"""What is counted beside energies when tags are learned: cost, local cross-ent
 .. math:: \Delta(p, y^*) = \sum_t \lVert p_t - y^*_t \rVert_1 = 2 \sum_t (1 - p_t(y^*_t)), \quad
     \mathrm{CE} = -\sum_t \log p_t(y^*_t), \quad H = -\sum_t \sum_j p_t(j) \log p_t(j)
 
-over real tokens. It knows tags, distributions and masks, no energy and no net.
+over real tokens, in float32 at least: 16 bits have no digits for the sum of a sentence. It knows tags, distributions and masks, no energy and no net.
 Source: Tu, Pang and Gimpel (2020), Sections 2 and 4.2; the entropy is the repair of nets that saturate without CE.
 """
 
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from ebm_course.checks import at_least_single
 
 
 def l1_cost(p: Tensor, gold: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -30,10 +32,10 @@ def l1_cost(p: Tensor, gold: Tensor, mask: Tensor | None = None) -> Tensor:
     """
     if not p.is_floating_point():
         _check(p[..., None], gold, mask)
-        wrong = (p != gold).to(torch.get_default_dtype())
+        wrong = at_least_single((p != gold).to(torch.get_default_dtype()))
     else:
         _check(p, gold, mask)
-        wrong = 1 - p.gather(2, gold[..., None])[..., 0]
+        wrong = 1 - at_least_single(p).gather(2, gold[..., None])[..., 0]
     return 2 * _over_tokens(wrong, mask)
 
 
@@ -65,6 +67,7 @@ def local_entropy(log_p: Tensor, mask: Tensor | None = None) -> Tensor:
     >>> local_entropy(torch.full((1, 2, 4), 0.25).log()).exp()
     tensor([16.])
     """
+    log_p = at_least_single(log_p)
     safe = log_p.clamp_min(torch.finfo(log_p.dtype).min)
     return _over_tokens(-(safe.exp() * safe).sum(dim=2), mask)
 
@@ -79,6 +82,7 @@ def annealed(weight: float, progress: float, *, until: float = 0.8) -> float:
 
 
 def _over_tokens(values: Tensor, mask: Tensor | None) -> Tensor:
+    values = at_least_single(values)
     return (values if mask is None else values.masked_fill(~mask, 0.0)).sum(dim=1)
 
 

@@ -19,13 +19,14 @@ import torch
 from torch import Tensor
 
 from ebm_course.ambient import recording_gradients
+from ebm_course.checks import at_least_single
 
 MAX_RANGE = {torch.float32: 60.0, torch.float64: 600.0}
 """Largest range of W within a column, nats, with which sums are matrix products: e^-87 and e^-708 are the smallest."""
 
 
 def log_partition(unary: Tensor, transitions: Tensor, mask: Tensor | None = None) -> Tensor:
-    """log Z (N,) = log sum_y exp(-E(x, y)), differentiable; linear in L.
+    """log Z (N,) = log sum_y exp(-E(x, y)), differentiable; linear in L; in float32 at least, autocast or not.
 
     Args:
         unary: scores (N, L, K), nats, as of :meth:`Spen.unary`; not changed.
@@ -39,6 +40,11 @@ def log_partition(unary: Tensor, transitions: Tensor, mask: Tensor | None = None
     tensor([64.])
     """
     check_chain(unary, transitions, mask)
+    with torch.autocast(unary.device.type, enabled=False):  # sums of many tokens leave 16 bits no digit
+        return _log_partition(at_least_single(unary), at_least_single(transitions), mask)
+
+
+def _log_partition(unary: Tensor, transitions: Tensor, mask: Tensor | None) -> Tensor:
     k = unary.shape[2]
     inside = transitions[:k, :k]
     highest = inside.detach().amax(dim=0)  # (K,), c
@@ -66,8 +72,8 @@ def marginals(unary: Tensor, transitions: Tensor, mask: Tensor | None = None) ->
     >>> marginals(torch.tensor([[[0.0, 0.0], [3.0, 3.0]]]), torch.zeros(3, 3)).tolist()
     [[[0.5, 0.5], [0.5, 0.5]]]
     """
-    with recording_gradients():
-        scores = unary.detach().clone().requires_grad_()
+    with recording_gradients(), torch.autocast(unary.device.type, enabled=False):
+        scores = at_least_single(unary.detach()).clone().requires_grad_()
         log_z = log_partition(scores, transitions.detach(), mask)
         (p,) = torch.autograd.grad(log_z.sum(), scores)
     return p

@@ -52,7 +52,8 @@ class MemoryBank:
                 "Pass those of the whole training set."
             )
         self.labels, self.momentum, self.n_updates = labels.detach(), momentum, 0
-        self.features = torch.zeros(n_rows, width, device=labels.device)
+        dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)  # a momentum is lost in 16 bits
+        self.features = torch.zeros(n_rows, width, device=labels.device, dtype=dtype)
         self.written_at = torch.full((n_rows,), -1, device=labels.device)  # the number of the update, -1: never
 
     def __len__(self) -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ebm_course.checks import at_least_single
 from ebm_course.samplers.forward_algorithm import check_chain
 
 
@@ -40,6 +41,7 @@ def viterbi(unary: Tensor, transitions: Tensor, mask: Tensor | None = None) -> t
     (tensor([[0, 0]]), tensor([-1.]))
     """
     check_chain(unary, transitions, mask)
+    unary, transitions = at_least_single(unary), at_least_single(transitions)  # 16 bits would choose other tags
     n, length, k = unary.shape
     onto = transitions[:k, :k].T.contiguous()  # (K, K): row j, from i
     alphas = [unary[:, 0] + transitions[k, :k]]
