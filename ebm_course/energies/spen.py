@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ebm_course.checks import at_least_single, check_tokens
+from ebm_course.checks import at_least_single, check_chain, check_count, check_tokens
 from ebm_course.core import Conditioned
 
 
@@ -60,8 +60,7 @@ class Spen(nn.Module):
 
     def __init__(self, encoder: nn.Module, n_tags: int, *, init: float = 0.02):
         super().__init__()
-        if n_tags < 1:
-            raise ValueError(f"a tag takes one value or more: got n_tags={n_tags}. Pass the task's n_values.")
+        check_count("n_tags", n_tags, least=1)
         self.n_values = n_tags
         self.encoder = encoder
         features: Encoder = encoder  # type: ignore[assignment]
@@ -105,6 +104,7 @@ def chain_energy(unary: Tensor, transitions: Tensor, mask: Tensor | None, y: Ten
     >>> chain_energy(unary, w, None, torch.tensor([[0, 1]]))  # -(1 + 2 + 0.125 start, 0.5 pair, 0.25 end)
     tensor([-3.8750])
     """
+    check_chain(unary, transitions, mask)
     k = unary.shape[2]
     unary, transitions = at_least_single(unary), at_least_single(transitions)
     p = tag_rows(y, k).to(unary)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from ebm_course.checks import check_count
 from ebm_course.core import Loss
 from ebm_course.objectives.terms import check_energies
 
@@ -82,8 +83,7 @@ def frozen_nce(
     2.502
     """
     _check(positive, negatives, mask, temperature)
-    if n_rows < 1:
-        raise ValueError(f"n_rows: expected 1 or more, the rows that negatives are drawn from, got {n_rows}.")
+    check_count("n_rows", n_rows, least=1)
     own, others = positive / temperature, negatives / temperature
     log_z = normaliser.log_z(own, others, mask, n_rows)
     m = others.new_full((len(own),), others.shape[1]) if mask is None else mask.sum(dim=1).to(others.dtype)
@@ -144,10 +144,11 @@ def _terms(positive: Tensor, negatives: Tensor, mask: Tensor | None) -> dict[str
 
 def _check(positive: Tensor, negatives: Tensor, mask: Tensor | None, temperature: float) -> None:
     check_energies(positive=positive)
-    if negatives.ndim != 2 or len(negatives) != len(positive) or negatives.shape[1] == 0:
+    fits = negatives.ndim == 2 and len(negatives) == len(positive) and negatives.shape[1] > 0
+    if not fits or not negatives.is_floating_point():
         raise ValueError(
-            f"negatives holds M > 0 similarities for each of {len(positive)} rows: expected shape "
-            f"({len(positive)}, M), got {tuple(negatives.shape)}. Pass anchors @ rows.T."
+            f"negatives holds M > 0 real similarities for each of {len(positive)} rows: expected shape "
+            f"({len(positive)}, M), got {negatives.dtype} {tuple(negatives.shape)}. Pass anchors @ rows.T."
         )
     if mask is not None and (mask.shape != negatives.shape or mask.dtype != torch.bool):
         raise ValueError(

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ebm_course.ambient import recording_gradients
-from ebm_course.checks import at_least_single
+from ebm_course.checks import at_least_single, check_chain, check_finite
 
 MAX_RANGE = {torch.float32: 60.0, torch.float64: 600.0}
 """Largest range of W within a column, nats, with which sums are matrix products: e^-87 and e^-708 are the smallest."""
@@ -67,7 +67,7 @@ def _log_partition(unary: Tensor, transitions: Tensor, mask: Tensor | None) -> T
 def marginals(unary: Tensor, transitions: Tensor, mask: Tensor | None = None) -> Tensor:
     """p(y_t = j | x), (N, L, K): the gradient of log Z in the scores; detached, 0 at pads.
 
-    Args, Raises: as of :func:`log_partition`.
+    Args, Raises: as of :func:`log_partition`, and FloatingPointError where log Z is not finite.
 
     >>> marginals(torch.tensor([[[0.0, 0.0], [3.0, 3.0]]]), torch.zeros(3, 3)).tolist()
     [[[0.5, 0.5], [0.5, 0.5]]]
@@ -75,27 +75,6 @@ def marginals(unary: Tensor, transitions: Tensor, mask: Tensor | None = None) ->
     with recording_gradients(), torch.autocast(unary.device.type, enabled=False):
         scores = at_least_single(unary.detach()).clone().requires_grad_()
         log_z = log_partition(scores, transitions.detach(), mask)
+        check_finite("log Z of a chain", log_z, "Look for the scores or transitions that diverged.")
         (p,) = torch.autograd.grad(log_z.sum(), scores)
     return p
-
-
-def check_chain(unary: Tensor, transitions: Tensor, mask: Tensor | None) -> None:
-    """Refuse scores, transitions and a mask that are not of one chain.
-
-    >>> check_chain(torch.zeros(2, 3, 4), torch.zeros(4, 4), None)
-    Traceback (most recent call last):
-    ValueError: a chain of 4 tags has transitions (5, 5), start and end included: got (4, 4).
-    """
-    if unary.ndim != 3 or 0 in unary.shape[1:]:
-        raise ValueError(f"scores of a chain are (N, L, K), L and K above 0: got {tuple(unary.shape)}.")
-    k = unary.shape[2]
-    if transitions.shape != (k + 1, k + 1):
-        raise ValueError(
-            f"a chain of {k} tags has transitions ({k + 1}, {k + 1}), start and end included: "
-            f"got {tuple(transitions.shape)}."
-        )
-    if mask is not None and (mask.dtype != torch.bool or mask.shape != unary.shape[:2]):
-        raise ValueError(
-            f"a mask says which tokens are real: expected bool {tuple(unary.shape[:2])}, "
-            f"got {mask.dtype} {tuple(mask.shape)}. Use batch.mask."
-        )
