@@ -22,9 +22,13 @@ VISION_STAMP := $(VENV)/.installed-vision
 ASSIGN_STAMP := $(VENV)/.installed-assign
 ENCODER_STAMP := $(VENV)/.installed-encoder
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --constraint constraints.txt
+# Each file, and each notebook, is run by one of up to four processes, of one thread each.
+PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile
+# Where there are other versions than the tested ones: on the CPU, and samples and the last digits may differ.
+OTHERS := OMP_NUM_THREADS=1 EBM_COURSE_DEVICE=cpu
 
-.PHONY: help install book test notebooks figures results minutes address lint bench vision encoder lab minimums wheel
-.PHONY: wheel-check photograph colab browser slides pdf assignments copies clean distclean
+.PHONY: help install book test notebooks figures results minutes address lint bench vision encoder lab minimums newest
+.PHONY: wheel wheel-check photograph colab browser slides pdf assignments copies clean distclean
 
 # The stamp names the folder it was made in: in a copy, after a move, or when the system's Python went, it does not count.
 ifneq ($(shell $(BIN)/python -c '' 2>/dev/null && cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -45,6 +49,7 @@ help:
 	@echo "make vision     install a net that learned ImageNet, to judge colour images, and test it"
 	@echo "make encoder    install pretrained encoders of texts and Hugging Face's sets, and test them"
 	@echo "make minimums   unit tests and two chapters with the oldest versions that pyproject.toml allows"
+	@echo "make newest    every unit test and every notebook with the newest versions; PYTHON=python3.13 names another Python"
 	@echo "make address    publish the course at an address: launch buttons, badges, set-up cells, README, citation"
 	@echo "make wheel      the package as one file in dist/, to install elsewhere"
 	@echo "make wheel-check  install the wheel in a new environment and run the commands and a chapter from an empty folder"
@@ -96,10 +101,9 @@ book: $(STAMP) copies
 	@echo "The pages are here: book/_build/html/index.html"
 
 # With the tested set every warning is a fault; elsewhere only those of the course are, see pyproject.toml. A folder that
-# cannot be written is no fault. Each file, and each notebook, is run by one of up to four processes, of one thread each.
+# cannot be written is no fault.
 test: $(STAMP) $(ASSIGN_STAMP) copies
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval -W error -W default::pytest.PytestCacheWarning \
-		--numprocesses logical --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval -W error -W default::pytest.PytestCacheWarning $(PARALLEL)
 
 notebooks: $(STAMP)
 	$(BIN)/python book/_scripts/refresh_notebooks.py
@@ -147,14 +151,26 @@ lab: $(LAB_STAMP)
 # An environment of its own, from the oldest Python promised and the lowest version of every direct dependency. Torch of
 # that age comes from the registry with CUDA on Linux, so this takes 6 GB of disk, and it runs on the CPU all the same.
 # Another torch draws other samples: the chapters have to run and their assertions to hold, outputs are not compared.
-minimums:
+# Extras come after that, since some of them need newer versions of what the course itself needs.
+LOW := $(VENV)-minimums
+minimums: copies
 	@command -v $(OLDEST) >/dev/null || { echo "make minimums needs $(OLDEST), the oldest Python promised."; exit 1; }
-	$(OLDEST) -m venv --clear $(VENV)-minimums
-	$(VENV)-minimums/bin/pip --disable-pip-version-check install --quiet uv
-	$(VENV)-minimums/bin/uv pip install --python $(VENV)-minimums/bin/python --resolution lowest-direct \
-		--editable '.[book,test,scale]'
-	EBM_COURSE_DEVICE=cpu $(VENV)-minimums/bin/python -m pytest tests
-	$(VENV)-minimums/bin/python -m pytest --nbval-lax book/02_*.ipynb book/03_*.ipynb
+	$(OLDEST) -m venv --clear $(LOW)
+	$(LOW)/bin/pip --disable-pip-version-check install --quiet uv
+	$(LOW)/bin/uv pip install --python $(LOW)/bin/python --resolution lowest-direct --editable '.[book,test,scale]'
+	$(OTHERS) $(LOW)/bin/python -m pytest tests $(PARALLEL)
+	$(OTHERS) $(LOW)/bin/python -m pytest --nbval-lax book/02_*.ipynb book/03_*.ipynb $(PARALLEL)
+	$(LOW)/bin/uv pip install --python $(LOW)/bin/python --resolution lowest-direct \
+		--editable '.[book,test,scale,vectors,encoder,hub,vision,assign]'
+	$(OTHERS) $(LOW)/bin/python -m pytest tests/energies tests/tasks tests/metrics tests/assignments $(PARALLEL)
+
+# The same for the newest versions of everything, and all chapters: make newest PYTHON=python3.13
+NEW := $(VENV)-newest
+newest: copies
+	$(PYTHON) -m venv --clear $(NEW)
+	$(NEW)/bin/python -m pip --disable-pip-version-check install --quiet --upgrade \
+		--editable '.[book,test,scale,vectors,encoder,hub,vision,assign]'
+	$(OTHERS) $(NEW)/bin/python -m pytest --nbval-lax $(PARALLEL)
 
 clean:
 	rm -rf book/_build book/assignments/student book/assignments/autograder build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks
@@ -191,4 +207,4 @@ colab: wheel assignments
 
 distclean: clean
 	test ! -f $(VENV)/pyvenv.cfg || rm -rf $(VENV)
-	rm -rf $(VENV)-minimums
+	rm -rf $(LOW) $(NEW)

@@ -102,6 +102,58 @@ def box(bounds: tuple[float, float] | None, x: Tensor) -> tuple[float, float]:
     return low, high
 
 
+def check_mask(mask: Tensor | None, shape: tuple[int, ...]) -> None:
+    """Refuse a mask of other type or shape, and (on a CPU) one with a pad before a real token or with none at all.
+
+    >>> check_mask(torch.tensor([[False, True]]), (1, 2))
+    Traceback (most recent call last):
+    ValueError: row 0 of the mask begins with a pad or has one inside: real tokens come first. Pad at the right.
+    """
+    if mask is None:
+        return
+    if mask.dtype != torch.bool or mask.shape != shape:
+        raise ValueError(
+            f"a mask says which tokens are real: expected bool {shape}, got {mask.dtype} {tuple(mask.shape)}. "
+            f"Use batch.mask."
+        )
+    if mask.device.type == "cpu" and mask.numel():  # elsewhere asking would wait for the device
+        wrong = ~mask[:, 0] | (mask[:, 1:] & ~mask[:, :-1]).any(dim=1)
+        if bool(wrong.any()):
+            raise ValueError(
+                f"row {int(wrong.long().argmax())} of the mask begins with a pad or has one inside: real tokens come "
+                f"first. Pad at the right."
+            )
+
+
+def check_chain(unary: Tensor, transitions: Tensor, mask: Tensor | None) -> None:
+    """Refuse scores, transitions and a mask that are not of one chain.
+
+    >>> check_chain(torch.zeros(2, 3, 4), torch.zeros(4, 4), None)
+    Traceback (most recent call last):
+    ValueError: a chain of 4 tags has transitions (5, 5), start and end included: got (4, 4).
+    """
+    if unary.ndim != 3 or 0 in unary.shape[1:]:
+        raise ValueError(f"scores of a chain are (N, L, K), L and K above 0: got {tuple(unary.shape)}.")
+    k = unary.shape[2]
+    if transitions.shape != (k + 1, k + 1):
+        raise ValueError(
+            f"a chain of {k} tags has transitions ({k + 1}, {k + 1}), start and end included: "
+            f"got {tuple(transitions.shape)}."
+        )
+    check_mask(mask, tuple(unary.shape[:2]))
+
+
+def check_share(name: str, value: float) -> None:
+    """Refuse what is no number of [0, 1], a NaN among them.
+
+    >>> check_share("dropout", 7.0)
+    Traceback (most recent call last):
+    ValueError: dropout is a share: expected 0 to 1, got 7.0.
+    """
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} is a share: expected 0 to 1, got {value}.")
+
+
 def check_finite(name: str, values: Tensor, remedy: str) -> None:
     """Stop at the first NaN or infinity, naming it and what to try (waits for the device once)."""
     finite = torch.isfinite(values)
@@ -117,3 +169,12 @@ def in_double(x: Tensor) -> Tensor:
     torch.float64
     """
     return (x.cpu() if x.device.type == "mps" else x).detach().double()
+
+
+def at_least_single(x: Tensor) -> Tensor:
+    """x in float32, or in float64 where it is so already: a test or a weight in half precision would shift the law.
+
+    >>> at_least_single(torch.zeros(1, dtype=torch.bfloat16)).dtype, at_least_single(torch.zeros(1).double()).dtype
+    (torch.float32, torch.float64)
+    """
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()

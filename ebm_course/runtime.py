@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from ebm_course.checks import check_count
 from ebm_course.core import Batch
+from ebm_course.idle_threads import let_idle_threads_sleep
 from ebm_course.processors import usable_processors
 
 Rows = TypeVar("Rows", Tensor, Batch)
@@ -134,7 +135,7 @@ SINGLE_PROCESS = Run(torch.device("cpu"), 0)
 def setup(seed: int = 0, *, device: str | None = None, quiet: bool = False) -> Run:
     """Choose a device, join the other processes if there are any, seed initialisation and dropout, print versions.
 
-    Torch gets no more CPU threads than can run at once (see ``processors``), unless ``OMP_NUM_THREADS`` says how many.
+    Torch gets no more CPU threads than can run at once, unless ``OMP_NUM_THREADS`` says how many; idle ones sleep.
 
     Args:
         seed: any integer, 0 or larger, however large; the same on every process.
@@ -154,6 +155,7 @@ def setup(seed: int = 0, *, device: str | None = None, quiet: bool = False) -> R
     run = Run(device_of(device), seed)
     if not os.environ.get("OMP_NUM_THREADS"):
         torch.set_num_threads(min(torch.get_num_threads(), usable_processors()))
+    let_idle_threads_sleep()
     if launched_size():
         run = _join(run)
     elif "MASTER_ADDR" in os.environ and "ACCELERATE_USE_CPU" in os.environ:
@@ -237,8 +239,7 @@ def data_folder() -> Path | None:
     Raises:
         FileNotFoundError: the variable is set and names no folder.
     """
-    value = os.environ.get("EBM_COURSE_DATA")
-    if not value:
+    if not (value := os.environ.get("EBM_COURSE_DATA")):
         return None
     try:
         folder = Path(value).expanduser()

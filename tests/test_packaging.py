@@ -91,6 +91,15 @@ def test_every_pin_installs_on_the_oldest_python_promised():
     assert {name: asks for name, asks in pinned.items() if not Requirement(f"x{asks}").specifier.contains(floor)} == {}
 
 
+@pytest.mark.skipif(not sys.prefix.endswith("-minimums"), reason="the environment of make minimums is meant")
+def test_the_oldest_versions_allowed_are_those_installed_to_test_them():
+    """One that was withdrawn, or that another package asks to be newer, would be promised and never tried."""
+    wanted = [*DIRECT, *chain(*(EXTRAS[name] for name in ("book", "test", "scale")))]
+    allowed = {r.name: next(part.version for part in r.specifier if part.operator == ">=") for r in wanted}
+    lowest = {name: Version(Version(version).base_version) for name, version in allowed.items()}
+    assert {name: Version(Version(metadata.version(name)).base_version) for name in lowest} == lowest
+
+
 WARNINGS = {
     "error": "warnings.warn_explicit('x', UserWarning, 'f.py', 1, module='ebm_course.core')",
     "error too": "warnings.warn('x', RuntimeWarning)",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ebm_course.checks import check_count, check_share
 from ebm_course.energies.text_energy import Pooling, TextEnergy, check_pooling, check_text, sentence_of
 from ebm_course.energies.transformer import initialise
 
@@ -78,6 +79,10 @@ class Bert(TextEnergy):
         eps: float = 1e-12,
         pooling: Pooling = "mean",
     ):
+        sizes = {"n_tokens": n_tokens, "width": width, "n_layers": n_layers, "n_heads": n_heads}
+        for name, size in (sizes | {"max_length": max_length, "inner": 1 if inner is None else inner}).items():
+            check_count(name, size, least=1)
+        check_share("dropout", dropout)
         if width % n_heads:
             raise ValueError(f"the width is a multiple of n_heads {n_heads}: got {width}. Pass {n_heads * 32}.")
         super().__init__(n_classes, width)

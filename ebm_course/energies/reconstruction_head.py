@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ebm_course.checks import check_count
 from ebm_course.energies.text_energy import TextEnergy
 
 UNKNOWN = -100
@@ -50,6 +51,7 @@ class ReconstructionHead(nn.Module):
                 f"the decoder is tied to a word embedding: expected nn.Embedding, got {type(word_embedding).__name__}. "
                 "Pass classifier.word_embedding."
             )
+        check_count("width", width, least=1)
         n_words, d = word_embedding.num_embeddings, word_embedding.embedding_dim
         if kept is not None:
             _check_kept(kept, n_words)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ebm_course.checks import check_tokens
+from ebm_course.checks import at_least_single, check_chain, check_count, check_tokens
 from ebm_course.core import Conditioned
 
 
@@ -60,8 +60,7 @@ class Spen(nn.Module):
 
     def __init__(self, encoder: nn.Module, n_tags: int, *, init: float = 0.02):
         super().__init__()
-        if n_tags < 1:
-            raise ValueError(f"a tag takes one value or more: got n_tags={n_tags}. Pass the task's n_values.")
+        check_count("n_tags", n_tags, least=1)
         self.n_values = n_tags
         self.encoder = encoder
         features: Encoder = encoder  # type: ignore[assignment]
@@ -98,12 +97,16 @@ def chain_energy(unary: Tensor, transitions: Tensor, mask: Tensor | None, y: Ten
         mask: (N, L) bool, True from position 0 on; None where all are real.
         y: tags (N, L) or relaxed tags (N, L, K); what they are at pads does not matter.
 
+    It is summed in float32 at least, also under autocast: 16 bits leave the energy of a sentence no digit.
+
     >>> unary = torch.tensor([[[1.0, 0.0], [0.0, 2.0]]])  # two tokens, two tags
     >>> w = torch.tensor([[0.0, 0.5, 0.0], [0.0, 0.0, 0.25], [0.125, 0.0, 0.0]])
     >>> chain_energy(unary, w, None, torch.tensor([[0, 1]]))  # -(1 + 2 + 0.125 start, 0.5 pair, 0.25 end)
     tensor([-3.8750])
     """
+    check_chain(unary, transitions, mask)
     k = unary.shape[2]
+    unary, transitions = at_least_single(unary), at_least_single(transitions)
     p = tag_rows(y, k).to(unary)
     if p.shape != unary.shape:
         raise ValueError(
@@ -114,8 +117,9 @@ def chain_energy(unary: Tensor, transitions: Tensor, mask: Tensor | None, y: Ten
         p = p.masked_fill(~mask[..., None], 0.0)  # a pad has no tag: every term with it is 0
     inside, start, end = transitions[:k, :k], transitions[k, :k], transitions[:k, k]
     first, last = p[:, :1], p[:, -1:] if mask is None else p * _is_last(mask)[..., None]
-    score = (p * unary).sum(dim=(1, 2)) + (p[:, :-1] @ inside * p[:, 1:]).sum(dim=(1, 2))
-    return -(score + (first @ start).sum(dim=1) + (last @ end).sum(dim=1))
+    with torch.autocast(unary.device.type, enabled=False):
+        score = (p * unary).sum(dim=(1, 2)) + (p[:, :-1] @ inside * p[:, 1:]).sum(dim=(1, 2))
+        return -(score + (first @ start).sum(dim=1) + (last @ end).sum(dim=1))
 
 
 def tag_rows(y: Tensor, n_tags: int) -> Tensor:

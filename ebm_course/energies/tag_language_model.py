@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ebm_course.checks import at_least_single, check_count
 from ebm_course.core import Conditioned
 from ebm_course.energies.reversal import reversed_within
 from ebm_course.energies.spen import tag_rows
@@ -51,11 +52,9 @@ class TagLanguageModel(nn.Module):
 
     def __init__(self, n_tags: int, *, width: int = 32, hidden: int = 64, word_width: int = 0, backward: bool = False):
         super().__init__()
-        if min(n_tags, width, hidden) < 1 or word_width < 0:
-            raise ValueError(
-                f"a tag language model has tags and sizes of 1 or more, and word vectors of 0 or more: got "
-                f"n_tags={n_tags}, width={width}, hidden={hidden}, word_width={word_width}."
-            )
+        for name, size in (("n_tags", n_tags), ("width", width), ("hidden", hidden)):
+            check_count(name, size, least=1)
+        check_count("word_width", word_width)
         self.n_values, self.word_width, self.backward = n_tags, word_width, backward
         self.embedding = nn.Embedding(n_tags, width)
         self.start = nn.Parameter(torch.randn(width))
@@ -86,6 +85,11 @@ class TagLanguageModel(nn.Module):
     def _read(self, y: Tensor, mask: Tensor | None) -> Tensor:
         """Rows (N, L, K) in the model's order; pads are the first tag, whatever they were."""
         p = tag_rows(y, self.n_values).to(self.start)
+        if mask is not None and (mask.dtype != torch.bool or mask.shape != p.shape[:2]):
+            raise ValueError(
+                f"a mask says which tags are real: expected bool {tuple(p.shape[:2])}, got {mask.dtype} "
+                f"{tuple(mask.shape)}. Use batch.mask."
+            )
         if mask is not None:
             p = torch.where(mask[..., None], p, nn.functional.one_hot(mask.new_zeros(()).long(), self.n_values).to(p))
         return reversed_within(p, mask) if self.backward else p
@@ -103,7 +107,7 @@ class TagLanguageModel(nn.Module):
             inputs = torch.cat([inputs, nn.functional.pad(words, (0, 0, 1, 0))], dim=2)  # no word at the start
         with _lstm_with_gradients(self.training):
             states = self.lstm(inputs)[0]
-        log_q: Tensor = self.to_logits(states).log_softmax(dim=2)
+        log_q = at_least_single(self.to_logits(states)).log_softmax(dim=2)  # MAX_RATIO overflows 16 bits
         return log_q
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ebm_course.checks import check_share
 from ebm_course.energies.text_energy import Pooling, TextEnergy, check_pooling, check_text, sentence_of
 from ebm_course.energies.transformer import Block, initialise
 
@@ -59,6 +60,7 @@ class TextClassifier(TextEnergy):
                 f"sizes are 1 or larger and the width a multiple of the heads: got n_tokens {n_tokens}, width {width}, "
                 f"n_layers {n_layers}, n_heads {n_heads}, max_length {max_length}. Pass width={max(n_heads, 1) * 32}."
             )
+        check_share("dropout", dropout)
         super().__init__(n_classes, width)
         self.words = nn.Embedding(n_tokens, width)
         self.pooling, self.max_length = check_pooling(pooling), max_length

@@ -137,6 +137,8 @@ def check_text(embedded: Tensor, mask: Tensor | None, max_length: int) -> None:
     >>> check_text(torch.zeros(1, 3, 4), torch.tensor([[True, True, False]]), max_length=3)
     """
     n, length = embedded.shape[:2]
+    if length == 0:
+        raise ValueError("a text has one token or more: got none at all. Drop empty texts.")
     if length > max_length:
         raise ValueError(
             f"this encoder reads {max_length} tokens at most: got {length}. Cut texts with max_length={max_length}."

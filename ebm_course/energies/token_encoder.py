@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ebm_course.checks import check_mask, check_share
 from ebm_course.energies.reversal import reversed_within
 
 
@@ -59,6 +60,7 @@ class TokenEncoder(nn.Module):
     ):
         super().__init__()
         sizes = tuple(n_values_of_columns)
+        check_share("dropout", dropout)
         if not sizes or min(*sizes, width, hidden) < 1:
             raise ValueError(
                 f"an encoder reads one column or more, each of one value or more, with width and hidden size of 1 or "
@@ -110,6 +112,7 @@ class TokenEncoder(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         e = self.dropout(self.embed(x))
+        check_mask(mask, tuple(x.shape[:2]))
         from_left = self.forwards(e)[0]  # (N, L, hidden)
         from_right = reversed_within(self.backwards(reversed_within(e, mask))[0], mask)
         features: Tensor = self.dropout(torch.cat([from_left, from_right], dim=2))

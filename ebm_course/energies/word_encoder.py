@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from ebm_course.checks import check_mask
 from ebm_course.energies.token_encoder import TokenEncoder
 
 
@@ -37,5 +38,6 @@ class WordEncoder(TokenEncoder):
         self.n_features = width
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        check_mask(mask, tuple(x.shape[:2]))
         features: Tensor = self.dropout(self.embed(x))
         return features if mask is None else features.masked_fill(~mask[..., None], 0.0)

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
+from ebm_course.checks import check_count
 from ebm_course.core import Loss
 from ebm_course.objectives.terms import check_energies
 
@@ -84,6 +85,7 @@ def frozen_nce(
     2.502
     """
     _check(positive, negatives, mask, temperature)
+<<<<<<< HEAD
     if n_rows < 1:
         raise ValueError(f"n_rows: expected 1 or more, the rows that negatives are drawn from, got {n_rows}.")
     counts = _counts(negatives, mask)
@@ -93,6 +95,17 @@ def frozen_nce(
     shift = log_z + m.log() - math.log(n_rows)  # (N,), -inf where nothing counts
     of_negatives: Tensor = _Softpluses.apply(negatives, shift, counts, temperature)
     return Loss((softplus(shift - own) + of_negatives).mean(), _terms(positive, negatives, counts))
+=======
+    check_count("n_rows", n_rows, least=1)
+    own, others = positive / temperature, negatives / temperature
+    log_z = normaliser.log_z(own, others, mask, n_rows)
+    m = others.new_full((len(own),), others.shape[1]) if mask is None else mask.sum(dim=1).to(others.dtype)
+    shift = log_z + m.log() - math.log(n_rows)  # (N,)
+    of_negatives = softplus(others - shift[:, None])
+    if mask is not None:
+        of_negatives = of_negatives.masked_fill(~mask, 0)
+    return Loss((softplus(shift - own) + of_negatives.sum(dim=1)).mean(), _terms(positive, negatives, mask))
+>>>>>>> b-n9
 
 
 class Normaliser:
@@ -106,7 +119,8 @@ class Normaliser:
     """
 
     def __init__(self, device: torch.device):
-        self.value, self.known = torch.zeros((), device=device), False
+        dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
+        self.value, self.known = torch.zeros((), device=device, dtype=dtype), False
 
     @torch.no_grad()
     def log_z(self, positive: Tensor, negatives: Tensor, mask: Tensor | None, n_rows: int) -> Tensor:
@@ -121,7 +135,7 @@ class Normaliser:
             return self.value
         mask = torch.ones_like(negatives, dtype=torch.bool) if mask is None else mask
         each = torch.cat([positive, negatives.masked_fill(~mask, -torch.inf).flatten()])
-        estimate = each.logsumexp(dim=0) - (len(positive) + mask.sum()).log() + math.log(n_rows)
+        estimate = each.logsumexp(dim=0) - (len(positive) + mask.sum()).to(each.dtype).log() + math.log(n_rows)
         self.value, self.known = estimate.to(self.value.dtype), bool(mask.any())
         return self.value
 
@@ -171,10 +185,11 @@ def _terms(positive: Tensor, negatives: Tensor, counts: Tensor | None) -> dict[s
 
 def _check(positive: Tensor, negatives: Tensor, mask: Tensor | None, temperature: float) -> None:
     check_energies(positive=positive)
-    if negatives.ndim != 2 or len(negatives) != len(positive) or negatives.shape[1] == 0:
+    fits = negatives.ndim == 2 and len(negatives) == len(positive) and negatives.shape[1] > 0
+    if not fits or not negatives.is_floating_point():
         raise ValueError(
-            f"negatives holds M > 0 similarities for each of {len(positive)} rows: expected shape "
-            f"({len(positive)}, M), got {tuple(negatives.shape)}. Pass anchors @ rows.T."
+            f"negatives holds M > 0 real similarities for each of {len(positive)} rows: expected shape "
+            f"({len(positive)}, M), got {negatives.dtype} {tuple(negatives.shape)}. Pass anchors @ rows.T."
         )
     if mask is not None and (mask.shape != negatives.shape or mask.dtype != torch.bool):
         raise ValueError(

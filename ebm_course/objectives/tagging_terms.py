@@ -3,7 +3,8 @@ r"""What is counted beside energies when tags are learned: cost, local cross-ent
 .. math:: \Delta(p, y^*) = \sum_t \lVert p_t - y^*_t \rVert_1 = 2 \sum_t (1 - p_t(y^*_t)), \quad
     \mathrm{CE} = -\sum_t \log p_t(y^*_t), \quad H = -\sum_t \sum_j p_t(j) \log p_t(j)
 
-over real tokens. It knows tags, distributions and masks, no energy and no net.
+over real tokens, in float32 at least: 16 bits have no digits for the sum of a sentence. It knows tags, distributions
+and masks, no energy and no net.
 Source: Tu, Pang and Gimpel (2020), Sections 2 and 4.2; the entropy is the repair of nets that saturate without CE.
 """
 
@@ -11,6 +12,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from ebm_course.checks import at_least_single, check_tokens
 
 
 def l1_cost(p: Tensor, gold: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -30,10 +33,10 @@ def l1_cost(p: Tensor, gold: Tensor, mask: Tensor | None = None) -> Tensor:
     """
     if not p.is_floating_point():
         _check(p[..., None], gold, mask)
-        wrong = (p != gold).to(torch.get_default_dtype())
+        wrong = at_least_single((p != gold).to(torch.get_default_dtype()))
     else:
         _check(p, gold, mask)
-        wrong = 1 - p.gather(2, gold[..., None])[..., 0]
+        wrong = 1 - _of_gold(at_least_single(p), gold)
     return 2 * _over_tokens(wrong, mask)
 
 
@@ -52,7 +55,7 @@ def local_cross_entropy(log_p: Tensor, gold: Tensor, mask: Tensor | None = None)
     tensor([16.])
     """
     _check(log_p, gold, mask)
-    return _over_tokens(-log_p.gather(2, gold[..., None])[..., 0], mask)
+    return _over_tokens(-_of_gold(log_p, gold), mask)
 
 
 def local_entropy(log_p: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -62,9 +65,14 @@ def local_entropy(log_p: Tensor, mask: Tensor | None = None) -> Tensor:
         log_p: log-probabilities (N, L, K), minus infinity allowed.
         mask: (N, L) bool; None counts all.
 
+    Raises:
+        ValueError: shapes do not belong together.
+
     >>> local_entropy(torch.full((1, 2, 4), 0.25).log()).exp()
     tensor([16.])
     """
+    _check(log_p, None, mask)
+    log_p = at_least_single(log_p)
     safe = log_p.clamp_min(torch.finfo(log_p.dtype).min)
     return _over_tokens(-(safe.exp() * safe).sum(dim=2), mask)
 
@@ -72,19 +80,41 @@ def local_entropy(log_p: Tensor, mask: Tensor | None = None) -> Tensor:
 def annealed(weight: float, progress: float, *, until: float = 0.8) -> float:
     """A weight that falls on a line from ``weight`` at progress 0 to 0 at progress ``until``, and stays there.
 
+    Raises:
+        ValueError: ``until`` is not above 0, progress is below 0, or one of the three is a NaN.
+
     >>> [annealed(2.0, progress) for progress in (0.0, 0.4, 0.8, 1.0)]
     [2.0, 1.0, 0.0, 0.0]
     """
+    if not (until > 0 and progress >= 0 and weight == weight):
+        raise ValueError(
+            f"a weight is annealed from progress 0 to until > 0: got weight {weight}, progress {progress} and until "
+            f"{until}. Pass the share of updates done."
+        )
     return weight * max(0.0, 1.0 - progress / until)
 
 
 def _over_tokens(values: Tensor, mask: Tensor | None) -> Tensor:
+    values = at_least_single(values)
     return (values if mask is None else values.masked_fill(~mask, 0.0)).sum(dim=1)
 
 
-def _check(p: Tensor, gold: Tensor, mask: Tensor | None) -> None:
-    if p.ndim != 3 or gold.ndim != 2 or p.shape[:2] != gold.shape or (mask is not None and mask.shape != gold.shape):
+def _of_gold(values: Tensor, gold: Tensor) -> Tensor:
+    """What values (N, L, K) hold at the gold tags, (N, L)."""
+    try:
+        return values.gather(2, gold[..., None])[..., 0]
+    except RuntimeError:
+        check_tokens(gold, values.shape[2])
+        raise
+
+
+def _check(p: Tensor, gold: Tensor | None, mask: Tensor | None) -> None:
+    tokens = p.shape[:2]
+    fits = gold is None or (gold.shape == tokens and gold.dtype == torch.int64)
+    fits = fits and (mask is None or (mask.shape == tokens and mask.dtype == torch.bool))
+    if p.ndim != 3 or not fits:
+        given = ", ".join("none" if t is None else f"{t.dtype} {tuple(t.shape)}" for t in (p, gold, mask))
         raise ValueError(
-            f"predictions, gold tags and mask belong together token by token: got {tuple(p.shape)}, "
-            f"{tuple(gold.shape)} and {None if mask is None else tuple(mask.shape)}. Cut all three alike."
+            f"predictions (N, L, K), gold tags int64 (N, L) and mask bool (N, L) belong together token by token: got "
+            f"{given}. Cut all three alike."
         )

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ebm_course.checks import check_count, check_finite, check_generator, check_tokens
+from ebm_course.checks import at_least_single, check_count, check_finite, check_generator, check_tokens
 from ebm_course.core import Discrete, Negatives, frozen
-from ebm_course.samplers.categorical import at_least_single, draw_categorical
+from ebm_course.samplers.categorical import draw_categorical
 
 
 class LanguageModel(Protocol):

@@ -13,8 +13,13 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+<<<<<<< HEAD
 Streams = torch.Generator | Sequence[torch.Generator]
 """One generator for all rows, or one for each of several equal blocks of rows: a block then draws as it would alone."""
+=======
+from ebm_course.checks import at_least_single
+
+>>>>>>> b-n9
 
 
 def draw_categorical(e: Tensor, *, generator: Streams) -> Tensor:
@@ -75,12 +80,3 @@ def exponential_of_two(e: Tensor, generator: torch.Generator) -> Tensor:
     k = torch.randint(2**24, e.shape, generator=generator, device=e.device, dtype=torch.float32)
     v = torch.rand(e.shape, generator=generator, device=e.device, dtype=torch.float32)
     return -torch.log1p(-((k + v) / 2**24).clamp_max(1 - 2**-24))
-
-
-def at_least_single(x: Tensor) -> Tensor:
-    """x in float32, or in float64 where it is so already: a test or a weight in half precision would shift the law.
-
-    >>> at_least_single(torch.zeros(1, dtype=torch.bfloat16)).dtype, at_least_single(torch.zeros(1).double()).dtype
-    (torch.float32, torch.float64)
-    """
-    return x if x.dtype in (torch.float32, torch.float64) else x.float()

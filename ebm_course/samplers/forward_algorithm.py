@@ -19,13 +19,14 @@ import torch
 from torch import Tensor
 
 from ebm_course.ambient import recording_gradients
+from ebm_course.checks import at_least_single, check_chain, check_finite
 
 MAX_RANGE = {torch.float32: 60.0, torch.float64: 600.0}
 """Largest range of W within a column, nats, with which sums are matrix products: e^-87 and e^-708 are the smallest."""
 
 
 def log_partition(unary: Tensor, transitions: Tensor, mask: Tensor | None = None) -> Tensor:
-    """log Z (N,) = log sum_y exp(-E(x, y)), differentiable; linear in L.
+    """log Z (N,) = log sum_y exp(-E(x, y)), differentiable; linear in L; in float32 at least, autocast or not.
 
     Args:
         unary: scores (N, L, K), nats, as of :meth:`Spen.unary`; not changed.
@@ -39,6 +40,11 @@ def log_partition(unary: Tensor, transitions: Tensor, mask: Tensor | None = None
     tensor([64.])
     """
     check_chain(unary, transitions, mask)
+    with torch.autocast(unary.device.type, enabled=False):  # sums of many tokens leave 16 bits no digit
+        return _log_partition(at_least_single(unary), at_least_single(transitions), mask)
+
+
+def _log_partition(unary: Tensor, transitions: Tensor, mask: Tensor | None) -> Tensor:
     k = unary.shape[2]
     inside = transitions[:k, :k]
     highest = inside.detach().amax(dim=0)  # (K,), c
@@ -61,35 +67,14 @@ def log_partition(unary: Tensor, transitions: Tensor, mask: Tensor | None = None
 def marginals(unary: Tensor, transitions: Tensor, mask: Tensor | None = None) -> Tensor:
     """p(y_t = j | x), (N, L, K): the gradient of log Z in the scores; detached, 0 at pads.
 
-    Args, Raises: as of :func:`log_partition`.
+    Args, Raises: as of :func:`log_partition`, and FloatingPointError where log Z is not finite.
 
     >>> marginals(torch.tensor([[[0.0, 0.0], [3.0, 3.0]]]), torch.zeros(3, 3)).tolist()
     [[[0.5, 0.5], [0.5, 0.5]]]
     """
-    with recording_gradients():
-        scores = unary.detach().clone().requires_grad_()
+    with recording_gradients(), torch.autocast(unary.device.type, enabled=False):
+        scores = at_least_single(unary.detach()).clone().requires_grad_()
         log_z = log_partition(scores, transitions.detach(), mask)
+        check_finite("log Z of a chain", log_z, "Look for the scores or transitions that diverged.")
         (p,) = torch.autograd.grad(log_z.sum(), scores)
     return p
-
-
-def check_chain(unary: Tensor, transitions: Tensor, mask: Tensor | None) -> None:
-    """Refuse scores, transitions and a mask that are not of one chain.
-
-    >>> check_chain(torch.zeros(2, 3, 4), torch.zeros(4, 4), None)
-    Traceback (most recent call last):
-    ValueError: a chain of 4 tags has transitions (5, 5), start and end included: got (4, 4).
-    """
-    if unary.ndim != 3 or 0 in unary.shape[1:]:
-        raise ValueError(f"scores of a chain are (N, L, K), L and K above 0: got {tuple(unary.shape)}.")
-    k = unary.shape[2]
-    if transitions.shape != (k + 1, k + 1):
-        raise ValueError(
-            f"a chain of {k} tags has transitions ({k + 1}, {k + 1}), start and end included: "
-            f"got {tuple(transitions.shape)}."
-        )
-    if mask is not None and (mask.dtype != torch.bool or mask.shape != unary.shape[:2]):
-        raise ValueError(
-            f"a mask says which tokens are real: expected bool {tuple(unary.shape[:2])}, "
-            f"got {mask.dtype} {tuple(mask.shape)}. Use batch.mask."
-        )

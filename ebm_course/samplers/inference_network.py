@@ -26,6 +26,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ebm_course.checks import check_count, check_tokens
+
 PARAMETRISATIONS = ("separated", "shared", "stacked", "single")
 
 
@@ -64,6 +66,7 @@ class InferenceNetworks(nn.Module):
 
     def __init__(self, encoder: nn.Module, n_tags: int, *, parametrisation: str, cost_encoder: nn.Module | None = None):
         super().__init__()
+        check_count("n_tags", n_tags, least=1)
         if parametrisation not in PARAMETRISATIONS:
             raise ValueError(f"expected a parametrisation of {PARAMETRISATIONS}, got {parametrisation!r}.")
         if (cost_encoder is not None) != (parametrisation == "separated"):
@@ -100,9 +103,21 @@ class InferenceNetworks(nn.Module):
         if self.parametrisation == "single":
             return log_a, log_a
         if self.parametrisation == "stacked":
-            gold = F.one_hot(y_gold, self.n_tags).to(log_a)
+            gold = self._rows_of(y_gold, log_a)
             return log_a, self._log_f(torch.cat([log_a.detach().exp(), gold], dim=2))
         return log_a, self._log_f(h if self.cost_encoder is None else self.cost_encoder(x, mask))
+
+    def _rows_of(self, y_gold: Tensor, like: Tensor) -> Tensor:
+        if y_gold.shape != like.shape[:2] or y_gold.dtype != torch.int64:
+            raise ValueError(
+                f"gold tags are int64 with one for each token: expected {tuple(like.shape[:2])}, got {y_gold.dtype} "
+                f"{tuple(y_gold.shape)}. Cut them as the sentences."
+            )
+        try:
+            return F.one_hot(y_gold, self.n_tags).to(like)
+        except RuntimeError:
+            check_tokens(y_gold, self.n_tags)
+            raise
 
     def _log_a(self, h: Tensor) -> Tensor:
         scores: Tensor = self.head(h)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ebm_course.checks import check_count, check_generator
+from ebm_course.checks import check_count, check_finite, check_generator
 
 
 class MemoryBank:
@@ -52,7 +52,8 @@ class MemoryBank:
                 "Pass those of the whole training set."
             )
         self.labels, self.momentum, self.n_updates = labels.detach(), momentum, 0
-        self.features = torch.zeros(n_rows, width, device=labels.device)
+        dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)  # a momentum is lost in 16 bits
+        self.features = torch.zeros(n_rows, width, device=labels.device, dtype=dtype)
         self.written_at = torch.full((n_rows,), -1, device=labels.device)  # the number of the update, -1: never
 
     def __len__(self) -> int:
@@ -72,11 +73,13 @@ class MemoryBank:
 
     def newest(self, n: int) -> Tensor:
         """The n rows that were written last, int64 (n,), or all rows where there are no more."""
+        check_count("n", n)
         return self.written_at.topk(min(n, len(self)), sorted=False).indices
 
     def draw(self, n: int, *, generator: torch.Generator) -> Tensor:
         """n different rows, each as likely, int64 (n,), or all rows where there are no more."""
         check_generator(generator, self.features)
+        check_count("n", n)
         return torch.randperm(len(self), generator=generator, device=self.features.device)[:n]
 
     def negatives_of(self, labels: Tensor, *, rows: Tensor | None = None, last_k: int | None = None) -> Tensor:
@@ -86,9 +89,16 @@ class MemoryBank:
             rows: int64 (M,), those that are looked at; None: all of the bank.
             last_k: as in :meth:`fresh`.
         """
+        if labels.ndim != 1 or labels.dtype != torch.int64:
+            raise ValueError(f"labels of anchors are int64 (N,): got {labels.dtype} {tuple(labels.shape)}.")
         fresh, own = self.fresh(last_k), self.labels
         if rows is not None:
+<<<<<<< HEAD
             fresh, own = fresh.index_select(0, rows), own.index_select(0, rows)
+=======
+            self._check_rows(rows)
+            fresh, own = fresh[rows], own[rows]
+>>>>>>> b-n9
         return fresh & (labels[:, None] != own)
 
     def scores(self, anchors: Tensor, rows: Tensor | None = None, *, max_bytes: float = math.inf) -> Tensor:
@@ -103,19 +113,25 @@ class MemoryBank:
             ValueError: anchors of another width, or ``max_bytes`` holds not even one row.
         """
         width = self.features.shape[1]
-        if anchors.ndim != 2 or anchors.shape[1] != width:
+        if anchors.ndim != 2 or anchors.shape[1] != width or not anchors.is_floating_point():
             raise ValueError(
-                f"this bank holds features of width {width}: expected anchors (N, {width}), got "
+                f"this bank holds features of width {width}: expected real anchors (N, {width}), got {anchors.dtype} "
                 f"{tuple(anchors.shape)}. Build it with the classifier's width."
             )
         if rows is None:
             return anchors @ self.features.T.to(anchors.dtype)
+        self._check_rows(rows)
         row = self.features.element_size() * width
         if len(rows) * row <= max_bytes:
+<<<<<<< HEAD
             return anchors @ self.features.index_select(0, rows).T.to(anchors.dtype)
         piece = int(max_bytes // row)
+=======
+            return anchors @ self.features[rows].T.to(anchors.dtype)
+        piece = int(max_bytes // row) if max_bytes > 0 else 0  # nor is a NaN room for a row
+>>>>>>> b-n9
         if piece < 1:
-            raise ValueError(f"max_bytes: expected {4 * width} or more, a row of this bank, got {max_bytes}.")
+            raise ValueError(f"max_bytes: expected {row} or more, a row of this bank, got {max_bytes}.")
         products: Tensor = _Products.apply(anchors, self.features, rows, piece)
         return products
 
@@ -125,8 +141,11 @@ class MemoryBank:
 
         Raises:
             ValueError: rows are not those of the bank, come twice, or do not fit the features.
+            FloatingPointError: a feature is not finite (on a CPU): it would stay in the bank.
         """
         self._check(rows, features)
+        if features.device.type == "cpu":
+            check_finite("a feature for the memory bank", features, "Lower the rate, or look for the loss that grew.")
         new, old = normalize(features.to(self.features.dtype), dim=1), self.features[rows]
         mixed = normalize(self.momentum * old + (1 - self.momentum) * new, dim=1)  # of a first feature itself
         self.features.index_copy_(0, rows, mixed)
@@ -135,15 +154,27 @@ class MemoryBank:
 
     def _check(self, rows: Tensor, features: Tensor) -> None:
         n, width = self.features.shape
-        right = rows.ndim == 1 and rows.dtype == torch.int64
-        # Elsewhere than on a CPU a look at the numbers would wait for the device at every call.
-        if right and rows.device.type == "cpu" and len(rows):
-            right = int(rows.min()) >= 0 and int(rows.max()) < n and len(rows.unique()) == len(rows)
+        right = self._holds(rows) and (rows.device.type != "cpu" or len(rows.unique()) == len(rows))
         if not right or features.shape != (len(rows), width):
             raise ValueError(
                 f"a bank of {n} rows of width {width} takes features (N, {width}) of N different rows, 0 to {n - 1}: "
                 f"got features {tuple(features.shape)} and rows {tuple(rows.shape)} of {rows.dtype}"
                 f"{f', {int(rows.min())} to {int(rows.max())}' if rows.numel() else ''}. Build it for this data set."
+            )
+
+    def _holds(self, rows: Tensor) -> bool:
+        if rows.ndim != 1 or rows.dtype != torch.int64:
+            return False
+        # Elsewhere than on a CPU a look at the numbers would wait for the device at every call.
+        seen = rows.device.type == "cpu" and len(rows)
+        return not seen or (int(rows.min()) >= 0 and int(rows.max()) < len(self))
+
+    def _check_rows(self, rows: Tensor) -> None:
+        if not self._holds(rows):
+            raise ValueError(
+                f"a bank of {len(self)} rows was asked for others: expected int64 (M,) of 0 to {len(self) - 1}, got "
+                f"{rows.dtype} {tuple(rows.shape)}"
+                f"{f', {int(rows.min())} to {int(rows.max())}' if rows.numel() else ''}. Draw them with draw()."
             )
 
     def state_dict(self) -> dict[str, Any]:
@@ -154,16 +185,18 @@ class MemoryBank:
         """Take over what :meth:`state_dict` gave; changes the bank.
 
         Raises:
-            ValueError: it is that of a bank of another size.
+            ValueError: it is that of a bank of another size, or of something else.
         """
-        found = state["features"]
-        if found.shape != self.features.shape:
+        if missing := self.state_dict().keys() - state.keys():
+            raise ValueError(f"this is no state of a bank: {', '.join(sorted(missing))} missing. Pass state_dict().")
+        found, written_at = state["features"], state["written_at"]
+        if found.shape != self.features.shape or written_at.shape != self.written_at.shape:
             raise ValueError(
-                f"this bank holds features {tuple(self.features.shape)}: got {tuple(found.shape)}. Build it with as "
-                "many rows and the width that were saved."
+                f"this bank holds features {tuple(self.features.shape)}: got {tuple(found.shape)}, written at "
+                f"{tuple(written_at.shape)} updates. Build it with as many rows and the width that were saved."
             )
         self.features.copy_(found)
-        self.written_at.copy_(state["written_at"])
+        self.written_at.copy_(written_at)
         self.n_updates = int(state["n_updates"])
 
 

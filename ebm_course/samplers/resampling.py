@@ -15,9 +15,9 @@ import math
 import torch
 from torch import Tensor
 
-from ebm_course.checks import check_count, check_finite, check_generator
+from ebm_course.checks import at_least_single, check_count, check_finite, check_generator
 from ebm_course.core import Energy, Negatives, energies_of, frozen
-from ebm_course.samplers.categorical import at_least_single, draw_categorical
+from ebm_course.samplers.categorical import draw_categorical
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ebm_course.samplers.forward_algorithm import check_chain
+from ebm_course.checks import at_least_single, check_chain, check_finite
 
 
 @torch.no_grad()
@@ -30,6 +30,7 @@ def viterbi(unary: Tensor, transitions: Tensor, mask: Tensor | None = None) -> t
 
     Raises:
         ValueError: shapes do not belong together.
+        FloatingPointError: a NaN, or an infinite score that all tags take, left a sentence without a lowest energy.
 
     >>> unary = torch.tensor([[[1.0, 0.0], [0.0, 0.5]]])
     >>> w = torch.zeros(3, 3)
@@ -40,6 +41,7 @@ def viterbi(unary: Tensor, transitions: Tensor, mask: Tensor | None = None) -> t
     (tensor([[0, 0]]), tensor([-1.]))
     """
     check_chain(unary, transitions, mask)
+    unary, transitions = at_least_single(unary), at_least_single(transitions)  # 16 bits would choose other tags
     n, length, k = unary.shape
     onto = transitions[:k, :k].T.contiguous()  # (K, K): row j, from i
     alphas = [unary[:, 0] + transitions[k, :k]]
@@ -56,4 +58,5 @@ def viterbi(unary: Tensor, transitions: Tensor, mask: Tensor | None = None) -> t
         tag = tag if mask is None else tag.masked_fill(~mask[:, t], 0)
         following = tag if mask is None else torch.where(mask[:, t], tag, k)
         tags.append(tag)
+    check_finite("the lowest energy of a chain", energy, "Look for the scores or transitions that diverged.")
     return torch.stack(tags[::-1], dim=1), energy

@@ -16,6 +16,7 @@ import random
 import torch
 from torch import Tensor
 
+from ebm_course.checks import check_count
 from ebm_course.core import Batch
 from ebm_course.tasks.sentences import Sentence, Sentences
 from ebm_course.tasks.tagging import Score, Tagging, gold_of, tag_score, tagging
@@ -86,6 +87,7 @@ def agreement(*, n_train: int = 200, n_valid: int = 200, n_test: int = 1000, see
     >>> sorted(made.task.score(made.task.test.y, made.task.test))
     ['accuracy', 'closers', 'fillers']
     """
+    check_count("seed", seed)
     parts = []
     for k, n in enumerate((n_train, n_valid, n_test)):
         draw = random.Random(3 * seed + k)

@@ -14,6 +14,8 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from ebm_course.checks import check_count, check_share
+
 CLASSES = ("negative", "positive")
 NOUNS = ("acting", "book", "cast", "dialogue", "ending", "film", "music", "plot", "scene", "story")
 ADJECTIVES = {
@@ -74,6 +76,8 @@ def labelled(n: int, draw: random.Random, *, noise: float = 0.0) -> list[tuple[t
     >>> 0.6 < sum(same) / 400 < 0.9
     True
     """
+    check_count("n", n)
+    check_share("noise", noise)
     rows = []
     for _ in range(n):
         words, label = sentence(draw)
@@ -117,6 +121,7 @@ def bag_ceiling(noise: float = 0.0) -> float:
     >>> round(bag_ceiling(), 3)
     0.708
     """
+    check_share("noise", noise)
     clean = KINDS["single"] + KINDS["and"] * (1 - NEGATED * (1 - NEGATED)) + (KINDS["but"] + KINDS["although"]) / 2
     return clean * (1 - noise) + (1 - clean) * noise
 

@@ -13,12 +13,14 @@ from ebm_course.tasks.tag_schemes import entities
 
 
 def as_tags(states: Tensor) -> Tensor:
-    """Tags (N, L) int64 of tags or of relaxed tags (N, L, K), the largest entry of each row.
+    """Tags (N, L) int64 of tags or of relaxed tags (N, L, K), the largest entry of each row; a NaN is refused.
 
     >>> import torch
     >>> as_tags(torch.tensor([[[0.2, 0.8], [0.9, 0.1]]])).tolist()
     [[1, 0]]
     """
+    if bool(states.isnan().any()):
+        raise FloatingPointError("a relaxed tag is a NaN: expected a distribution. Look for the search that diverged.")
     return states.argmax(dim=-1) if states.ndim == 3 else states
 
 

@@ -58,6 +58,7 @@ def toy(
     >>> task.texts(task.train[:1])
     ['the ending was funny although the film was boring']
     """
+    check_count("seed", seed)
     numbers = tokenizer or Words(sentiment_language.VOCABULARY)
     parts = []
     for k, n in enumerate((n_train, n_valid, n_test)):

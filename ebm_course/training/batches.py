@@ -12,6 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ebm_course.checks import check_count
 from ebm_course.core import Batch
 
 Draw = Callable[[int, torch.Generator], Tensor]
@@ -47,6 +48,7 @@ class Batches:
     """
 
     def __init__(self, data: Batch, batch_size: int, *, seed: int, drop_last: bool = True):
+        check_count("seed", seed)
         n = len(data)
         if batch_size < 1 or n < (batch_size if drop_last else 1):
             raise ValueError(

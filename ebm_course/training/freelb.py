@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from ebm_course.checks import check_count, check_generator
+from ebm_course.checks import at_least_single, check_count, check_generator
 from ebm_course.runtime import SINGLE_PROCESS, Run
 
 
@@ -50,7 +50,8 @@ def freelb(
         run: several processes hold all rows and climb with their share of them each, from the same noise.
 
     Returns:
-        An iterator of leaves (N, L, D), this process's share of the rows, that ask for a gradient.
+        An iterator of leaves (N, L, D), this process's share of the rows, of the type of the embeddings, that ask for a
+        gradient. Between them they are float32 at least: in 16 bits an ascent would be lost beside the start.
 
     Raises:
         ValueError: shapes do not belong together, a number is out of its range, or no gradient was left in a delta.
@@ -69,31 +70,34 @@ def freelb(
     check_generator(generator, embeddings)
     check_count("n_passes", n_passes, least=1)
     _check(embeddings, mask, step_size=step_size, noise_size=noise_size, radius=radius)
-    real = mask[..., None].to(embeddings.dtype)  # (N, L, 1)
+    dtype = embeddings.dtype
+    real = at_least_single(mask[..., None].to(dtype))  # (N, L, 1)
     n, length, width = embeddings.shape
     with torch.no_grad():
-        delta = torch.zeros_like(embeddings)
+        delta = at_least_single(torch.zeros_like(embeddings))
         if noise_size:
             u = torch.empty(length, n, width, device=delta.device, dtype=delta.dtype)
             u = u.uniform_(-1, 1, generator=generator).transpose(0, 1)
-            delta = noise_size * real * u / (width * mask.sum(dim=1).clamp_min(1)).sqrt().view(-1, 1, 1)
+            delta = noise_size * real * u / (width * mask.sum(dim=1).clamp_min(1)).to(delta.dtype).sqrt().view(-1, 1, 1)
         delta = _projected(run.share(delta), radius)
-    return _climb(delta, run.share(real), n_passes, step_size, radius)
+    return _climb(delta, run.share(real), n_passes, step_size, radius, dtype)
 
 
-def _climb(delta: Tensor, real: Tensor, n_passes: int, step_size: float, radius: float) -> Iterator[Tensor]:
+def _climb(
+    delta: Tensor, real: Tensor, n_passes: int, step_size: float, radius: float, dtype: torch.dtype
+) -> Iterator[Tensor]:
     for i in range(n_passes):
-        delta = delta.detach().requires_grad_()
-        yield delta
+        leaf = delta.to(dtype).detach().requires_grad_()
+        yield leaf
         if i == n_passes - 1:
             return
-        if delta.grad is None:
+        if leaf.grad is None:
             raise ValueError(
                 f"perturbation {i} was taken without a gradient: expected it in delta.grad before the next one. "
                 "Call loss.backward() between two perturbations."
             )
         with torch.no_grad():
-            delta = _projected(delta + step_size * _unit(delta.grad * real), radius)
+            delta = _projected(delta + step_size * _unit(leaf.grad * real), radius)
 
 
 def same_dropout(device: torch.device) -> Callable[[], None]:
