@@ -85,9 +85,7 @@ def frozen_nce(
     2.502
     """
     _check(positive, negatives, mask, temperature)
-<<<<<<< HEAD
-    if n_rows < 1:
-        raise ValueError(f"n_rows: expected 1 or more, the rows that negatives are drawn from, got {n_rows}.")
+    check_count("n_rows", n_rows, least=1)
     counts = _counts(negatives, mask)
     own = positive / temperature
     log_z = normaliser.log_z(own, negatives / temperature if not normaliser.known else negatives, mask, n_rows)
@@ -95,17 +93,6 @@ def frozen_nce(
     shift = log_z + m.log() - math.log(n_rows)  # (N,), -inf where nothing counts
     of_negatives: Tensor = _Softpluses.apply(negatives, shift, counts, temperature)
     return Loss((softplus(shift - own) + of_negatives).mean(), _terms(positive, negatives, counts))
-=======
-    check_count("n_rows", n_rows, least=1)
-    own, others = positive / temperature, negatives / temperature
-    log_z = normaliser.log_z(own, others, mask, n_rows)
-    m = others.new_full((len(own),), others.shape[1]) if mask is None else mask.sum(dim=1).to(others.dtype)
-    shift = log_z + m.log() - math.log(n_rows)  # (N,)
-    of_negatives = softplus(others - shift[:, None])
-    if mask is not None:
-        of_negatives = of_negatives.masked_fill(~mask, 0)
-    return Loss((softplus(shift - own) + of_negatives.sum(dim=1)).mean(), _terms(positive, negatives, mask))
->>>>>>> b-n9
 
 
 class Normaliser:

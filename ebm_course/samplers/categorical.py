@@ -13,13 +13,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-<<<<<<< HEAD
-Streams = torch.Generator | Sequence[torch.Generator]
-"""One generator for all rows, or one for each of several equal blocks of rows: a block then draws as it would alone."""
-=======
 from ebm_course.checks import at_least_single
 
->>>>>>> b-n9
+Streams = torch.Generator | Sequence[torch.Generator]
+"""One generator for all rows, or one for each of several equal blocks of rows: a block then draws as it would alone."""
 
 
 def draw_categorical(e: Tensor, *, generator: Streams) -> Tensor:

@@ -19,11 +19,7 @@ from torch.nn import functional as F
 
 from ebm_course.checks import at_least_single, check_count, check_finite, check_generator, check_tokens
 from ebm_course.core import Energy, Negatives, energies_of, energy_grad, frozen
-<<<<<<< HEAD
-from ebm_course.samplers.categorical import Streams, at_least_single, draw_categorical, uniform
-=======
-from ebm_course.samplers.categorical import draw_categorical
->>>>>>> b-n9
+from ebm_course.samplers.categorical import Streams, draw_categorical, uniform
 
 
 def gibbs_with_gradients(

@@ -93,12 +93,8 @@ class MemoryBank:
             raise ValueError(f"labels of anchors are int64 (N,): got {labels.dtype} {tuple(labels.shape)}.")
         fresh, own = self.fresh(last_k), self.labels
         if rows is not None:
-<<<<<<< HEAD
-            fresh, own = fresh.index_select(0, rows), own.index_select(0, rows)
-=======
             self._check_rows(rows)
-            fresh, own = fresh[rows], own[rows]
->>>>>>> b-n9
+            fresh, own = fresh.index_select(0, rows), own.index_select(0, rows)
         return fresh & (labels[:, None] != own)
 
     def scores(self, anchors: Tensor, rows: Tensor | None = None, *, max_bytes: float = math.inf) -> Tensor:
@@ -123,13 +119,8 @@ class MemoryBank:
         self._check_rows(rows)
         row = self.features.element_size() * width
         if len(rows) * row <= max_bytes:
-<<<<<<< HEAD
             return anchors @ self.features.index_select(0, rows).T.to(anchors.dtype)
-        piece = int(max_bytes // row)
-=======
-            return anchors @ self.features[rows].T.to(anchors.dtype)
         piece = int(max_bytes // row) if max_bytes > 0 else 0  # nor is a NaN room for a row
->>>>>>> b-n9
         if piece < 1:
             raise ValueError(f"max_bytes: expected {row} or more, a row of this bank, got {max_bytes}.")
         products: Tensor = _Products.apply(anchors, self.features, rows, piece)
