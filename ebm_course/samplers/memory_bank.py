@@ -135,8 +135,6 @@ class MemoryBank:
             FloatingPointError: a feature is not finite (on a CPU): it would stay in the bank.
         """
         self._check(rows, features)
-        if features.device.type == "cpu":
-            check_finite("a feature for the memory bank", features, "Lower the rate, or look for the loss that grew.")
         new, old = normalize(features.to(self.features.dtype), dim=1), self.features[rows]
         mixed = normalize(self.momentum * old + (1 - self.momentum) * new, dim=1)  # of a first feature itself
         self.features.index_copy_(0, rows, mixed)
@@ -152,6 +150,8 @@ class MemoryBank:
                 f"got features {tuple(features.shape)} and rows {tuple(rows.shape)} of {rows.dtype}"
                 f"{f', {int(rows.min())} to {int(rows.max())}' if rows.numel() else ''}. Build it for this data set."
             )
+        if features.device.type == "cpu":
+            check_finite("a feature for the memory bank", features, "Lower the rate, or look for the loss that grew.")
 
     def _holds(self, rows: Tensor) -> bool:
         if rows.ndim != 1 or rows.dtype != torch.int64:
