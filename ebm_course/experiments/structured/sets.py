@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from ebm_course.recipes.structured.data import conll_folder, made, posts
 from ebm_course.tasks.agreement import agreement
@@ -46,7 +47,11 @@ def newswire_with_features(*, seed: int) -> Tagging:
 def few(task: Callable[..., Tagging], *, seed: int) -> Tagging:
     """The first 80 sentences of a set to train on, 30 to select by and 40 to test on, with its whole vocabulary."""
     whole = task(seed=seed)
-    parts = {"train": whole.task.train[:80], "valid": whole.task.valid[:30], "test": whole.task.test[:40]}
+    parts: dict[str, Any] = {
+        "train": whole.task.train[:80],
+        "valid": whole.task.valid[:30],
+        "test": whole.task.test[:40],
+    }
     return replace(whole, task=replace(whole.task, **parts))
 
 

@@ -21,6 +21,7 @@ from ebm_course.experiments.structured.config import (
     PAPER,
     PRESETS,
     SMOKE,
+    SMOKE_ROWS,
     TABLES,
     VECTOR_ROWS,
     Config,
@@ -206,6 +207,16 @@ def test_ner_plus_plus_has_the_columns_that_its_words_name(monkeypatch: pytest.M
         {"shape": True, "vectors": True},
         {"affixes": True, "shape": True, "case": True, "vectors": True},
     ]
+
+
+def test_a_smoke_run_has_the_first_sentences_and_the_whole_vocabulary() -> None:
+    made = sets.few(partial(agreement, n_train=100, n_valid=50, n_test=60), seed=0)
+    whole = agreement(n_train=100, n_valid=50, n_test=60)
+    parts = [(made.task.train, whole.task.train, 80), (made.task.valid, whole.task.valid, 30)]
+    for some, all_rows, n in [*parts, (made.task.test, whole.task.test, 40)]:
+        assert torch.equal(some.x, all_rows.x[:n]) and torch.equal(some.y, all_rows.y[:n])  # type: ignore[arg-type, index]
+    assert made.vocabulary.values == whole.vocabulary.values
+    assert [arm.name for arm in SMOKE.arms("wnut17")] == [f"wnut17/{name}" for name in SMOKE_ROWS]
 
 
 # Who sees which sentences
