@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ebm_course.tasks.brown_clusters import BrownClusters
-from ebm_course.tasks.tagging_features import Features, affixes, normal, shape
+from ebm_course.tasks.tagging_features import Features, affixes, case, normal, shape
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,13 @@ def test_shapes_keep_two_of_equal_ones() -> None:
     ]
 
 
+def test_a_case_says_how_letters_are_written_whatever_stands_between_them() -> None:
+    words = {"lower": ("dogs", "don't", "über"), "Title": ("Dogs", "I", "O'neill"), "UPPER": ("USA", "U.S.", "ÜBER")}
+    words |= {"mixed": ("iPhone", "McDonald"), "digits": ("24", "3.5%"), "other": (":)", "...")}
+    for kind, some in words.items():
+        assert {case(word) for word in some} == {kind}
+
+
 def test_an_affix_is_shorter_than_its_word() -> None:
     assert affixes("Abc") == ("a", "ab", "", "c", "bc", "")
     assert affixes("abcd") == ("a", "ab", "abc", "d", "cd", "bcd")
@@ -44,9 +51,9 @@ def test_an_affix_is_shorter_than_its_word() -> None:
 
 def test_columns_stand_in_the_order_of_their_names() -> None:
     clusters = BrownClusters({"dogs": "01101"})
-    features = Features(clusters, with_affixes=True, with_shape=True)
+    features = Features(clusters, with_affixes=True, with_shape=True, with_case=True)
     row = dict(zip(features.names, features.of("DOGS"), strict=True))
-    assert row["word"] == "dogs" and row["shape"] == "XX"
+    assert row["word"] == "dogs" and row["shape"] == "XX" and row["case"] == "UPPER"
     assert [row[f"cluster-{n}"] for n in (4, 6, 8, 12, "full")] == ["0110", "01101", "01101", "01101", "01101"]
     assert row["prefix-3"] == "dog" and row["suffix-2"] == "gs"
     assert features.of("cat")[1:6] == ("",) * 5

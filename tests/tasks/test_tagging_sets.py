@@ -85,8 +85,8 @@ def test_clusters_add_their_columns(small: dict[str, str]) -> None:
     for name in RAW:
         small[MASKED[name].name] = "dog ||| N\n"
     small[CLUSTERS.name] = "0010111\tdog\t3\n"
-    made = twitter_pos(affixes=True, shape=True, least=1)
-    assert made.task.train.x.shape == (1, 1, 1 + 5 + 6 + 1)
+    made = twitter_pos(affixes=True, shape=True, case=True, least=1)
+    assert made.task.train.x.shape == (1, 1, 1 + 5 + 6 + 1 + 1)
     assert tweet_clusters().paths == {"dog": "0010111"}
 
 

@@ -31,6 +31,7 @@ from ebm_course.experiments.structured.declared import (
     NER_FEATURES,
     NER_VECTORS,
     POS,
+    POS_FEATURES,
     POS_VECTORS,
     TOY,
     claims,
@@ -44,6 +45,7 @@ from ebm_course.experiments.structured.sets import (
     posts_with_features,
     posts_with_vectors,
     small_language,
+    tweets_with_features,
 )
 from ebm_course.experiments.variants import Variant
 from ebm_course.recipes.shared import check_ranges
@@ -53,7 +55,7 @@ from ebm_course.results.findings import Claim
 from ebm_course.tasks.tagging import Tagging
 
 N_RUNS = 5
-SHARES = {TOY: 1.0, POS: 1.0, POS_VECTORS: 1.0} | dict.fromkeys(ENTITIES, 0.6)
+SHARES = dict.fromkeys((TOY, POS, POS_VECTORS, POS_FEATURES), 1.0) | dict.fromkeys(ENTITIES, 0.6)
 """Of the runs of the whole experiment: with five on tweets come three on entities."""
 
 TABLES = (*REFERENCES, *TABLE_1, *JOINT, *OURS)
@@ -172,17 +174,21 @@ CPU_POSTS: dict[str, Any] = ALIKE | {"batch_size": 32, "n_epochs": 14, "rate": 2
 WITH_GLOVE: dict[str, Any] = {"vectors": glove_vectors}
 
 
-def more_features(changes: Mapping[str, Any]) -> tuple[Part, ...]:
-    """NER++ on posts, NER+ and NER++ on newswire: rows alone, none of which is given a net."""
+def more_features(
+    preset: str, on_tweets: Mapping[str, Any], on_entities: Mapping[str, Any], **rest: Any
+) -> tuple[Part, ...]:
+    """All features on tweets, NER++ on posts, NER+ and NER++ on newswire: rows alone, none of which is given a net."""
     tasks = {
         NER_FEATURES: posts_with_features,
         CONLL_VECTORS: newswire_with_vectors,
         CONLL_FEATURES: newswire_with_features,
     }
     rows = (*VECTOR_ROWS, *GLOBAL)
-    return tuple(
-        part(data, rows, "ner", {**changes, **WITH_GLOVE, "task": task}, given=()) for data, task in tasks.items()
+    tweets_part = part(
+        POS_FEATURES, VECTOR_ROWS, preset, {**on_tweets, **WITH_GLOVE, "task": tweets_with_features}, (), **rest
     )
+    how = {data: {**on_entities, **WITH_GLOVE, "task": task} for data, task in tasks.items()}
+    return tweets_part, *(part(data, rows, "ner", changes, ()) for data, changes in how.items())
 
 
 TOY_PART = part(TOY, TOY_ROWS, "notebook", LANGUAGE)
@@ -195,7 +201,7 @@ CPU = together(
         part(NER, NER_ROWS, "ner", CPU_POSTS | {"task": posts}),
         part(NER_VECTORS, (*VECTOR_ROWS, *GLOBAL), "ner", CPU_POSTS | WITH_GLOVE | {"task": posts_with_vectors}),
         part(CONLL, NER_ROWS, "ner", CPU_POSTS | {"task": newswire}),
-        *more_features(CPU_POSTS),
+        *more_features("cpu", CPU_TWEETS, CPU_POSTS),
     ),
     data=(TOY, POS),
     words="minibatches of 32 and 40 epochs on tweets, for two CPU cores",
@@ -245,7 +251,7 @@ PAPER = together(
         part(NER, NER_ROWS, "ner", PAPER_ENTITIES | {"task": posts}),
         part(NER_VECTORS, (*VECTOR_ROWS, *GLOBAL), "ner", PAPER_ENTITIES | WITH_GLOVE | {"task": posts_with_vectors}),
         part(CONLL, NER_ROWS, "ner", PAPER_ENTITIES | {"task": newswire}),
-        *more_features(PAPER_ENTITIES),
+        *more_features("paper", PAPER_TWEETS, PAPER_ENTITIES, without_ce=ADAM_WITHOUT_CE),
     ),
     data=(TOY, POS),
     words="minibatches of 10, the paper's optimisers, sizes and lambda, up to 150 epochs",

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from ebm_course.results.findings import Claim, Direction
 
-TOY, POS, POS_VECTORS = "toy", "twitter-pos", "twitter-pos-vectors"
+TOY, POS = "toy", "twitter-pos"
+POS_VECTORS, POS_FEATURES = "twitter-pos-vectors", "twitter-pos-features"
 NER, NER_VECTORS, NER_FEATURES = "wnut17", "wnut17-vectors", "wnut17-features"
 CONLL, CONLL_VECTORS, CONLL_FEATURES = "conll2003", "conll2003-vectors", "conll2003-features"
 ENTITIES = (NER, NER_VECTORS, NER_FEATURES, CONLL, CONLL_VECTORS, CONLL_FEATURES)
-DATA = (TOY, POS, POS_VECTORS, *ENTITIES)
+DATA = (TOY, POS, POS_VECTORS, POS_FEATURES, *ENTITIES)
 
 SMALL, TIE, FAILS, CLOSERS, SPEED = 0.003, 0.005, 0.2, 0.2, 0.02
 """The smallest differences that matter: between rows of a table; of a tie; of a failure; of closers; log10 (5 %)."""
@@ -200,6 +201,7 @@ ROWS: dict[str, tuple[Row, ...]] = {
     TOY: tuple(row for row in TABLE_1 if row[0] in ON_THE_LANGUAGE) + LANGUAGE,
     POS: OBJECTIVES + TABLE_1,
     POS_VECTORS: (),
+    POS_FEATURES: (),
     NER: OBJECTIVES + GLOBAL,
     NER_VECTORS: (),
     NER_FEATURES: (),

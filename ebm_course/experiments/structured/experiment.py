@@ -17,7 +17,7 @@ from ebm_course.runtime import Run
 
 EPOCH = {"bilstm": 1.0, "crf": 1.3, "spen-gradient": 3.0, "tag-lm": 0.5, "ge-a": 3.0, "ge-b": 5.0, "ge-c": 10.0}
 """What an epoch costs, roughly, in epochs of the BiLSTM; others take 2."""
-SENTENCES = {"toy": 0.1, "twitter-pos": 1.0, "twitter-pos-vectors": 1.0}
+SENTENCES = {"toy": 0.1} | dict.fromkeys(("twitter-pos", "twitter-pos-vectors", "twitter-pos-features"), 1.0)
 SENTENCES |= dict.fromkeys(("wnut17", "wnut17-vectors", "wnut17-features"), 3.0)
 
 

@@ -13,14 +13,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from ebm_course.recipes.structured.data import conll_folder, made, posts
 from ebm_course.tasks.agreement import agreement
 from ebm_course.tasks.tagging import Tagging
-from ebm_course.tasks.tagging_sets import conll2003, wnut17
+from ebm_course.tasks.tagging_sets import conll2003, twitter_pos, wnut17
 
 small_language = partial(agreement, n_train=80, n_valid=30, n_test=40)
 """A few sentences of the agreement language, others for every seed."""
+
+
+def tweets_with_features(*, seed: int) -> Tagging:
+    """Tweets with their clusters, affixes, shapes and every word that has a GloVe vector numbered."""
+    return made(twitter_pos, affixes=True, shape=True, vectors=True)
 
 
 def posts_with_vectors(*, seed: int) -> Tagging:
@@ -46,7 +52,11 @@ def newswire_with_features(*, seed: int) -> Tagging:
 def few(task: Callable[..., Tagging], *, seed: int) -> Tagging:
     """The first 80 sentences of a set to train on, 30 to select by and 40 to test on, with its whole vocabulary."""
     whole = task(seed=seed)
-    parts = {"train": whole.task.train[:80], "valid": whole.task.valid[:30], "test": whole.task.test[:40]}
+    parts: dict[str, Any] = {
+        "train": whole.task.train[:80],
+        "valid": whole.task.valid[:30],
+        "test": whole.task.test[:40],
+    }
     return replace(whole, task=replace(whole.task, **parts))
 
 

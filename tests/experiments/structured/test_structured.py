@@ -21,6 +21,7 @@ from ebm_course.experiments.structured.config import (
     PAPER,
     PRESETS,
     SMOKE,
+    SMOKE_ROWS,
     TABLES,
     VECTOR_ROWS,
     Config,
@@ -173,8 +174,8 @@ def test_without_cross_entropy_the_paper_has_adam_and_with_it_descent_with_momen
 
 
 def test_runs_are_five_but_three_on_entities_and_one_where_one_is_asked_for() -> None:
-    assert [CPU.runs_of(data) for data in DATA] == [5] * 3 + [3] * 6
-    assert [replace(CPU, n_runs=1).runs_of(data) for data in DATA] == [1] * 9
+    assert [CPU.runs_of(data) for data in DATA] == [5] * 4 + [3] * 6
+    assert [replace(CPU, n_runs=1).runs_of(data) for data in DATA] == [1] * 10
 
 
 def test_every_row_of_the_tables_is_an_arm_on_the_paper_s_sets() -> None:
@@ -192,20 +193,33 @@ def test_sets_whose_rows_are_given_no_net_are_part_of_no_other_stage() -> None:
     for config in (CPU, PAPER):
         text = json.dumps(shared(config))
         assert not any(name in text for name in more) and "wnut17-vectors/crf" in text
+        assert [arm.name.partition("/")[2] for arm in config.arms("twitter-pos-features")] == [*VECTOR_ROWS]
+        assert "twitter-pos-features" not in text
         for data in more:
             assert [arm.name.partition("/")[2] for arm in config.arms(data)] == [*VECTOR_ROWS, *GLOBAL]
             assert config.task(data).__name__ == config.variant(f"{data}/stacked").config.task.__name__
     assert {source.name.partition("/")[0] for source in SMOKE.sources} == {TOY}
 
 
-def test_ner_plus_plus_has_the_columns_that_its_words_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sets_with_more_features_have_the_columns_that_their_words_name(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = list[dict[str, Any]]()
     monkeypatch.setattr(sets, "made", lambda task, **how: asked.append(how))
-    sets.posts_with_vectors(seed=0), sets.posts_with_features(seed=0)
+    sets.tweets_with_features(seed=0), sets.posts_with_vectors(seed=0), sets.posts_with_features(seed=0)
     assert asked == [
+        {"affixes": True, "shape": True, "vectors": True},
         {"shape": True, "vectors": True},
         {"affixes": True, "shape": True, "case": True, "vectors": True},
     ]
+
+
+def test_a_smoke_run_has_the_first_sentences_and_the_whole_vocabulary() -> None:
+    made = sets.few(partial(agreement, n_train=100, n_valid=50, n_test=60), seed=0)
+    whole = agreement(n_train=100, n_valid=50, n_test=60)
+    parts = [(made.task.train, whole.task.train, 80), (made.task.valid, whole.task.valid, 30)]
+    for some, all_rows, n in [*parts, (made.task.test, whole.task.test, 40)]:
+        assert torch.equal(some.x, all_rows.x[:n]) and torch.equal(some.y, all_rows.y[:n])  # type: ignore[arg-type, index]
+    assert made.vocabulary.values == whole.vocabulary.values
+    assert [arm.name for arm in SMOKE.arms("wnut17")] == [f"wnut17/{name}" for name in SMOKE_ROWS]
 
 
 # Who sees which sentences
