@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from docutils import nodes
 from sphinx.errors import ExtensionError
 
 BUILT = SimpleNamespace(outdir="")
@@ -28,6 +29,21 @@ def test_the_state_of_widgets_is_left_out_and_everything_else_stays(pages: Modul
     markdown = ["# A page\n"]
     pages.without_widget_state(BUILT, "page", markdown)
     assert markdown == ["# A page\n"]
+
+
+@pytest.mark.parametrize(
+    "formula, shown",
+    [
+        (r"a \\ b \tag{1.1}", r"a \cr b \tag{1.1}"),
+        ("\\begin{cases} a \\\\[2pt]\nb \\end{cases} \\tag{1.1}", "\\begin{cases} a \\cr\nb \\end{cases} \\tag{1.1}"),
+        (r"a \\ b", r"a \\ b"),
+        (r"a = b \tag{1.1}", r"a = b \tag{1.1}"),
+    ],
+)
+def test_a_formula_with_a_number_is_not_split(pages: ModuleType, formula: str, shown: str):
+    block = nodes.math_block(formula, formula)
+    pages.numbers_outside(BUILT, nodes.section("", block))
+    assert block.astext() == shown
 
 
 class Script:
