@@ -46,6 +46,19 @@ def test_a_formula_with_a_number_is_not_split(pages: ModuleType, formula: str, s
     assert block.astext() == shown
 
 
+def test_a_page_loads_no_script_of_icons_and_recorded_figures_when_they_come_near(pages: ModuleType, tmp_path: Path):
+    icons = '<script defer src="../_static/scripts/fontawesome.js?digest=5"></script>'
+    (tmp_path / "deep").mkdir()
+    page, other = tmp_path / "deep" / "a.html", tmp_path / "b.html"
+    page.write_text(f'<head>{icons}</head><img alt="x" src="_static/results-a-1.svg"><img src="_images/b.png">')
+    other.write_text("<p>as it is</p>")
+    for _ in range(2):  # a page that is not built anew
+        pages.lighter(SimpleNamespace(outdir=tmp_path), None)
+        lazy = '<img loading="lazy" alt="x" src="_static/results-a-1.svg">'
+        assert page.read_text() == f'<head></head>{lazy}<img src="_images/b.png">'
+    assert other.read_text() == "<p>as it is</p>"
+
+
 class Script:
     """As much of Sphinx's script as the extension reads."""
 
