@@ -6,11 +6,13 @@ Formulas are drawn by MathJax (Apache License 2.0, which lies beside it), from t
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
@@ -52,6 +54,18 @@ def without_widget_state(app: Sphinx, name: str, source: list[str]) -> None:
         source[0] = json.dumps(notebook)
 
 
+def numbers_outside(app: Sphinx, doctree: nodes.document) -> None:
+    r"""Write \cr for the line breaks of a formula with a number, such as those between cases.
+
+    Sphinx puts a formula with a double backslash into ``split``, inside which MathJax takes no number: the page would
+    show a message in the formula's place.
+    """
+    for block in doctree.findall(nodes.math_block):
+        formula = block.astext()
+        if r"\tag{" in formula:
+            block.children = [nodes.Text(re.sub(r"\\\\(?:\[[^\]]*\])?(?=\s)", r"\\cr", formula))]
+
+
 def only_used_scripts(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
     """Leave out what would start a kernel over the network, and every second copy of a script."""
     scripts = {
@@ -62,9 +76,27 @@ def only_used_scripts(app: Sphinx, page: str, template: str, context: dict[str, 
     context["script_files"] = list(scripts.values())
 
 
+ICONS = re.compile(r'<script defer src="[^"]*scripts/fontawesome\.js[^"]*"></script>')
+RECORDED = re.compile(r'<img (?=[^>]*src="[^"]*/results-)(?![^>]*loading=)')
+
+
+def lighter(app: Sphinx, failed: Exception | None) -> None:
+    """Take a script of 1.5 MB out of every page, and load the figures of the results when they come near.
+
+    The theme's style sheets draw the same icons from a font.
+    """
+    for path in Path(app.outdir).rglob("*.html"):
+        written = path.read_text(encoding="utf-8")
+        light = RECORDED.sub('<img loading="lazy" ', ICONS.sub("", written))
+        if light != written:
+            path.write_text(light, encoding="utf-8")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect all of the above; the scripts last, when every other extension has added its own."""
     app.connect("builder-inited", own_mathjax)
     app.connect("source-read", without_widget_state)
+    app.connect("doctree-read", numbers_outside)
+    app.connect("build-finished", lighter)
     app.connect("html-page-context", only_used_scripts, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -155,10 +155,10 @@ def seen(browser: Any, site: str) -> Callable[..., Seen]:
     """What was seen of a page; each is opened once for a width and a mode."""
 
     @functools.cache
-    def visit(name: str, width: int = WIDTHS[0], mode: str = "light") -> Seen:
+    def visit(name: str, width: int, mode: str) -> Seen:
         return look(browser, f"{site}{name}.html", name, width, mode)
 
-    return visit
+    return lambda name, width=WIDTHS[0], mode="light": visit(name, width, mode)  # one key, however it is asked
 
 
 each_page = pytest.mark.parametrize("name", PAGES)

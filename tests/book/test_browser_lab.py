@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -98,14 +99,16 @@ def test_a_slider_moved_in_the_browser_changes_the_picture(
             page.goto(f"{lab}/lab/tree/{path.name}?reset")
             page.wait_for_selector(".jp-Notebook .jp-CodeCell")
             chosen = page.locator(".jp-Dialog-button.jp-mod-accept")
-            for _ in range(2):  # a kernel that starts slowly is asked for, and then nothing was run
+            running = page.locator(".jp-InputPrompt", has_text=re.compile(r"[\d*]"))
+            for _ in range(10):  # a kernel that starts slowly is asked for, sooner or later, and then nothing was run
                 page.get_by_role("menuitem", name="Run", exact=True).click()
                 page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
                 page.wait_for_timeout(5000)
-                if not chosen.is_visible():
+                if chosen.is_visible():
+                    chosen.click()
+                    page.wait_for_timeout(5000)
+                elif running.count():
                     break
-                chosen.click()
-                page.wait_for_timeout(5000)
             picture = page.locator(PICTURE).first
             picture.wait_for(state="visible")
             before = picture.get_attribute("src")

@@ -101,6 +101,8 @@ def test_formulas_and_markup_reach_the_reader_rendered(page: tuple[Path, str]):
     assert "$" not in words
     assert "**" not in re.sub(r"\*\*(?=\w)", "", words)
     assert "{image}" not in words
+    formulas = re.findall(r"\\begin\{split\}.*?\\end\{split\}", page[1], flags=re.DOTALL)
+    assert not [formula for formula in formulas if r"\tag{" in formula], "MathJax numbers no formula inside split"
 
 
 def test_links_and_pictures_exist_and_pictures_have_a_text(page: tuple[Path, str]):

@@ -110,6 +110,12 @@ def test_a_reference_came_to_arxiv_before_it_was_printed_and_not_long_before():
     assert {address: pair for address, pair in years.items() if not pair[1] <= pair[0] <= pair[1] + 4} == {}
 
 
+def test_every_reference_says_what_to_read_it_for():
+    entries = re.findall(r"^\*\*.+?(?=\n\n|\Z)", words_of(BOOK / "references.md"), flags=re.DOTALL | re.MULTILINE)
+    assert len(entries) > 80
+    assert [entry for entry in entries if not re.search(r"\\\n→ \w", entry)] == []
+
+
 def test_a_chapter_and_the_references_give_an_address_the_same_title():
     known, told = works(), defaultdict(set)
     for path in NOTEBOOKS:

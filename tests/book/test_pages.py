@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from docutils import nodes
 from sphinx.errors import ExtensionError
 
 BUILT = SimpleNamespace(outdir="")
@@ -28,6 +29,34 @@ def test_the_state_of_widgets_is_left_out_and_everything_else_stays(pages: Modul
     markdown = ["# A page\n"]
     pages.without_widget_state(BUILT, "page", markdown)
     assert markdown == ["# A page\n"]
+
+
+@pytest.mark.parametrize(
+    "formula, shown",
+    [
+        (r"a \\ b \tag{1.1}", r"a \cr b \tag{1.1}"),
+        ("\\begin{cases} a \\\\[2pt]\nb \\end{cases} \\tag{1.1}", "\\begin{cases} a \\cr\nb \\end{cases} \\tag{1.1}"),
+        (r"a \\ b", r"a \\ b"),
+        (r"a = b \tag{1.1}", r"a = b \tag{1.1}"),
+    ],
+)
+def test_a_formula_with_a_number_is_not_split(pages: ModuleType, formula: str, shown: str):
+    block = nodes.math_block(formula, formula)
+    pages.numbers_outside(BUILT, nodes.section("", block))
+    assert block.astext() == shown
+
+
+def test_a_page_loads_no_script_of_icons_and_recorded_figures_when_they_come_near(pages: ModuleType, tmp_path: Path):
+    icons = '<script defer src="../_static/scripts/fontawesome.js?digest=5"></script>'
+    (tmp_path / "deep").mkdir()
+    page, other = tmp_path / "deep" / "a.html", tmp_path / "b.html"
+    page.write_text(f'<head>{icons}</head><img alt="x" src="_static/results-a-1.svg"><img src="_images/b.png">')
+    other.write_text("<p>as it is</p>")
+    for _ in range(2):  # a page that is not built anew
+        pages.lighter(SimpleNamespace(outdir=tmp_path), None)
+        lazy = '<img loading="lazy" alt="x" src="_static/results-a-1.svg">'
+        assert page.read_text() == f'<head></head>{lazy}<img src="_images/b.png">'
+    assert other.read_text() == "<p>as it is</p>"
 
 
 class Script:
