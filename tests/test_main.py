@@ -230,6 +230,14 @@ def test_output_whose_reader_leaves_ends_without_a_traceback() -> None:
     assert done.returncode == 0 and done.stderr == "" and len(done.stdout.splitlines()) == 1
 
 
+@pytest.mark.slow
+def test_training_runs_where_standard_error_is_closed(tmp_path: Path) -> None:
+    out = tmp_path / "potts.safetensors"
+    words = [sys.executable, "-m", "ebm_course", "train", "likelihood.potts", "--preset", "smoke", "--out", str(out)]
+    done = subprocess.run(["bash", "-c", f"{shlex.join(words)} 2>&-"], stdout=subprocess.PIPE, text=True, timeout=120)
+    assert done.returncode == 0 and out.is_file(), done.stdout
+
+
 def test_a_device_that_is_not_there_is_refused(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

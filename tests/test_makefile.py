@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,6 +134,23 @@ def test_a_wheel_is_made_without_what_an_older_build_left(clone: Clone):
 def test_an_environment_has_a_name_without_spaces(clone: Clone, name: str):
     with pytest.raises(AssertionError, match="VENV names one folder without spaces"):
         clone.make("install", f"VENV={name}")
+
+
+@pytest.mark.parametrize(("allowed", "status"), [(True, 0), (False, 1)])
+def test_a_folder_that_cannot_be_written_is_no_fault_of_the_tests(tmp_path: Path, allowed: bool, status: int):
+    """Where pytest's cache cannot be, it warns, and with the tested set every warning but this one is a fault."""
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    options = re.findall(r"-W \S+", re.search(r"^test:.*\n\t(.*)", makefile, flags=re.MULTILINE)[1])
+    assert options == ["-W error", "-W default::pytest.PytestCacheWarning"]
+    (tmp_path / "test_a.py").write_text("def test_a():\n    pass\n")
+    (tmp_path / ".pytest_cache").write_text("no folder")
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    given = " ".join(options if allowed else options[:1]).split()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *given], cwd=tmp_path, capture_output=True, text=True, env=kept
+    )
+    assert done.returncode == status, done.stdout
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "book/instructors.md", "book/intro.md", "Makefile"])

@@ -63,9 +63,9 @@ def compound(
         raise ValueError(f"the perceptron's weight is finite: expected 0 or larger, got {weight}.")
     value, terms = e_gold.new_zeros(()), dict[str, Tensor]()
     if e_augmented is not None and cost is not None:
-        check_energies(e_augmented=e_augmented, cost=cost)
         check_same_shape("e_augmented", e_augmented, "e_gold", e_gold)
         check_same_shape("cost", cost, "e_gold", e_gold)
+        check_energies(e_augmented=e_augmented, cost=cost)
         slack = cost - e_augmented + e_gold  # (N,)
         margin = _mean(slack, truncate)
         value = value + margin
@@ -75,8 +75,8 @@ def compound(
             "violations": (slack.detach() > 0).to(e_gold).mean(),
         }
     if e_test is not None:
-        check_energies(e_test=e_test)
         check_same_shape("e_test", e_test, "e_gold", e_gold)
+        check_energies(e_test=e_test)
         perceptron = _mean(e_gold - e_test, truncate)
         value = value + weight * perceptron
         terms |= energy_terms(e_gold, e_test) | {"perceptron_loss": perceptron.detach()}

@@ -176,7 +176,7 @@ def _check(positive: Tensor, negatives: Tensor, mask: Tensor | None, temperature
     if not fits or not negatives.is_floating_point():
         raise ValueError(
             f"negatives holds M > 0 real similarities for each of {len(positive)} rows: expected shape "
-            f"({len(positive)}, M), got {negatives.dtype} {tuple(negatives.shape)}. Pass anchors @ rows.T."
+            f"({len(positive)}, M), got {tuple(negatives.shape)} of {negatives.dtype}. Pass anchors @ rows.T."
         )
     if mask is not None and (mask.shape != negatives.shape or mask.dtype != torch.bool):
         raise ValueError(

@@ -111,8 +111,8 @@ class MemoryBank:
         width = self.features.shape[1]
         if anchors.ndim != 2 or anchors.shape[1] != width or not anchors.is_floating_point():
             raise ValueError(
-                f"this bank holds features of width {width}: expected real anchors (N, {width}), got {anchors.dtype} "
-                f"{tuple(anchors.shape)}. Build it with the classifier's width."
+                f"this bank holds features of width {width}: expected anchors (N, {width}), got "
+                f"{tuple(anchors.shape)} of {anchors.dtype}. Build it with the classifier's width."
             )
         if rows is None:
             return anchors @ self.features.T.to(anchors.dtype)
@@ -183,8 +183,8 @@ class MemoryBank:
         found, written_at = state["features"], state["written_at"]
         if found.shape != self.features.shape or written_at.shape != self.written_at.shape:
             raise ValueError(
-                f"this bank holds features {tuple(self.features.shape)}: got {tuple(found.shape)}, written at "
-                f"{tuple(written_at.shape)} updates. Build it with as many rows and the width that were saved."
+                f"this bank holds features {tuple(self.features.shape)}: got {tuple(found.shape)}. Build it with as "
+                "many rows and the width that were saved."
             )
         self.features.copy_(found)
         self.written_at.copy_(written_at)

@@ -148,7 +148,7 @@ def test_words_that_are_missing_or_not_asked_for_are_refused():
         model(word_width=W)(y, mask)
     with pytest.raises(ValueError, match=r"word vectors of width 0: got \(2, 4, 5\)"):
         model()(y, mask, w)
-    with pytest.raises(ValueError, match="n_tags=0"):
+    with pytest.raises(ValueError, match="n_tags is a whole number: expected 1 or larger, got 0"):
         TagLanguageModel(0)
 
 

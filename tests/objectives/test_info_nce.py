@@ -174,5 +174,5 @@ def test_bad_input_is_refused() -> None:
         info_nce(positive, negatives, mask=torch.ones(3, 1, dtype=torch.bool))
     with pytest.raises(ValueError, match=r"expected shape \(N,\), got \(3, 1\)"):
         info_nce(positive[:, None], negatives)
-    with pytest.raises(ValueError, match=r"^n_rows is a whole number: expected 1 or larger, got 0"):
+    with pytest.raises(ValueError, match=r"^n_rows is a whole number: expected 1 or larger"):
         frozen_nce(positive, negatives, normaliser=Normaliser(CPU), n_rows=0)
