@@ -77,6 +77,11 @@ def test_carl_against_freelb(times_faster: Callable[..., float], start: str, n_r
     times_faster(name, update(freelb, **STARTS[start]), slow, rounds=ROUNDS)
 
 
+def test_carl_from_noise_against_freelb_of_as_many_passes(times_faster: Callable[..., float]) -> None:
+    slow, fast = update(carl, **STARTS["from noise"]), update(freelb, **STARTS["from noise, and a clean pass"])
+    times_faster("FreeLB from noise, of 3 passes: times as fast as CARL of 3", fast, slow, rounds=ROUNDS)
+
+
 @pytest.mark.parametrize("start", STARTS)
 def test_rar_against_freelb(times_faster: Callable[..., float], start: str) -> None:
     name = f"FreeLB {start}: times as fast as RAR"

@@ -170,6 +170,8 @@ PLANTED = [
     ("rar/pgd-relative-0.1", 0.4),
     ("rar/text-norm", 2.2),
     ("rar/last/pgd", 0.1),
+    ("carl-now/last/other-label", 0.0),
+    ("carl-now/last/accuracy", 0.81),
     ("minilm/carl/last/other-label", 0.1),
     ("minilm/freelb/last/other-label", 0.1),
     ("minilm/freelb/last/pgd", 0.5),

@@ -8,10 +8,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from tokenizers import Tokenizer
-
 from ebm_course.energies.minilm import minilm_tokenizer
-from ebm_course.recipes.text.sets import made
+from ebm_course.recipes.text.sets import albert_subwords, made
 from ebm_course.tasks.subwords import Subwords
 from ebm_course.tasks.text import PAPER, Text, ag_news, toy, yahoo_answers, yelp_polarity
 
@@ -61,5 +59,5 @@ def _news_for_minilm() -> Text:
 
 
 def _for_albert(*, task: Any, sizes: str, seed: int) -> Text:
-    read: Text = task(**PAPER[sizes], seed=seed, tokenizer=Subwords(Tokenizer.from_pretrained("albert-base-v2")))
+    read: Text = task(**PAPER[sizes], seed=seed, tokenizer=albert_subwords())
     return read

@@ -7,18 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
+
+from tokenizers import Tokenizer
 
 from ebm_course.energies.hugging_face_classifier import HuggingFaceClassifier, pretrained
 from ebm_course.energies.minilm import minilm, minilm_tokenizer
 from ebm_course.energies.text_energy import TextEnergy
+from ebm_course.runtime import data_folder
 from ebm_course.tasks import text
 from ebm_course.tasks.subwords import Subwords
 from ebm_course.tasks.text import PAPER, Text
 
+ALBERT = "albert-base-v2"
+ALBERT_FILES = ("config.json", "model.safetensors", "tokenizer.json")
+
 
 @lru_cache(maxsize=4)
-def made(task: Callable[..., Text], **how: Any) -> Text:
+def made(task: Callable[..., Text], /, **how: Any) -> Text:
     """The task, read once: files and subwords of large sets take seconds."""
     return task(**how)
 
@@ -56,10 +63,33 @@ def pretrained_minilm(n_tokens: int, n_classes: int, *, max_length: int) -> Text
 
 
 def pretrained_albert(n_tokens: int, n_classes: int, *, max_length: int) -> TextEnergy:
-    """ALBERT-base-v2, the paper's encoder, for texts in its subwords."""
-    net = HuggingFaceClassifier(pretrained("albert-base-v2"), n_classes)
+    """ALBERT-base-v2, the paper's encoder, for texts in its subwords.
+
+    It is read from the folder of its name in ``EBM_COURSE_DATA``, where there is one, else downloaded once by its name.
+    """
+    net = HuggingFaceClassifier(pretrained(_albert_folder() or ALBERT), n_classes)
     _check_words(net, n_tokens)
     return net
+
+
+def albert_subwords() -> Subwords:
+    """The subwords of ALBERT-base-v2: ``tokenizer.json`` of the folder its weights are read from, or by its name."""
+    folder = _albert_folder()
+    read = Tokenizer.from_pretrained(ALBERT) if folder is None else Tokenizer.from_file(str(folder / "tokenizer.json"))
+    return Subwords(read)
+
+
+def _albert_folder() -> Path | None:
+    data = data_folder()
+    if data is None or not (data / ALBERT).is_dir():
+        return None
+    lacking = [name for name in ALBERT_FILES if not (data / ALBERT / name).is_file()]
+    if lacking:
+        raise FileNotFoundError(
+            f"the folder {ALBERT} in EBM_COURSE_DATA holds no {' and no '.join(lacking)}: expected "
+            f"{', '.join(ALBERT_FILES)}. Copy them there, or take the folder away to have them downloaded."
+        )
+    return data / ALBERT
 
 
 def _reviews_for_minilm() -> Text:
@@ -67,9 +97,7 @@ def _reviews_for_minilm() -> Text:
 
 
 def _phrases_for_albert(*, seed: int) -> Text:
-    from tokenizers import Tokenizer
-
-    return text.sst2("phrases", seed=seed, tokenizer=Subwords(Tokenizer.from_pretrained("albert-base-v2")))
+    return text.sst2("phrases", seed=seed, tokenizer=albert_subwords())
 
 
 def _check_words(net: TextEnergy, n_tokens: int) -> None:
