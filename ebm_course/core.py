@@ -74,24 +74,6 @@ class SubstitutionCache(Protocol):
         """Energies (N, K) of x with each of ``values`` (N, K) at ``position`` (N,)."""
 
 
-class Completions(Protocol):
-    """Rows of tags (N, B, t) that a search from left to right keeps, one a sentence and no tag at first."""
-
-    def energies(self) -> Tensor:
-        """(N, B, K): of each row with each tag at the place at hand and the start's tags behind it."""
-
-    def keep(self, rows: Tensor, tags: Tensor) -> None:
-        """Go on with the rows (N, B') of these numbers and with these tags (N, B') at the place at hand."""
-
-
-@runtime_checkable
-class CompletesPrefix(_Called, Protocol):
-    """An energy that need not read again what stands before a place to try all tags there."""
-
-    def completions(self, x: Tensor) -> Completions:
-        """Of the start's tags x (N, L)."""
-
-
 @runtime_checkable
 class SplitsFirstLayer(_Called, Protocol):
     """Energies or logits with an affine first layer of its own: f(x) = from_first_layer(first_layer(x))."""

@@ -93,7 +93,7 @@ class GlobalEnergy(nn.Module):
 
 
 class Given(Conditioned):
-    """y -> E(x, y) of a :class:`GlobalEnergy`, for searches too: a ``core.CompletesPrefix``."""
+    """y -> E(x, y) of a :class:`GlobalEnergy`, for searches too: a ``samplers.beam.CompletesPrefix``."""
 
     def completions(self, x: Tensor) -> GlobalCompletions:
         """Of the start's tags x (N, L)."""
@@ -107,7 +107,7 @@ class Given(Conditioned):
 
 
 class GlobalCompletions:
-    """Energies of a :class:`GlobalEnergy` of kept rows that go on by one tag: a ``core.Completions``."""
+    """Energies of a :class:`GlobalEnergy` of kept rows that go on by one tag: ``samplers.beam.Completions``."""
 
     def __init__(self, energy: GlobalEnergy, unary: Tensor, mask: Tensor | None, words: Tensor | None, x: Tensor):
         self.sentence = Sentence(x, mask, None)

@@ -4,16 +4,43 @@ At position t each of B kept rows tries all K tags; the rest of the sentence is 
 completions, which are whole sentences with their true energies, the B lowest are kept, so the lowest never rises. A
 second pass completes with what the first one found. With B >= K^(L-1) nothing is ever dropped and the search is
 exhaustive. Any discrete energy will do, a backward language model included, which no search over prefixes can score.
-It knows no net and no sentence. Source: Lowerre (1976), beam search. Departure: completions in place of prefixes.
+An energy that keeps what it has read of a prefix is asked for it. It knows no net and no sentence.
+Source: Lowerre (1976), beam search. Departure: completions in place of prefixes.
 """
 
 from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from ebm_course.checks import check_count, check_finite, check_generator
-from ebm_course.core import CompletesPrefix, Energy, Negatives, energies_of, frozen
+from ebm_course.core import Energy, Negatives, energies_of, frozen
+
+
+class Completions(Protocol):
+    """Rows of tags (N, B, t) that a search from left to right keeps, one a sentence and no tag at first."""
+
+    def energies(self) -> Tensor:
+        """(N, B, K): of each row with each tag at the place at hand and the start's tags behind it."""
+
+    def keep(self, rows: Tensor, tags: Tensor) -> None:
+        """Go on with the rows (N, B') of these numbers and with these tags (N, B') at the place at hand."""
+
+
+@runtime_checkable
+class CompletesPrefix(Protocol):
+    """An energy that need not read again what stands before a place to try all tags there; a beam then does not.
+
+    >>> isinstance(torch.nn.Linear(2, 1), CompletesPrefix)
+    False
+    """
+
+    def __call__(self, x: Tensor, /) -> Tensor: ...
+
+    def completions(self, x: Tensor) -> Completions:
+        """Of the start's tags x (N, L)."""
 
 
 @torch.no_grad()
@@ -89,7 +116,7 @@ def _pass(energy: Energy, x: Tensor, n_values: int, width: int, mask: Tensor | N
 
 
 class _Recomputed:
-    """``core.Completions`` of any energy: each whole sentence is scored anew."""
+    """Completions of any energy: each whole sentence is scored anew."""
 
     def __init__(self, energy: Energy, x: Tensor, n_values: int):
         self.energy, self.rows, self.t = energy, x[:, None], 0

@@ -97,7 +97,7 @@ def _check(words: Tensor, rules: Tensor, scores: Tensor, mask: Tensor | None) ->
         )
     if rules.dtype != torch.int64 or (len(rules) and not 0 <= int(rules.min()) <= int(rules.max()) < words.shape[2]):
         raise ValueError(
-            f"rules are int64 numbers of symbols, 0 to {words.shape[2] - 1}: got {rules.dtype}, {rules.tolist()[:3]}. "
+            f"rules are int64 numbers of symbols, 0 to {words.shape[2] - 1}: got {rules.dtype}. "
             f"Give words a score for every symbol."
         )
     if mask is not None and (mask.dtype != torch.bool or mask.shape != words.shape[:2] or not mask[:, 0].all()):

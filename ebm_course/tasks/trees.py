@@ -55,7 +55,7 @@ def tree_of(tags: Sequence[str]) -> tuple[list[Bracket], bool]:
     for place, tag in enumerate(tags):
         for part in tag.split():
             if part.startswith("("):
-                whole &= bool(stack) or place == 0 == len(found)  # a second root is none
+                whole &= bool(stack) or not found  # a second root is none
                 stack.append((part[1:], place))
             elif part == ")":
                 whole &= bool(stack)

@@ -16,7 +16,7 @@ from ebm_course.exercises import WrongAnswer
 from ebm_course.samplers.cky import cky
 from ebm_course.tasks.tree_language import parses, rule_scores, tree_language, word_scores
 
-NAME, MAX_CELLS = "appendix_parsing", 25
+NAME, MAX_CELLS = "appendix_parsing", 26
 RULES = {
     "test_chapter_text": (
         "test_markdown_is_portable",

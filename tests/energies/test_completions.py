@@ -9,11 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from ebm_course.core import CompletesPrefix
 from ebm_course.energies.global_energy import KINDS, GlobalEnergy
 from ebm_course.energies.spen import Spen
 from ebm_course.energies.token_encoder import TokenEncoder
-from ebm_course.samplers.beam import beam
+from ebm_course.samplers.beam import CompletesPrefix, beam
 
 K, LENGTHS = 4, [6, 3, 1, 5]
 

@@ -46,6 +46,9 @@ WORDS = {
 SOURCES = {"network-of-chain": ("crf",), "network-of-global": ("crf", "tag-lm")}
 """Arms that are given nets of other arms of their run."""
 
+GIVEN = ("crf", "tag-lm")
+"""Arms whose nets others are given; every set has them, but those of which no arm is given any."""
+
 TABLE_1 = ("margin-truncated-no-ce", "margin-no-ce", "margin-truncated", "margin", "perceptron-no-ce", "perceptron")
 JOINT = ("separated", "shared", "stacked")
 REFERENCES = ("bilstm", "crf", "spen-gradient")
@@ -84,6 +87,27 @@ def arms_of(
         without_ce: more of them, in games in which no network has a cross-entropy.
     """
     return tuple(_arm(data, name, base, changes, without_ce or {}) for name in rows)
+
+
+Part = tuple[tuple[str, ...], tuple[Variant, ...], int]
+
+
+def part(
+    data: str,
+    rows: tuple[str, ...],
+    preset: str,
+    changes: Mapping[str, Any],
+    given: tuple[str, ...] = GIVEN,
+    **rest: Any,
+) -> Part:
+    """Rows of one set, their arms after those whose nets others are given, and how many these are.
+
+    Args:
+        preset: of the recipes.
+        given: none where no row is given a net. Sources are part of what every stage depends on, rows are not.
+    """
+    base = {name: recipe.PRESETS[preset] for name, recipe in RECIPES.items()}
+    return rows, arms_of(data, tuple(dict.fromkeys((*given, *rows))), base, changes, **rest), len(given)
 
 
 def _arm(

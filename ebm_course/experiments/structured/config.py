@@ -16,11 +16,11 @@ from ebm_course.experiments.structured.arms import (
     GLOBAL,
     JOINT,
     OURS,
-    RECIPES,
     REFERENCES,
     TABLE_1,
-    arms_of,
+    Part,
     is_measured,
+    part,
 )
 from ebm_course.experiments.structured.declared import (
     CONLL,
@@ -62,8 +62,6 @@ TABLES = (*REFERENCES, *TABLE_1, *JOINT, *OURS)
 TOY_ROWS = (*TABLES, "k-20", *GLOBAL, "tag-lm", "network-of-global")
 NER_ROWS = (*REFERENCES, *TABLE_1, *JOINT, "margin-entropy", "stacked-ce-a", *GLOBAL)
 VECTOR_ROWS = ("bilstm", "crf", "margin", "stacked")
-GIVEN = ("crf", "tag-lm")
-"""Arms whose nets others are given; every set has them, but those of which no arm is given any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,27 +132,6 @@ class Config(Settings):
         arms = (*self.sources, *self.variants)
         task: Callable[..., Tagging] = next(arm for arm in arms if arm.name.startswith(f"{data}/")).config.task
         return task
-
-
-Part = tuple[tuple[str, ...], tuple[Variant, ...], int]
-
-
-def part(
-    data: str,
-    rows: tuple[str, ...],
-    preset: str,
-    changes: Mapping[str, Any],
-    given: tuple[str, ...] = GIVEN,
-    **rest: Any,
-) -> Part:
-    """Rows of one set, their arms after those whose nets others are given, and how many these are.
-
-    Args:
-        preset: of the recipes.
-        given: none where no row is given a net. Sources are part of what every stage depends on, rows are not.
-    """
-    base = {name: recipe.PRESETS[preset] for name, recipe in RECIPES.items()}
-    return rows, arms_of(data, tuple(dict.fromkeys((*given, *rows))), base, changes, **rest), len(given)
 
 
 def together(parts: Iterable[Part], **rest: Any) -> Config:
