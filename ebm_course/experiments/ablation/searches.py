@@ -27,6 +27,9 @@ ATTACK_STEP, GAIN_STEP, GRADIENT_STEP = 2 + 9, 2 + 10, 2
 SCHEDULE = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Inverse temperatures of the annealed chains."""
 
+TOKENS = 2**18
+"""Tokens scored at once off a CPU: processes share its memory, and twelve ten-digit nets search side by side."""
+
 Search = Callable[[Energy, Tensor, int, torch.Generator], Tensor]
 """(energy, x0 (N, L), evaluations a chain, generator) -> x (N, L) with other digits in the answer."""
 
@@ -37,11 +40,12 @@ def searches(n_digits: int) -> dict[str, Search]:
     options: dict[str, Any] = {"synonyms": digit_synonyms(), "free": free}
 
     def attack(energy: Energy, x0: Tensor, budget: int, generator: torch.Generator, **more: Any) -> Tensor:
-        return substitution(energy, x0, n_steps=budget // ATTACK_STEP, **options, **more).x
+        return substitution(energy, x0, n_steps=budget // ATTACK_STEP, max_rows=rows_for(x0), **options, **more).x
 
     def by_gain_of_ten(energy: Energy, x0: Tensor, budget: int, generator: torch.Generator) -> Tensor:
         ten = partial(by_gain, n_candidates=10)
-        return substitution(energy, x0, n_steps=budget // GAIN_STEP, propose=ten, only_improve=True, **options).x
+        more: dict[str, Any] = {"propose": ten, "only_improve": True, "max_rows": rows_for(x0)}
+        return substitution(energy, x0, n_steps=budget // GAIN_STEP, **options, **more).x
 
     def annealed(energy: Energy, x0: Tensor, budget: int, generator: torch.Generator) -> Tensor:
         inner, y = restricted(energy, x0, free, DIGITS), taken(x0, free, DIGITS)
@@ -63,6 +67,15 @@ def searches(n_digits: int) -> dict[str, Search]:
         "gain": by_gain_of_ten,
         "annealed": annealed,
     }
+
+
+def rows_for(x: Tensor) -> int | None:
+    """Sequences like those of x (N, L) scored at once, None for the usual number.
+
+    >>> rows_for(torch.zeros(1, 35)), rows_for(torch.zeros(1, 35, device="meta"))
+    (None, 7489)
+    """
+    return None if x.device.type == "cpu" else min(16_384, TOKENS // x.shape[1])
 
 
 def _scaled(energy: Energy, beta: float) -> Energy:
