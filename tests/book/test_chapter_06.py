@@ -56,7 +56,7 @@ def test_the_bare_update_of_algorithm_1_equals_the_package(chapter: Callable[[st
 
     others = torch.tensor([[v for v in range(4) if v != u] for u in range(4)])
     energy = Energy(packaged)
-    found = substitution(energy, start, n_steps=6, synonyms=others, include_current=True)
+    found = substitution(energy, start, n_steps=6, synonyms=others)
     contrastive(energy(data), energy(found.x)).value.backward()
     torch.optim.SGD(packaged.parameters(), lr=0.1 * 8).step()  # a mean of 8 where line 18 has a sum
 
