@@ -41,7 +41,7 @@ help:
 	@echo "make test       every unit test and every notebook"
 	@echo "make notebooks  run the chapters again and store their outputs"
 	@echo "make figures    draw the cover, the logo and the map again"
-	@echo "make results    write the page of recorded results from the ledger"
+	@echo "make results    write the pages of recorded results from the ledger"
 	@echo "make minutes    write the chapters' minutes into the guide for instructors"
 	@echo "make assignments  the versions of the graded assignments for students and for grading"
 	@echo "make lint       style, types, and what is generated: cells of notebooks, results, minutes"
@@ -114,6 +114,7 @@ figures: $(STAMP)
 
 results: $(STAMP)
 	$(BIN)/python book/_scripts/write_results.py
+	$(BIN)/python book/_scripts/write_appendix.py
 
 minutes: $(STAMP)
 	$(BIN)/python book/_scripts/write_minutes.py
@@ -130,6 +131,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/python book/_scripts/refresh_notebooks.py --check
 	$(BIN)/python book/_scripts/write_results.py --check
+	$(BIN)/python book/_scripts/write_appendix.py --check
 	$(BIN)/python book/_scripts/write_minutes.py --check
 	$(BIN)/python book/_scripts/set_address.py --check
 

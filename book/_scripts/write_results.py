@@ -11,7 +11,7 @@ import io
 import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from itertools import takewhile
 from pathlib import Path
@@ -87,7 +87,8 @@ def section(record: Record, experiment: Experiment | None) -> str:
     if claims:
         lines += [ledger.markdown(ledger.claim_rows(record, claims), ledger.CLAIM_TITLES), ""]
         lines += [LATER, ""] if later else []
-        lines += [experiment.shared, ""] if experiment and experiment.shared else []
+        lines += [outside(claims), ""] if outside(claims) else []
+        lines += [text for words in words_of(experiment) for text in (words, "")]
     drawn = [f"![{alt(group)}](_static/{name})" for name, group in figures(record, experiment).items()]
     lines += [*drawn[:1], "", *folded("How it was made", made(record))]
     lines += folded(f"{len(drawn) - 1} more figures", "\n\n".join(drawn[1:])) if drawn[1:] else []
@@ -109,6 +110,22 @@ def claims_of(record: Record, experiment: Experiment | None) -> tuple[tuple[Judg
     if record.claims or preset is None:
         return record.claims, False
     return judged(preset.claims, record.entries), True
+
+
+def outside(claims: Sequence[Judged]) -> str:
+    """Undecided claims whose interval leaves out every difference that would matter on their side, in a sentence."""
+    names = []
+    for found in claims:
+        least, low, high = found.claim.smallest_effect, found.low, found.high
+        if found.verdict == "undecided" and low is not None and high is not None:
+            names += [found.claim.name] * {"higher": high < least, "lower": low > -least}.get(found.claim.better, False)
+    words = "Undecided, yet the interval leaves out every difference that would matter on the side of the claim"
+    return f"{words}: {', '.join(names)}." if names else ""
+
+
+def words_of(experiment: Experiment | None) -> list[str]:
+    """What an experiment says of the numbers of its claims, and of what its runs share."""
+    return [words for words in (experiment.measured, experiment.shared) if words] if experiment else []
 
 
 def made(record: Record) -> str:

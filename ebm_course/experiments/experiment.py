@@ -41,6 +41,7 @@ class Experiment:
         figures: patterns of curve names, a figure each; the first is shown beside the claims.
         ships: (configuration) -> the variants whose nets may ship, beside those in ``config.variants``.
         rows: (configuration) -> data that every stage depends on, by name; part of every stage's origin.
+        measured: what the numbers of the claims are, in words, for the page of results.
         shared: what the runs share, in words: a verdict says nothing about what is the same in all of them.
     """
 
@@ -54,6 +55,7 @@ class Experiment:
     figures: tuple[str, ...] = ()
     ships: Callable[[Any], Sequence[Variant]] = lambda config: ()
     rows: Callable[[Any], Mapping[str, Batch]] = lambda config: {}
+    measured: str = ""
     shared: str = ""
 
 

@@ -106,6 +106,17 @@ def test_the_table_of_the_head_says_what_the_ledger_holds(chapter: Callable[[str
         assert not all(part in rows[digits] for part in recorded_row(other))  # another outcome would be noticed
 
 
+def test_the_row_of_eight_runs_says_what_the_ablation_holds(chapter: Callable[[str], Any]):
+    head = next(cell.source for cell in chapter(NAME).notebook.cells if cell["id"] == "04-head")
+    (row,) = (line for line in head.splitlines() if "eight independent runs" in line)
+    record = ledger.read("ablation-gpu")
+    found = next(one for one in record.claims if one.claim.name == "resampling")
+    masked = record.entry("claims/masked/contrast/pooled/resampling")
+    assert f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]" in row and f"| {found.verdict}" in row
+    assert f"{masked.value:+.2f}, SD {masked.spread:.2f}" in row and found.n_runs == 8
+    assert f"one kept out of {record.config['group_size']}" in row
+
+
 def doubled(entry: Entry) -> Entry:
     return replace(entry, value=2 * entry.value + 1, values=tuple(2 * value + 1 for value in entry.values))
 

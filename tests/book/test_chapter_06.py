@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -13,21 +12,12 @@ from torch import nn
 
 from ebm_course.energies.sequence_energies import LikelihoodEnergy, PooledEnergy, SurpriseEnergy
 from ebm_course.energies.transformer import Transformer
-from ebm_course.experiments.claims import judged
-from ebm_course.experiments.sequences.config import CLAIMS
 from ebm_course.objectives.contrastive import contrastive
-from ebm_course.recipes.sequences import adversarial
 from ebm_course.results import ledger
+from ebm_course.results.findings import Judged
 from ebm_course.samplers.substitution import substitution
 
 NAME = "06_adversarial_training"
-CLAIM_ROWS = {
-    "figure-1a": "Fig. 1a",
-    "figure-2": "Fig. 2: the attack",
-    "figure-2/plain": "Fig. 2: without",
-    "figure-1b": "Fig. 1b",
-}
-"""Name of a claim in the ledger -> how its row on the first screen begins."""
 
 
 def stack() -> nn.Sequential:
@@ -66,7 +56,7 @@ def test_the_bare_update_of_algorithm_1_equals_the_package(chapter: Callable[[st
 
     others = torch.tensor([[v for v in range(4) if v != u] for u in range(4)])
     energy = Energy(packaged)
-    found = substitution(energy, start, n_steps=6, synonyms=others, include_current=True)
+    found = substitution(energy, start, n_steps=6, synonyms=others)
     contrastive(energy(data), energy(found.x)).value.backward()
     torch.optim.SGD(packaged.parameters(), lr=0.1 * 8).step()  # a mean of 8 where line 18 has a sum
 
@@ -75,51 +65,56 @@ def test_the_bare_update_of_algorithm_1_equals_the_package(chapter: Callable[[st
         torch.testing.assert_close(one, two)
 
 
-def first_table(text: str) -> dict[tuple[str, int], str]:
-    """(claim, digits) -> verdict of the table on the first screen."""
-    rows = [[part.strip() for part in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| Fig.")]
-    found = {}
-    for (name, start), row in zip(CLAIM_ROWS.items(), rows, strict=True):
-        assert row[0].startswith(start), row
-        found |= {(name, 3): row[1], (name, 10): row[2]}
-    return found
+def signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
 
 
-def recorded_verdicts() -> dict[tuple[str, int], str]:
-    """The same from the ledger, judged by the package."""
-    sources = {10: ledger.read("sequences-cpu"), 3: ledger.read("sequences-notebook")}
-    return {
-        (one.claim.name, digits): one.verdict
-        for digits, source in sources.items()
-        for one in judged(CLAIMS, source.entries)
-    }
+def row_of(found: Judged) -> tuple[str, str]:
+    """What the row of a claim says of it: mean with interval, and verdict."""
+    assert found.low is not None and found.high is not None
+    return f"{signed(found.mean)} [{signed(found.low)}, {signed(found.high)}]", found.verdict
 
 
-def test_the_verdicts_on_the_first_screen_are_those_of_the_ledger(chapter: Callable[[str], Any]):
-    assert first_table(chapter(NAME).notebook.cells[0].source) == recorded_verdicts()
+def first_table(text: str) -> list[tuple[str, str]]:
+    """The same of every row of the table on the first screen, whatever else stands beside the verdict."""
+    rows = [[part.strip() for part in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
+    return [(row[1], row[2].partition(":")[0]) for row in rows[2:]]
 
 
-@pytest.mark.parametrize("word, other", [("| undecided |", "| holds |"), ("| holds |", "| no effect |")])
-def test_another_verdict_on_the_first_screen_would_be_noticed(chapter: Callable[[str], Any], word: str, other: str):
+def test_the_table_on_the_first_screen_is_that_of_the_ledger(chapter: Callable[[str], Any]):
+    wanted = [row_of(found) for found in ledger.read("ablation-gpu").claims]
     text = chapter(NAME).notebook.cells[0].source
-    assert first_table(text.replace(word, other, 1)) != recorded_verdicts()
+    assert len(wanted) == 10 and first_table(text) == wanted
+    for told, other in (
+        ("| undecided", "| holds"),
+        ("| holds", "| no effect"),
+        ("−0.05 [", "+0.05 ["),
+        ("+0.33]", "0.3]"),
+    ):
+        assert told in text and first_table(text.replace(told, other, 1)) != wanted
 
 
-def test_the_chapter_has_seven_sections_and_at_most_eighty_cells(chapter: Callable[[str], Any]):
+def test_a_row_names_kind_and_head_of_its_claim(chapter: Callable[[str], Any]):
+    lines = [line for line in chapter(NAME).notebook.cells[0].source.splitlines() if line.startswith("|")][2:]
+    for line, found in zip(lines, ledger.read("ablation-gpu").claims, strict=True):
+        if "/" in found.claim.name:
+            kind, head, _ = found.claim.name.split("/")
+            assert line.startswith(f"| {kind.replace('-', ' ').capitalize()}, {head} head"), line
+
+
+def test_the_chapter_has_five_sections_and_at_most_seventy_cells(chapter: Callable[[str], Any]):
     opened = chapter(NAME)
     numbers = [int(k) for cell in opened.text for k in re.findall(r"^## (\d+)\. ", cell.source, flags=re.MULTILINE)]
-    assert numbers == list(range(1, 8)) and len(opened.notebook.cells) <= 80
+    assert numbers == list(range(1, 6)) and len(opened.notebook.cells) <= 70
 
 
-def test_as_printed_is_algorithm_1_to_the_letter_wherever_the_chapter_says_so(chapter: Callable[[str], Any]):
-    live = {"adversarial": adversarial, "replace": replace, "contrastive": contrastive}
-    source = next(cell.source for cell in chapter(NAME).code if cell["id"] == "06-break-run")
-    exec("\n".join(line for line in source.splitlines() if re.match(r"short|printed", line)), live)
-    recorded = (ledger.read(f"sequences-{preset}").variant("adversarial") for preset in ("cpu", "notebook"))
-    for config in (asdict(live["printed"]) | {"objective": "contrastive"}, *recorded):
-        assert (config["objective"], config["include_current"], config["grow_every"]) == ("contrastive", False, 0)
-        assert config["n_attack_steps"] > 0 and not config["position_memory"]
-    assert live["printed"].objective is contrastive
+def test_algorithm_1_is_algorithm_1_to_the_letter_wherever_the_chapter_says_so(chapter: Callable[[str], Any]):
+    made = ledger.read("ablation-gpu").variant("next-token/printed/pooled")
+    assert made["objective"].endswith("contrastive") and made["head"].endswith("PooledEnergy")
+    assert made["n_attack_steps"] > 0 and not made["grow_every"]
+    assert not made["include_current"] and not made["position_memory"] and not made["answer_only"]
+    words = "\n".join(cell.source for cell in chapter(NAME).code)
+    assert '"printed": "Algorithm 1"' in words
 
 
 def test_surprise_with_weight_one_is_the_likelihood_less_its_expected_entropy():

@@ -7,9 +7,11 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
+from ebm_course.experiments.ablation.experiment import EXPERIMENT as ABLATION
 from ebm_course.experiments.sequences.experiment import EXPERIMENT as SEQUENCES
 from ebm_course.results import ledger
 from ebm_course.results.findings import Claim, Curve, Entry, Judged, Work
@@ -102,6 +104,34 @@ def test_an_older_record_is_judged_by_the_claims_declared_since_and_the_page_say
     assert later and [found.claim.name for found in claims] == ["figure-1a", "figure-2", "figure-2/plain", "figure-1b"]
     assert results.LATER in results.section(dataclasses.replace(old, claims=()), SEQUENCES)
     assert results.claims_of(RECORD, SEQUENCES) == (RECORD.claims, False)
+
+
+@pytest.mark.parametrize(
+    "better, low, high, told",
+    [
+        ("higher", -0.2, 0.04, True),
+        ("higher", -0.2, 0.06, False),
+        ("lower", -0.04, 0.2, True),
+        ("lower", -0.06, 0.2, False),
+        ("same", -0.2, 0.04, False),
+    ],
+)
+def test_an_undecided_claim_whose_interval_is_against_it_is_named(
+    results: ModuleType, better: Any, low: float, high: float, told: bool
+):
+    found = Judged(Claim("a", "It is right.", "correct", better, 0.05), "undecided", 0.0, low, high, 2)
+    assert results.outside([found]).endswith(": a.") == told
+    assert results.outside([dataclasses.replace(found, verdict="no effect")]) == ""
+    text = results.section(dataclasses.replace(RECORD, claims=(found,)), None)
+    assert ("leaves out every difference that would matter" in text.split("<details>")[0]) == told
+
+
+def test_what_the_claims_measure_stands_beside_them(results: ModuleType):
+    told = dataclasses.replace(SEQUENCES, measured="Digits that are right.", shared="Runs share rows.")
+    shown = results.section(RECORD, told).split("<details>")[0].splitlines()
+    assert shown.index("Digits that are right.") < shown.index("Runs share rows.")
+    text = (BOOK / "results.md").read_text()
+    assert ABLATION.measured and ABLATION.measured in text.splitlines()
 
 
 def test_the_stored_page_shows_the_claims_of_every_experiment_on_its_first_screens():

@@ -103,6 +103,9 @@ EXPERIMENT = Experiment(
     ),
     ships=lambda config: tuple(config.pretraining.values()),
     rows=task_rows,
+    measured="All claims are differences of correctness, the share of right digits: after the paper's attack with "
+    "every digit free, and for figure-1b of one sequence kept out of many. The experiment ablation asks all but "
+    "figure-2/plain of runs that share no net, with controls: where the two differ, read that one.",
     shared="All runs share one language model, one pretrained net and the samples that attacks start from; "
     "rows, order and the head are drawn anew. How much other pretrained nets would change is not "
     "measured. figure-1b says that little changes: resampling with a constant energy satisfies it "

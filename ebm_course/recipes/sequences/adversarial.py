@@ -8,7 +8,7 @@ Source: Yin (2023), Algorithm 1. Departure: means where line 18 has sums (a fact
 it has plain descent, the last weights where the paper stops early by a rule it does not give (``keep_best`` keeps those
 that tell held-out data best from held-out samples of P_LM); every choice that the paper leaves open is a field below.
 The notebook's presets also take the logistic loss, keep the current token among the candidates, and let the attack
-grow: with that token kept and all steps from the start nothing was learned in the run that chapter 6 shows.
+grow: with that token kept and all steps from the start nothing was learned in the runs that chapter 6 shows.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,6 +23,8 @@ from ebm_course.experiments.ablation.measurements import Bench, surprise_untrain
 from ebm_course.experiments.ablation.searches import Search, searches
 from ebm_course.experiments.ablation.ten_digits import TEN
 from ebm_course.experiments.experiment import reproduce
+from ebm_course.experiments.nets import LAST, NET
+from ebm_course.experiments.stages import Results
 from ebm_course.results import ledger
 from ebm_course.results.findings import Findings
 from ebm_course.runtime import Run, setup
@@ -41,6 +44,9 @@ FAIR = (
     "clip",
     "keep_best",
     "replay",
+    "ema",
+    "l2",
+    "bidirectional",
 )
 """Fields that no arm may have of its own."""
 
@@ -94,10 +100,18 @@ def test_every_arm_has_the_same_rows_updates_and_checkpoint_rule(config: Config)
     assert all(variant.config.keep_best for variant in config.variants)  # so both rules are recorded
 
 
+def test_every_arm_has_the_same_rate_but_the_corrections_of_a_likelihood() -> None:
+    assert {v.config.rate for v in CPU.variants if "corrected" not in v.name} == {PRINTED.rate}
+    assert {v.config.rate for v in CPU.variants if "corrected" in v.name} == {2e-4}
+
+
 @pytest.mark.parametrize("field, value", [("n_epochs", 56), ("batch_size", 50), ("keep_best", False), ("n_rows", 999)])
-def test_an_unfair_arm_is_seen(field: str, value: int) -> None:
-    arm = replace(CPU.variants[3], config=replace(CPU.variants[3].config, **{field: value}))
-    assert unfair(replace(CPU, variants=(*CPU.variants[:3], arm))) == [arm.name]
+def test_an_unfair_arm_is_seen_whichever_it_is(field: str, value: int) -> None:
+    for config in (CPU, TEN):
+        for k, arm in enumerate(config.variants[1:], start=1):
+            changed = replace(arm, config=replace(arm.config, **{field: value}))
+            variants = (*config.variants[:k], changed, *config.variants[k + 1 :])
+            assert unfair(replace(config, variants=variants)) == [arm.name]
 
 
 def test_arms_differ_from_algorithm_1_as_printed_in_what_they_are_named_for() -> None:
@@ -179,6 +193,53 @@ def test_a_choice_on_what_is_scored_is_refused() -> None:
     x = starts()
     with pytest.raises(ValueError, match="chosen on other samples than those scored"):
         searched(Truth(), x[:5], x[4:], n_digits=1, budget=0, run=RUN, name="truth")
+
+
+def test_a_search_is_chosen_by_what_it_finds_on_the_samples_to_choose_on_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen_on, scored_on = starts(40, seed=1)[:8], starts(40, seed=1)[20:]
+    scored_on = scored_on[~(chosen_on[:, None] == scored_on[None]).all(dim=2).any(dim=0)]
+
+    def right_where(choosing: bool) -> Search:
+        def search(energy: object, x0: Tensor, budget: int, generator: torch.Generator) -> Tensor:
+            return right_answers(x0, 1) if torch.equal(x0, chosen_on) == choosing else x0
+
+        return search
+
+    ways = {"good to score": right_where(False), "good to choose": right_where(True)}
+    monkeypatch.setattr(evaluation, "searches", lambda n_digits: ways)
+    (found,) = searched(Truth(), chosen_on, scored_on, n_digits=1, budget=0, run=RUN, name="truth")
+    assert found["search"] == "good to choose" and found["chosen"]["good to choose"] == 1.0
+    assert found["exact"] == float((scored_on == right_answers(scored_on, 1)).all(dim=1).float().mean()) < 1.0
+
+
+@pytest.mark.parametrize("better", ["best", "last"])
+def test_weights_are_chosen_on_the_samples_to_choose_on_of_the_own_run(
+    monkeypatch: pytest.MonkeyPatch, better: str
+) -> None:
+    """Those that find more of the samples to choose on, even where the others find more of those that are scored."""
+    asked: dict[str, Any] = {}
+    found = {
+        name: {"chosen": {"attack": 0.9 if name == better else 0.1}, "exact": 0.1 if name == better else 0.9}
+        for name in ("best", "last")
+    }
+    monkeypatch.setattr(Bench, "noise", lambda self, results, k: k)
+    monkeypatch.setattr(Bench, "samples", lambda self, noise, k: (noise, k))
+    monkeypatch.setattr(Bench, "_arm", lambda self, results, variant, kind, k, file: (file, k))
+
+    def choose(self: Bench, energies: Any, samples: Any, k: int, name: str) -> list[Any]:
+        asked["energies"], asked["samples"] = list(energies), list(samples)
+        return [found["best"], found["last"]]
+
+    def attack(self: Bench, energies: Any, samples: Any) -> list[Any]:
+        asked["attacked"] = list(energies)
+        return [{"rows": []}]
+
+    monkeypatch.setattr(Bench, "_searched", choose)
+    monkeypatch.setattr(Bench, "_attacked", attack)
+    told = Bench(SMOKE, RUN).measure(SMOKE.variant("masked/grown/pooled"), 1)(Path(), Results(Path()))
+    file = {"best": NET, "last": LAST}[better]
+    assert told["weights"] == better and told["exact"] == 0.1 and asked["attacked"] == [(file, 1)]
+    assert asked["energies"] == [(NET, 1), (LAST, 1)] and asked["samples"] == [(1, 1), (1, 1)]
 
 
 def written(_: object, n: int, *, n_digits: int, generator: torch.Generator) -> Tensor:
