@@ -1,6 +1,6 @@
 """What is pretrained, trained, measured and claimed, declared before the run.
 
-Each run has a language model, pretrained nets and rows of its own, so runs are independent. A net may be fine-tuned
+Each run has a language model and pretrained nets of its own, fine-tuned on rows of its own. A net may be fine-tuned
 several times, from other seeds: a run then counts once, with the mean (see ``nested``). Kinds of pretraining:
 ``next-token`` (Eq. 7 of Yin, 2023), ``masked`` (as the baseline's notebook), and both for 1/2 to 1/16 of the updates.
 """
