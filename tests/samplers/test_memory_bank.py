@@ -132,7 +132,9 @@ def test_bad_input_is_refused() -> None:
         with pytest.raises(ValueError, match=r"a bank of 6 rows of width 2 takes features \(N, 2\)"):
             b.update(rows, features)
     assert b.n_updates == 0
-    with pytest.raises(ValueError, match=r"features of width 2: expected real anchors \(N, 2\), got torch.float32 \(4, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"features of width 2: expected real anchors \(N, 2\), got torch.float32 \(4, 3\)"
+    ):
         b.scores(torch.ones(4, 3))
     with pytest.raises(ValueError, match=r"max_bytes: expected 8 or more, a row of this bank, got 7"):
         b.scores(torch.ones(4, 2), torch.arange(2), max_bytes=7)
