@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ebm_course"
 WANTED = ("energies", "samplers", "objectives", "metrics")
 # Public parts that need no example, each with its reason.
-WITHOUT: dict[str, str] = {}
+WITHOUT: dict[str, str] = {"samplers.beam.Completions": "a face without code; energies.global_energy has one behind it"}
 
 
 def sources(*parts: str) -> list[Path]:

@@ -93,7 +93,13 @@ class GlobalEnergy(nn.Module):
 
 
 class Given(Conditioned):
-    """y -> E(x, y) of a :class:`GlobalEnergy`, for searches too: a ``samplers.beam.CompletesPrefix``."""
+    """y -> E(x, y) of a :class:`GlobalEnergy`, for searches too: a ``samplers.beam.CompletesPrefix``.
+
+    >>> chain = Spen(TokenEncoder((50,), width=8, hidden=6), n_tags=5)
+    >>> energy = GlobalEnergy(chain, "a").given(torch.ones(2, 4, 1).long())
+    >>> energy(torch.zeros(2, 4).long()).shape, hasattr(energy, "completions")
+    (torch.Size([2]), True)
+    """
 
     def completions(self, x: Tensor) -> GlobalCompletions:
         """Of the start's tags x (N, L)."""
@@ -107,7 +113,17 @@ class Given(Conditioned):
 
 
 class GlobalCompletions:
-    """Energies of a :class:`GlobalEnergy` of kept rows that go on by one tag: ``samplers.beam.Completions``."""
+    """Energies of a :class:`GlobalEnergy` of kept rows that go on by one tag: ``samplers.beam.Completions``.
+
+    >>> chain = Spen(TokenEncoder((50,), width=8, hidden=6), n_tags=5)
+    >>> energy = GlobalEnergy(chain, "a").given(torch.ones(2, 4, 1).long())
+    >>> rows = energy.completions(torch.zeros(2, 4).long())
+    >>> rows.energies().shape  # of one row a sentence, five tags at the first place
+    torch.Size([2, 1, 5])
+    >>> rows.keep(torch.zeros(2, 3).long(), torch.tensor([[0, 1, 4]] * 2))
+    >>> rows.energies().shape  # of three rows at the second
+    torch.Size([2, 3, 5])
+    """
 
     def __init__(self, energy: GlobalEnergy, unary: Tensor, mask: Tensor | None, words: Tensor | None, x: Tensor):
         self.sentence = Sentence(x, mask, None)

@@ -57,7 +57,12 @@ def uniform(e: Tensor, generator: Streams) -> Tensor:
 
 
 def drawn_in_blocks(draw: Callable[[Tensor, torch.Generator], Tensor], e: Tensor, generator: Streams) -> Tensor:
-    """``draw(e, generator)``, or of several generators that of each for its block of rows."""
+    """``draw(e, generator)``, or of several generators that of each for its block of rows.
+
+    >>> both = drawn_in_blocks(_exponential, torch.zeros(4, 2), [torch.Generator().manual_seed(0) for _ in range(2)])
+    >>> torch.equal(both[:2], both[2:])
+    True
+    """
     if isinstance(generator, torch.Generator):
         return draw(e, generator)
     blocks = zip(e.chunk(len(generator)), generator, strict=True) if len(e) else ()

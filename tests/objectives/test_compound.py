@@ -76,7 +76,7 @@ def test_parts_that_do_not_belong_together_are_refused():
     for parts, got in (({}, "got neither"), ({"cost": COST}, "got cost"), ({"e_augmented": F}, "got e_augmented")):
         with pytest.raises(ValueError, match=f"a compound loss has F with its cost, A, or both: {got}"):
             compound(GOLD, **parts)
-    with pytest.raises(ValueError, match=r"e_test holds one energy a row: expected shape \(N,\), got \(2, 1\)"):
+    with pytest.raises(ValueError, match=r"e_test belongs to e_gold .* expected shape \(2,\), got \(2, 1\)"):
         compound(GOLD, e_test=A[:, None])
     with pytest.raises(ValueError, match=r"cost belongs to e_gold"):
         compound(GOLD, e_augmented=F, cost=COST[:1])

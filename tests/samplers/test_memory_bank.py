@@ -115,7 +115,7 @@ def test_its_state_comes_back_and_that_of_another_size_is_refused() -> None:
     b.update(torch.tensor([4, 9]), torch.ones(2, 8))
     other.load_state_dict(b.state_dict())
     assert torch.equal(other.features, b.features) and torch.equal(other.ages, b.ages)
-    with pytest.raises(ValueError, match=r"holds features \(50, 8\): got \(6, 2\), written at \(6,\) updates\. "):
+    with pytest.raises(ValueError, match=r"holds features \(50, 8\): got \(6, 2\)\. Build it with as many rows"):
         other.load_state_dict(bank().state_dict())
 
 
@@ -133,7 +133,7 @@ def test_bad_input_is_refused() -> None:
             b.update(rows, features)
     assert b.n_updates == 0
     with pytest.raises(
-        ValueError, match=r"features of width 2: expected real anchors \(N, 2\), got torch.float32 \(4, 3\)"
+        ValueError, match=r"features of width 2: expected anchors \(N, 2\), got \(4, 3\) of torch.float32"
     ):
         b.scores(torch.ones(4, 3))
     with pytest.raises(ValueError, match=r"max_bytes: expected 8 or more, a row of this bank, got 7"):

@@ -224,7 +224,7 @@ def test_weights_are_chosen_on_the_samples_to_choose_on_of_the_own_run(
     }
     monkeypatch.setattr(Bench, "noise", lambda self, results, k: k)
     monkeypatch.setattr(Bench, "samples", lambda self, noise, k: (noise, k))
-    monkeypatch.setattr(Bench, "_arm", lambda self, results, variant, kind, k, file: (file, k))
+    monkeypatch.setattr(Bench, "_arm", lambda self, results, variant, k, file: (file, k))
 
     def choose(self: Bench, energies: Any, samples: Any, k: int, name: str) -> list[Any]:
         asked["energies"], asked["samples"] = list(energies), list(samples)
