@@ -16,10 +16,9 @@ import random
 import torch
 from torch import Tensor
 
-from ebm_course.checks import check_count
 from ebm_course.core import Batch
-from ebm_course.tasks.sentences import Sentence, Sentences
-from ebm_course.tasks.tagging import Score, Tagging, gold_of, tag_score, tagging
+from ebm_course.tasks.sentences import Sentence
+from ebm_course.tasks.tagging import Score, Tagging, generated, gold_of, tag_score
 from ebm_course.tasks.tagging_score import accuracy
 from ebm_course.tasks.vocabulary import Vocabulary
 
@@ -87,14 +86,8 @@ def agreement(*, n_train: int = 200, n_valid: int = 200, n_test: int = 1000, see
     >>> sorted(made.task.score(made.task.test.y, made.task.test))
     ['accuracy', 'closers', 'fillers']
     """
-    check_count("seed", seed)
-    parts = []
-    for k, n in enumerate((n_train, n_valid, n_test)):
-        draw = random.Random(3 * seed + k)
-        parts.append(Sentences.of(sentence(draw) for _ in range(n)))
-    train, valid, test = parts
-    words = [word for kind in WORDS.values() for word in kind]
-    return tagging("agreement", train, valid, test, least=1, tags=TAGS, known_words=words, score=_score)
+    sizes, words = (n_train, n_valid, n_test), [word for kind in WORDS.values() for word in kind]
+    return generated("agreement", sentence, sizes, seed=seed, tags=TAGS, known_words=words, score=_score)
 
 
 def closers(batch: Batch) -> Tensor:

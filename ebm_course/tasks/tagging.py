@@ -6,14 +6,16 @@ of sentences stand in ``tagging_sets``, file formats in ``tagging_files``, how a
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ebm_course.checks import check_count
 from ebm_course.core import Batch, Task
-from ebm_course.tasks.sentences import Sentences
+from ebm_course.tasks.sentences import Sentence, Sentences
 from ebm_course.tasks.tagging_features import Features
 from ebm_course.tasks.tagging_score import accuracy, as_tags, entity_f1
 from ebm_course.tasks.vocabulary import Vocabulary
@@ -65,6 +67,29 @@ def tagging(
     first, second, third = (check_batch(words.batch(part), words.n_tags) for part in (train, valid, test))
     task = Task(name, first, second, third, words.n_tags, (score or tag_score)(words))
     return Tagging(task, words, train, valid, test)
+
+
+def generated(
+    name: str,
+    sentence: Callable[[random.Random], Sentence],
+    sizes: tuple[int, int, int],
+    *,
+    seed: int,
+    tags: Sequence[str],
+    known_words: Iterable[str],
+    score: Callable[[Vocabulary], Score],
+) -> Tagging:
+    """A task of sentences that ``sentence(draw)`` makes, ``sizes`` of them in its parts, each part with its own stream.
+
+    So the same seed gives the same parts, and another size of one leaves the others alone.
+
+    Raises:
+        ValueError: the seed is no whole number, or below 0.
+    """
+    check_count("seed", seed)
+    streams = [random.Random(3 * seed + k) for k in range(len(sizes))]
+    parts = (Sentences.of(sentence(draw) for _ in range(n)) for draw, n in zip(streams, sizes, strict=True))
+    return tagging(name, *parts, least=1, tags=tags, known_words=known_words, score=score)
 
 
 def tag_score(vocabulary: Vocabulary) -> Score:

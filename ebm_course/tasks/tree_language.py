@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ebm_course.core import Batch
 from ebm_course.tasks.sentences import Sentence, Sentences
-from ebm_course.tasks.tagging import Score, Tagging, gold_of, tagging
+from ebm_course.tasks.tagging import Score, Tagging, generated, gold_of
 from ebm_course.tasks.tagging_score import accuracy, as_tags
 from ebm_course.tasks.trees import Bracket, bracket_f1, tree_tags
 from ebm_course.tasks.vocabulary import Vocabulary
@@ -169,13 +169,8 @@ def tree_language(*, n_train: int = 400, n_valid: int = 200, n_test: int = 300, 
     >>> made.task.n_values, sorted(made.task.score(made.task.test.y, made.task.test))
     (18, ['accuracy', 'exact', 'f1', 'trees'])
     """
-    parts = []
-    for k, n in enumerate((n_train, n_valid, n_test)):
-        draw = random.Random(3 * seed + k)
-        parts.append(Sentences.of(sentence(draw) for _ in range(n)))
-    train, valid, test = parts
-    words = [word for kind in WORDS.values() for word in kind]
-    return tagging("tree-language", train, valid, test, least=1, tags=TAGS, known_words=words, score=tree_score)
+    sizes, words = (n_train, n_valid, n_test), [word for kind in WORDS.values() for word in kind]
+    return generated("tree-language", sentence, sizes, seed=seed, tags=TAGS, known_words=words, score=tree_score)
 
 
 def tree_score(vocabulary: Vocabulary) -> Score:

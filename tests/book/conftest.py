@@ -20,6 +20,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode, v4
 
+from ebm_course.results import ledger
 from ebm_course.results.record import Record
 
 BOOK = Path(__file__).parents[2] / "book"
@@ -145,3 +146,17 @@ def planted() -> Callable[..., Record]:
         return replace(record, entries=tuple(entries))
 
     return changed
+
+
+@pytest.fixture
+def plant(planted: Callable[..., Record], monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """``plant(name, value)``: whoever reads a record finds another value; with ``key`` in that record alone."""
+    read = ledger.read
+
+    def act(name: str, value: float, key: str | None = None) -> None:
+        def changed(asked: str) -> Record:
+            return planted(read(asked), name, value) if key in (None, asked) else read(asked)
+
+        monkeypatch.setattr(ledger, "read", changed)
+
+    return act

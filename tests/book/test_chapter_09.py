@@ -20,7 +20,6 @@ from ebm_course.objectives.tagging_terms import l1_cost
 from ebm_course.recipes.structured import spen_gradient
 from ebm_course.recipes.structured.parts import Learner, adam
 from ebm_course.results import ledger
-from ebm_course.results.record import Record
 from ebm_course.samplers.relaxed_descent import relaxed_descent
 from ebm_course.tasks.agreement import agreement
 
@@ -185,14 +184,9 @@ PLANTED = [
 
 @pytest.mark.parametrize("name, value", PLANTED)
 def test_another_outcome_would_be_noticed(
-    planted: Callable[..., Record],
-    chapter: Callable[[str], Any],
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    value: float,
+    plant: Callable[..., None], chapter: Callable[[str], Any], name: str, value: float
 ):
-    read = ledger.read
-    monkeypatch.setattr(ledger, "read", lambda key: planted(read(key), f"toy/{name}", value))
+    plant(f"toy/{name}", value)
     with pytest.raises(AssertionError):
         chapter(NAME).run("recorded")
 

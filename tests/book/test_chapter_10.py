@@ -24,7 +24,6 @@ from ebm_course.figures.style import DATA, ENERGY, GREY, NEGATIVE
 from ebm_course.recipes.structured.game import Anchor, Game, energy_loss, inference_loss
 from ebm_course.recipes.structured.inference_network import NOTEBOOK
 from ebm_course.results import ledger
-from ebm_course.results.record import Record
 from ebm_course.samplers.inference_network import InferenceNetworks
 
 NAME, RECORD, TOY = "10_joint_inference_networks", "structured-cpu-data=toy", "toy/"
@@ -199,14 +198,9 @@ PLANTED = [
 
 @pytest.mark.parametrize("name, value", PLANTED)
 def test_another_outcome_would_be_noticed(
-    planted: Callable[..., Record],
-    chapter: Callable[[str], Any],
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    value: float,
+    plant: Callable[..., None], chapter: Callable[[str], Any], name: str, value: float
 ):
-    read = ledger.read
-    monkeypatch.setattr(ledger, "read", lambda key: planted(read(key), f"{TOY}{name}", value))
+    plant(f"{TOY}{name}", value)
     with pytest.raises(AssertionError):
         chapter(NAME).run("recorded", **NAMES)
 
@@ -230,18 +224,9 @@ PLANTED_ON_TWEETS = [
 
 @pytest.mark.parametrize("name, value", PLANTED_ON_TWEETS)
 def test_another_outcome_on_tweets_would_be_noticed(
-    planted: Callable[..., Record],
-    chapter: Callable[[str], Any],
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    value: float,
+    plant: Callable[..., None], chapter: Callable[[str], Any], name: str, value: float
 ):
-    read = ledger.read
-
-    def changed(key: str) -> Record:
-        return planted(read(key), f"{TWEETS}{name}", value) if key == RECORD_OF_TWEETS else read(key)
-
-    monkeypatch.setattr(ledger, "read", changed)
+    plant(f"{TWEETS}{name}", value, RECORD_OF_TWEETS)
     with pytest.raises(AssertionError):
         chapter(NAME).run("recorded", **NAMES)
 

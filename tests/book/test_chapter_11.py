@@ -20,7 +20,6 @@ from ebm_course.figures.legend import legend_below
 from ebm_course.recipes.text import freelb as recipe
 from ebm_course.recipes.text.parts import Learner
 from ebm_course.results import ledger
-from ebm_course.results.record import Record
 from ebm_course.training.freelb import freelb
 
 NAME = "11_adversarial_training_of_text_classifiers"
@@ -165,19 +164,10 @@ PLANTED = [
 
 @pytest.mark.parametrize("name, value", PLANTED)
 def test_another_outcome_would_be_noticed(
-    planted: Callable[..., Record],
-    chapter: Callable[[str], Any],
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    value: float,
+    plant: Callable[..., None], chapter: Callable[[str], Any], name: str, value: float
 ):
-    read = ledger.read
     data, entry = ("sst2-minilm", name[7:]) if name.startswith("minilm/") else ("sst2", name)
-
-    def changed(key: str) -> Record:
-        return planted(read(key), f"{data}/{entry}", value) if key == RECORDS[data] else read(key)
-
-    monkeypatch.setattr(ledger, "read", changed)
+    plant(f"{data}/{entry}", value, RECORDS[data])
     with pytest.raises(AssertionError):
         recorded(chapter(NAME))
 

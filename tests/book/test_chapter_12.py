@@ -18,7 +18,6 @@ from ebm_course.objectives.info_nce import Normaliser, frozen_nce, info_nce
 from ebm_course.recipes.text import carl
 from ebm_course.recipes.text.parts import Passed
 from ebm_course.results import ledger
-from ebm_course.results.record import Record
 from ebm_course.samplers.memory_bank import MemoryBank
 
 NAME = "12_contrast_and_reconstruction"
@@ -188,19 +187,10 @@ PLANTED = [
 
 @pytest.mark.parametrize("name, value", PLANTED)
 def test_another_outcome_would_be_noticed(
-    planted: Callable[..., Record],
-    chapter: Callable[[str], Any],
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    value: float,
+    plant: Callable[..., None], chapter: Callable[[str], Any], name: str, value: float
 ):
-    read = ledger.read
-
-    def changed(key: str, record: Record) -> Record:
-        of, entry = ("sst2-minilm", name[7:]) if name.startswith("minilm/") else ("sst2", name)
-        return planted(record, f"{of}/{entry}", value) if key == f"text-cpu-data={of}" else record
-
-    monkeypatch.setattr(ledger, "read", lambda key: changed(key, read(key)))
+    data, entry = ("sst2-minilm", name[7:]) if name.startswith("minilm/") else ("sst2", name)
+    plant(f"{data}/{entry}", value, RECORDS[data])
     with pytest.raises(AssertionError):
         chapter(NAME).run("recorded", Markdown=str)
 

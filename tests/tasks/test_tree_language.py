@@ -103,3 +103,9 @@ def test_parts_are_drawn_apart_and_the_score_reads_relaxed_tags_too() -> None:
     gold = {"accuracy": 1.0, "f1": 1.0, "trees": 1.0, "exact": 1.0}
     assert made.task.score(batch.y, batch) == gold
     assert made.task.score(torch.nn.functional.one_hot(batch.y, 18).float(), batch) == gold
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5])
+def test_a_seed_that_is_no_whole_number_is_refused(seed: float) -> None:
+    with pytest.raises(ValueError, match=r"^seed is a whole number: expected 0 or larger"):
+        tree_language(n_train=4, n_valid=4, n_test=4, seed=seed)  # type: ignore[arg-type]
