@@ -25,6 +25,8 @@ from ebm_course.tasks.arithmetic_score import score
 UNKNOWN, PADDING, BEGIN, END = "unk", "pad", "bos", "eos"
 VOCABULARY = (UNKNOWN, PADDING, BEGIN, END, *"0123456789", "+", "=")
 ZERO = VOCABULARY.index("0")
+DIGITS = torch.arange(ZERO, ZERO + 10, device="cpu")
+"""Tokens of the ten digits (10,), on the CPU."""
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,8 @@ from ebm_course.energies.restricted import restricted, taken
 from ebm_course.samplers.gibbs_with_gradients import gibbs_with_gradients
 from ebm_course.samplers.substitution import substitution
 from ebm_course.samplers.substitution_proposals import by_gain
-from ebm_course.tasks.arithmetic import ZERO, Format, digit_synonyms
+from ebm_course.tasks.arithmetic import DIGITS, Format, digit_synonyms
 
-DIGITS = torch.arange(ZERO, ZERO + 10)
 ATTACK_STEP, GAIN_STEP, GRADIENT_STEP = 2 + 9, 2 + 10, 2
 SCHEDULE = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Inverse temperatures of the annealed chains."""

@@ -28,10 +28,9 @@ from ebm_course.samplers.gibbs import gibbs
 from ebm_course.samplers.gibbs_with_gradients import gibbs_with_gradients
 from ebm_course.samplers.resampling import resampling
 from ebm_course.samplers.substitution import substitution
-from ebm_course.tasks.arithmetic import ZERO, Format, digit_synonyms
+from ebm_course.tasks.arithmetic import DIGITS, Format, digit_synonyms
 from ebm_course.tasks.arithmetic_score import correctness
 
-DIGITS = torch.arange(ZERO, ZERO + 10)
 ATTACK_STEP, GIBBS_STEP, GRADIENT_STEP = 2 + 9, 10, 2
 Sampled = Callable[[Energy, Tensor, int, torch.Generator], Tensor]
 """(energy, starts (N, G, L), evaluations a chain, generator) -> sequences (N, L); a chain has G starts at most."""

@@ -31,11 +31,10 @@ from ebm_course.energies.restricted import restricted, taken
 from ebm_course.runtime import Run
 from ebm_course.samplers.gibbs_with_gradients import gibbs_with_gradients
 from ebm_course.samplers.substitution import substitution
-from ebm_course.tasks.arithmetic import ZERO, Format, digit_synonyms
+from ebm_course.tasks.arithmetic import DIGITS, ZERO, Format, digit_synonyms
 
 MOVES = 5
 """Moves of a chain in a step of the budget: 10 energy evaluations, where a step of the attack has 11."""
-DIGITS = torch.arange(ZERO, ZERO + 10)
 
 Supplier = Callable[..., Negatives]
 """(energy, x (N, L), *, n_steps, config, streams, keep_path) -> negatives; the path has n_steps + 1 states."""
