@@ -3,7 +3,8 @@
 Three pretrainings of each kind, two fine-tunings of each; a run counts once, with the mean of its fine-tunings. With
 three runs an interval is wide, so the claims are few and on one head: the pooled one after masked pretraining, where
 three digits showed an effect. They are on the share of right digits: of eleven-digit answers next to none may be exact.
-The presets ``ten`` and ``baseline`` share language models, pretrained nets and claims, so one folder serves both.
+The presets ``ten``, ``gibbs`` and ``baseline`` share language models, pretrained nets and claims, so one folder serves
+all. Gibbs with gradients stands apart: its chains made that one arm dearer than all others together.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ebm_course.experiments.ablation.arms import BASELINES, MORE, arms_of
+from ebm_course.experiments.ablation.arms import BASELINES, arms_of
 from ebm_course.experiments.ablation.config import CPU, GPU, LONGER, MATTERS, NEXT_TOKEN, SMOKE, Config
 from ebm_course.experiments.variants import Variant
 from ebm_course.results.findings import Claim
@@ -59,10 +60,18 @@ CLAIMS = (
 
 
 def arms() -> tuple[Variant, ...]:
-    """The arms with the heads that matter, and the further ones where the claims are."""
-    further = arms_of("masked", heads=("pooled",), arms=tuple(MORE), corrections=False)
+    """The arms with the heads that matter, and a budget that grows by distance where the claims are."""
     rows = [arms_of(kind, heads=heads, arms=ARMS, corrections=False) for kind, heads in HEADS.items()]
-    return (*rows[0], *further, *rows[1])
+    return (*rows[0], *_masked("grown-distance"), *rows[1])
+
+
+def suppliers() -> tuple[Variant, ...]:
+    """Who supplies the negatives of the grown arm, where the claims are: the attack, or Gibbs with gradients."""
+    return _masked("grown", "gibbs")
+
+
+def _masked(*names: str) -> tuple[Variant, ...]:
+    return arms_of("masked", heads=("pooled",), arms=names, corrections=False)
 
 
 def baselines() -> tuple[Variant, ...]:
@@ -85,6 +94,12 @@ TEN = replace(  # the schedule that the shipped ten-digit energy was pretrained 
     masked=replace(CPU.masked, **_TEN),
     budget=330,
     chosen_by="correctness",
+)
+GIBBS = replace(
+    TEN,
+    words="ten digits, the attack or Gibbs with gradients as the supplier of negatives",
+    data=("masked",),
+    variants=suppliers(),
 )
 BASELINE = replace(
     TEN,
@@ -115,7 +130,15 @@ TEN_SMOKE = replace(
     variants=_tiny(arms()),
     claims=CLAIMS,
 )
+GIBBS_SMOKE = replace(TEN_SMOKE, words="the suppliers'", data=("masked",), variants=_tiny(suppliers()))
 BASELINE_SMOKE: Config = replace(
     TEN_SMOKE, words="the baseline's", n_tunings=1, data=(*HEADS, *LONGER), variants=_tiny(baselines())
 )
-PRESETS = {"ten": TEN, "baseline": BASELINE, "ten-smoke": TEN_SMOKE, "baseline-smoke": BASELINE_SMOKE}
+PRESETS = {
+    "ten": TEN,
+    "gibbs": GIBBS,
+    "baseline": BASELINE,
+    "ten-smoke": TEN_SMOKE,
+    "gibbs-smoke": GIBBS_SMOKE,
+    "baseline-smoke": BASELINE_SMOKE,
+}

@@ -14,7 +14,7 @@ from ebm_course.experiments.ablation.config import CPU, GPU, TUNINGS, Config, ki
 from ebm_course.experiments.ablation.experiment import EXPERIMENT, stages
 from ebm_course.experiments.ablation.findings import _Collected
 from ebm_course.experiments.ablation.searches import searches
-from ebm_course.experiments.ablation.ten_digits import BASELINE, BASELINE_SMOKE, TEN, TEN_SMOKE
+from ebm_course.experiments.ablation.ten_digits import BASELINE, BASELINE_SMOKE, GIBBS, GIBBS_SMOKE, TEN, TEN_SMOKE
 from ebm_course.experiments.configs import shared
 from ebm_course.experiments.experiment import reproduce
 from ebm_course.experiments.stages import RESULT, Results
@@ -56,7 +56,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, tup
 def test_what_was_recorded_at_three_digits_is_still_what_the_preset_asks_for() -> None:
     record = ledger.read_file(ledger.FOLDER / "ablation-gpu.json")
     assert list(differences(record.config, plain(GPU))) == []
-    assert shared(TUNINGS) == shared(GPU) and shared(TEN) == shared(BASELINE) and shared(TEN_SMOKE) != shared(TEN)
+    assert shared(TUNINGS) == shared(GPU) and shared(TEN) == shared(BASELINE) == shared(GIBBS) != shared(TEN_SMOKE)
 
 
 def test_the_new_arms_are_the_grown_one_but_for_what_they_are_named_for() -> None:
@@ -104,7 +104,7 @@ def test_three_digits_tune_the_nets_of_two_runs_again_and_ten_those_of_all() -> 
     assert [(arm.tuning, k) for arm, k in CPU.members(CPU.variants[0])] == [(0, k) for k in range(8)]
 
 
-@pytest.mark.parametrize("config", [TEN, BASELINE, TUNINGS, TEN_SMOKE])
+@pytest.mark.parametrize("config", [TEN, GIBBS, BASELINE, TUNINGS, TEN_SMOKE])
 def test_a_stage_comes_after_stages_before_it_and_no_stage_is_there_twice(config: Config) -> None:
     before: set[str] = set()
     for stage in stages(config, RUN):
@@ -205,7 +205,8 @@ def test_fine_tunings_trained_side_by_side_have_the_numbers_of_fine_tunings_trai
     monkeypatch.setattr(evaluation, "searches", drawing_nothing)  # side by side its draws are others
     torch.set_default_dtype(torch.float64)  # or rounding may decide between two candidates
     try:
-        config = few(TEN_SMOKE, "masked/gibbs/pooled", "masked/grown-distance/pooled")
+        both = replace(TEN_SMOKE, variants=(*TEN_SMOKE.variants, GIBBS_SMOKE.variant("masked/gibbs/pooled")))
+        config = few(both, "masked/gibbs/pooled", "masked/grown-distance/pooled")
         longer = [replace(arm, config=replace(arm.config, n_epochs=5, rate=0.01)) for arm in config.variants]
         config = replace(config, variants=tuple(longer))
         alone, together = (
