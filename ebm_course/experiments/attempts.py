@@ -1,4 +1,16 @@
-"""Every attempt at a stage with its commit, hardware and seconds, kept through a kill. It knows no stage."""
+"""Every attempt at a stage with its commit, hardware and seconds, kept through a kill. It knows no stage.
+
+>>> from tempfile import TemporaryDirectory
+>>> from ebm_course.runtime import SINGLE_PROCESS
+>>> with TemporaryDirectory() as folder:
+...     file = Path(folder) / ATTEMPTS
+...     for _ in range(2):  # the second goes on after the first
+...         with noted_attempt(file, SINGLE_PROCESS):
+...             time.sleep(0.01)
+...     first, second = attempts_of(file)
+>>> isinstance(first, Attempt), first.seconds >= 0.01, parsed([dataclasses.asdict(second)], file) == [second]
+(True, True, True)
+"""
 
 from __future__ import annotations
 

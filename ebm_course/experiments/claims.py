@@ -36,7 +36,14 @@ ROUNDING = 1e-12
 
 
 def judged(claims: Sequence[Claim], entries: Sequence[Entry]) -> tuple[Judged, ...]:
-    """Every declared claim whose endpoint was measured, with its verdict, in the order declared."""
+    """Every declared claim whose endpoint was measured, with its verdict, in the order declared.
+
+    >>> from ebm_course.results.findings import Entry
+    >>> claim = Claim("lifts", "The attack lifts samples.", "difference", "higher", 0.05)
+    >>> differences = Entry.of("difference", "After the attack minus before.", [0.21, 0.19, 0.22, 0.20])
+    >>> [found.verdict for found in judged([claim], [differences])], judged([claim], [])
+    (['holds'], ())
+    """
     values = {entry.name: entry.values for entry in entries}
     measured = {claim: values[claim.endpoint] for claim in claims if claim.endpoint in values}
     return judge(measured, n_unmeasured=len(claims) - len(measured))

@@ -22,7 +22,11 @@ MIB = 2**20
 
 
 def seconds(act: Act, device: torch.device) -> float:
-    """Seconds of one call, the device's work waited for."""
+    """Seconds of one call, the device's work waited for.
+
+    >>> seconds(lambda: time.sleep(0.01), torch.device("cpu")) >= 0.01
+    True
+    """
     _wait(device)
     start = time.perf_counter()
     act()
@@ -31,7 +35,14 @@ def seconds(act: Act, device: torch.device) -> float:
 
 
 def median_seconds(act: Act, device: torch.device, *, n_repeats: int, long: float = math.inf) -> float:
-    """Median of ``n_repeats`` calls after one that warms up; a first call longer than ``long`` seconds stands alone."""
+    """Median of ``n_repeats`` calls after one that warms up; a first call longer than ``long`` seconds stands alone.
+
+    >>> calls = []
+    >>> taken = median_seconds(lambda: calls.append(1), torch.device("cpu"), n_repeats=3)
+    >>> taken = median_seconds(lambda: calls.append(2), torch.device("cpu"), n_repeats=3, long=0.0)
+    >>> calls
+    [1, 1, 1, 1, 2]
+    """
     first = seconds(act, device)
     if first > long:
         return first
@@ -39,7 +50,13 @@ def median_seconds(act: Act, device: torch.device, *, n_repeats: int, long: floa
 
 
 def medians_in_turn(acts: Mapping[str, Act], device: torch.device, *, n_repeats: int) -> dict[str, float]:
-    """Median seconds of each call, the calls taken in turn, so that a slow moment of the machine meets all of them."""
+    """Median seconds of each call, the calls taken in turn, so that a slow moment of the machine meets all of them.
+
+    >>> calls = []
+    >>> acts = {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}
+    >>> list(medians_in_turn(acts, torch.device("cpu"), n_repeats=2)), "".join(calls)
+    (['a', 'b'], 'ababab')
+    """
     for act in acts.values():
         act()  # warms up
     taken = [{name: seconds(act, device) for name, act in acts.items()} for _ in range(n_repeats)]
@@ -50,6 +67,12 @@ def peak_bytes(act: Act, device: torch.device) -> int:
     """The most bytes that tensors made by a call took at once; what was there before does not count.
 
     It is what torch allocated, the scratch memory inside operations too.
+
+    >>> x = torch.zeros(500)
+    >>> peak_bytes(lambda: x + x, torch.device("cpu"))  # 500 numbers of 4 bytes
+    2000
+    >>> peak_bytes(lambda: (x + x) + x, torch.device("cpu"))  # the first sum is there until the second is made
+    4000
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -66,6 +89,11 @@ def exponent(x: Sequence[float], y: Sequence[float], *, last: int | None = None)
 
     Raises:
         ValueError: fewer than two different x, or a value that is not above 0.
+
+    >>> round(exponent([1, 2, 4], [5, 20, 80]), 6)
+    2.0
+    >>> round(exponent([1, 2, 4], [7, 20, 80], last=2), 6)  # the fixed cost of small sizes left out
+    2.0
     """
     x, y = (list(values)[-last:] if last else list(values) for values in (x, y))
     if len(set(x)) < 2 or len(x) != len(y) or min(*x, *y) <= 0:
@@ -74,7 +102,12 @@ def exponent(x: Sequence[float], y: Sequence[float], *, last: int | None = None)
 
 
 def matrix_rate(side: int, dtype: torch.dtype, device: torch.device, *, n_repeats: int) -> float:
-    """Operations a second of the product of two matrices (side, side), two operations a multiply-add."""
+    """Operations a second of the product of two matrices (side, side), two operations a multiply-add.
+
+    >>> rate = matrix_rate(64, torch.float32, torch.device("cpu"), n_repeats=3)
+    >>> 2 * 64**3 / rate < 1.0  # seconds of one product
+    True
+    """
     generator = torch.Generator(device=device).manual_seed(0)
     a = torch.randn(side, side, generator=generator, device=device).to(dtype)
     return 2 * side**3 / median_seconds(lambda: a @ a, device, n_repeats=n_repeats)

@@ -15,6 +15,12 @@ class Collected:
     Args:
         config: the experiment's.
         results: of its stages.
+
+    >>> from pathlib import Path
+    >>> found = Collected(config=None, results=Results(Path("folder")))
+    >>> found.add("correct", "Share of right sums.", [0.5, 0.7], paper="0.8")
+    >>> [(entry.name, entry.value, entry.paper) for entry in found.entries]
+    [('correct', 0.6, '0.8')]
     """
 
     def __init__(self, config: Any, results: Results):

@@ -3,6 +3,20 @@
 An experiment says what its presets are, which stages a configuration asks for and how their results become findings.
 Everything else is here and in the files beside: order and resumption (``stages``), seeds of runs and rows of methods
 (``variants``), nets and what made them (``nets``), verdicts (``claims``), seconds and commits (``attempts``).
+
+>>> from tempfile import TemporaryDirectory
+>>> from ebm_course.experiments.configs import Settings
+>>> from ebm_course.results.findings import Entry
+>>> from ebm_course.runtime import SINGLE_PROCESS
+>>> def stages(config, run):
+...     return [Stage(f"run-{k}/draw", lambda folder, results, k=k: run.seed + k) for k in range(config.n_runs)]
+>>> def findings(config, results):
+...     return Findings([Entry.of("seed", "Seed of a run.", list(results.values()))], curves=[])
+>>> toy = Experiment("toy", "Seeds.", {"cpu": Settings(n_runs=2)}, stages, findings)
+>>> with TemporaryDirectory() as folder:
+...     found = reproduce(toy, toy.presets["cpu"], SINGLE_PROCESS, folder=Path(folder), progress=False)
+>>> found.entries[0].values, [work.name for work in found.work]
+((0.0, 1.0), ['run-0/draw', 'run-1/draw'])
 """
 
 from __future__ import annotations
@@ -90,13 +104,34 @@ def small_checkpoints(experiment: Experiment, config: Any, run: Run, folder: Pat
     Raises:
         FileNotFoundError: a stage is not done.
         ValueError: something else made a net.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from torch import nn
+    >>> from ebm_course.experiments.configs import Settings
+    >>> from ebm_course.experiments.nets import save_net
+    >>> from ebm_course.recipes.shared import Fitted
+    >>> from ebm_course.runtime import SINGLE_PROCESS as run
+    >>> row = Variant("plain", "as it is", None, dict, ships_as="sums-plain")
+    >>> toy, fitted = Experiment("toy", "", {}, list, list), Fitted(nn.Linear(2, 1), rows=[])
+    >>> with TemporaryDirectory() as folder:
+    ...     save_net(Path(folder) / row.stage(0), fitted, row.origin(run, 0), run)
+    ...     weights, note = small_checkpoints(toy, Settings(variants=(row,)), run, Path(folder))["sums-plain"]
+    >>> weights["weight"].dtype, note["precision"]
+    (torch.float16, 'float16')
     """
     rows = [variant for variant in (*experiment.ships(config), *config.variants) if variant.ships_as]
     return {row.ships_as: small(folder / row.stage(0), row.origin(run, 0)) for row in rows}
 
 
 def work_of(results: Results) -> tuple[Work, ...]:
-    """Seconds, commits, hardware and torch of every finished stage."""
+    """Seconds, commits, hardware and torch of every finished stage.
+
+    >>> results = Results(Path("folder"))
+    >>> attempt = {"commit": "0123abc", "hardware": "a CPU", "torch": "2.13.0", "seconds": 30.0}
+    >>> results.add("lm", {"made_from": {}, "files": {}, "result": 1.0, "attempts": [attempt, attempt]})  # once killed
+    >>> work_of(results)
+    (Work(name='lm', seconds=60.0, commits=('0123abc',), hardware=('a CPU',), torch=('2.13.0',)),)
+    """
     found = []
     for name in results:
         made = [(attempt.commit, attempt.hardware, attempt.torch) for attempt in results.attempts(name)]

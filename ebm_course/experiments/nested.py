@@ -25,7 +25,11 @@ from typing import NamedTuple
 
 
 class Spread(NamedTuple):
-    """Standard deviations: of trainings of one run, and of runs beyond what their trainings explain."""
+    """Standard deviations: of trainings of one run, and of runs beyond what their trainings explain.
+
+    >>> spread([[0.0, 2.0], [1.0, 1.0]]) == Spread(within=1.0, between=0.0)  # nets that differ by their trainings alone
+    True
+    """
 
     within: float
     between: float

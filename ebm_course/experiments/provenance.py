@@ -20,6 +20,9 @@ def commit(package: Path = PACKAGE) -> str:
     """The commit of the checkout the package lies in, else the package's version.
 
     ``+changes`` follows where files that git knows differ from that commit.
+
+    >>> commit(Path("no checkout")) == f"version {__version__}"
+    True
     """
     try:
         # An environment may lie in a checkout of something else.
@@ -32,7 +35,12 @@ def commit(package: Path = PACKAGE) -> str:
 
 
 def hardware(run: Run) -> str:
-    """One line on the machine: its processor, and the GPU or the number of CPU threads torch uses."""
+    """One line on the machine: its processor, and the GPU or the number of CPU threads torch uses.
+
+    >>> from ebm_course.runtime import SINGLE_PROCESS
+    >>> hardware(SINGLE_PROCESS) == f"{processor()}, cpu, {torch.get_num_threads()} threads"
+    True
+    """
     lines = [processor(), describe(run.device)]
     if run.device.type != "cpu":
         lines.append(f"{torch.get_num_threads()} CPU threads")
@@ -42,7 +50,14 @@ def hardware(run: Run) -> str:
 
 
 def processor(listing: Path = PROCESSORS) -> str:
-    """The processor's name, from the system's listing where there is one."""
+    """The processor's name, from the system's listing where there is one.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     n_letters = (Path(folder) / "cpuinfo").write_text("model name : A processor")
+    ...     processor(Path(folder) / "cpuinfo")
+    'A processor'
+    """
     found = re.search(r"^model name\s*:\s*(.+)$", listing.read_text(), re.MULTILINE) if listing.is_file() else None
     return found[1].strip() if found else platform.processor() or platform.machine()
 

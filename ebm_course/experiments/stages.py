@@ -3,6 +3,14 @@
 The result of a stage is a JSON file that says what made it, and keeps every attempt with its commit, hardware and
 seconds; a stage that trains gets a folder where :func:`training.fit.fit` keeps its state, so a run killed inside a
 stage goes on inside it. Several runs may join in one folder: each does stages that no other is at. It knows no method.
+
+>>> from tempfile import TemporaryDirectory
+>>> from ebm_course.runtime import SINGLE_PROCESS as run
+>>> two, four = Stage("two", lambda folder, results: 2), Stage("four", lambda folder, results: results["two"] ** 2)
+>>> with TemporaryDirectory() as root:
+...     results: Results = run_stages([two, four], Path(root), origin=Origin("toy", {}, 0), run=run, progress=False)
+>>> dict(results)
+{'two': 2, 'four': 4}
 """
 
 from __future__ import annotations
@@ -41,8 +49,7 @@ class Stage:
         work: (its own folder, results of the stages before it) -> a JSON value.
         cost: its share of the work, any unit; the bar's estimate of the time left rests on it.
         of: what it depends on beside the settings that all stages share, such as the identity of a variant.
-        after: names of the stages that it reads, None for any before it. The fewer, the more can be done at once, and
-            nets that no stage left to do may read need not be there.
+        after: names of the stages that it reads, None for any before it; the fewer, the more can be done at once.
     """
 
     name: str
@@ -55,8 +62,7 @@ class Stage:
 class Results(Mapping[str, Any]):
     """The results of finished stages by name, and what is known of them: folders, attempts, seconds.
 
-    ``progress`` says whether trainings inside a stage should show bars. What a stage reads here, or takes from the
-    folder of another, is noted as what it was made from.
+    ``progress``: whether trainings show bars. What a stage reads here, or in another's folder, is noted as its source.
     """
 
     def __init__(self, root: Path, *, progress: bool = False):
@@ -126,12 +132,10 @@ def run_stages(
         origin: what makes the experiment; compared with that of every finished stage before any work starts.
         run: only its main process writes and shows the bar.
         progress: show a bar with the stage at work and an estimate of the time left.
-        join: let other runs that join work in the folder too. Each takes the first stage that no other is at and whose
-            ``after`` are done, and returns when all are done.
+        join: let other runs that join work there too: each takes the first stage that is ready and that no other is at.
 
     Raises:
-        ValueError: two stages have one name, or a finished stage has another origin, was made from other results, is
-            damaged, or lacks a file that a stage left to do may read.
+        ValueError: two stages have one name, or a finished one is damaged, lacks files or has another origin or source.
         BlockingIOError: another run works in the folder.
     """
     names = [stage.name for stage in stages]

@@ -34,6 +34,14 @@ def done_together(
         stages: number of each -> the name of its stage, this one first.
         act: (folder, results) -> a JSON value for each run, in this order.
         origin: number of one -> what makes its value.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> stages = {0: "run-0/draw", 1: "run-1/draw"}
+    >>> work = done_together(stages, lambda folder, results: [3, 7], origin=lambda k: Origin("toy", {}, seed=k))
+    >>> with TemporaryDirectory() as root:
+    ...     own = work(Path(root) / "run-0/draw", Results(Path(root)))
+    ...     own, read_json(Path(root) / "run-1/draw" / FOUND)["found"]
+    (3, 7)
     """
     first = next(iter(stages))
 
@@ -62,6 +70,18 @@ def trained_together(
         members: a variant, equal but for which training on its net it is, and the number of a run.
         fit: the recipe for several runs.
         given: results -> nets that it is handed, by name.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from torch import nn
+    >>> from ebm_course.runtime import SINGLE_PROCESS
+    >>> def fit(config, runs, *, folder, progress):
+    ...     return [Fitted(nn.Linear(1, 1), rows=[{"seed": run.seed}]) for run in runs]
+    >>> plain = Variant("plain", "as it is", None, fit)
+    >>> work = trained_together([(plain, 0), (plain, 1)], SINGLE_PROCESS, fit=fit, given=lambda results: {})
+    >>> with TemporaryDirectory() as root:
+    ...     own = work(Path(root) / plain.stage(0), Results(Path(root)))
+    ...     own, (Path(root) / plain.stage(1) / "net.safetensors").is_file()
+    ({'rows': [{'seed': 0}]}, True)
     """
 
     def act(folder: Path, results: Results) -> list[Any]:

@@ -1,4 +1,23 @@
-"""A method of an experiment in one row, and the stages that train it in every run. It knows no method itself."""
+"""A method of an experiment in one row, and the stages that train it in every run. It knows no method itself.
+
+>>> from tempfile import TemporaryDirectory
+>>> from torch import nn
+>>> from ebm_course.recipes.shared import Fitted
+>>> from ebm_course.runtime import SINGLE_PROCESS
+>>> def fit(config, run, *, folder=None, progress=True):
+...     return Fitted(nn.Linear(1, 1), rows=[{"rate": config, "seed": run.seed}])
+>>> plain = Variant("plain", "as it is", 0.1, fit)
+>>> work, second = trained(plain, 1, SINGLE_PROCESS), seeded(SINGLE_PROCESS, 1)
+>>> with TemporaryDirectory() as root:
+...     work(Path(root) / plain.stage(1), Results(Path(root)))["rows"] == fit(0.1, second).rows
+True
+>>> def stage(variant, k):
+...     return Stage(variant.stage(k), work)
+>>> def measured(variant, k):
+...     return Stage(f"{variant.stage(k)}-measured", work)
+>>> [own.name for own in variant_stages([plain], 2, stage, measured)]
+['run-0/plain', 'run-0/plain-measured', 'run-1/plain', 'run-1/plain-measured']
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,10 @@
-"""What a reproduction found: numbers, curves and judged claims. It knows no file, no machine and no method."""
+"""What a reproduction found: numbers, curves and judged claims. It knows no file, no machine and no method.
+
+>>> work = (Work("run-0/lm", 60.0, ("0123abc",), ("a CPU",)), Work("run-1/lm", 30.0, ("0123abc",), ("a CPU",)))
+>>> found = Findings([Entry.of("correct", "Share of right sums.", [0.5, 0.7])], curves=[], work=work)
+>>> found.entries[0].values, found.seconds
+((0.5, 0.7), 90.0)
+"""
 
 from __future__ import annotations
 
@@ -45,7 +51,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Curve:
-    """A quantity over another, ``runs`` holding one line of ``len(x)`` values a run."""
+    """A quantity over another, ``runs`` holding one line of ``len(x)`` values a run.
+
+    >>> curve = Curve("attacked", "radius", [0.0, 0.1], "accuracy", [[1.0, 0.5], [0.8, 0.7]])  # a line a run
+    >>> curve.mean(), [round(spread, 3) for spread in curve.spread()]
+    ([0.9, 0.6], [0.141, 0.141])
+    """
 
     name: str
     x_name: str
@@ -81,6 +92,11 @@ class Claim:
         better: the side on which the paper sees it; "same" where it says that there is no difference to speak of.
         smallest_effect: the smallest difference that would matter, in the endpoint's unit, above 0.
         control: the name of an entry that would make the claim trivial, such as that of the untrained head.
+
+    >>> Claim("lifts", "The attack lifts samples.", "after-before", "higher", smallest_effect=0.0)
+    Traceback (most recent call last):
+        ...
+    ValueError: the claim 'lifts' names the smallest difference that matters: expected a number above 0, got 0.0.
     """
 
     name: str
@@ -100,7 +116,13 @@ class Claim:
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim with its verdict: the mean over ``n_runs`` runs an interval for orientation (None for a single run)."""
+    """A claim with its verdict: the mean over ``n_runs`` runs an interval for orientation (None for a single run).
+
+    >>> from ebm_course.results.ledger import read
+    >>> judged = read("carry-cpu").claims[0]
+    >>> judged.claim.name, judged.low < judged.mean < judged.high
+    ('wasted/mirrored-plain', True)
+    """
 
     claim: Claim
     verdict: Verdict
@@ -137,7 +159,13 @@ class Findings:
 
 
 def check_finite(value: Any, place: str = "the record") -> None:
-    """Refuse a number that is not finite anywhere in nested dictionaries and lists, with a ValueError that names it."""
+    """Refuse a number that is not finite anywhere in nested dictionaries and lists, with a ValueError that names it.
+
+    >>> check_finite({"entries": [{"name": "loss", "value": math.nan}]})
+    Traceback (most recent call last):
+        ...
+    ValueError: the record, entries, loss, value is nan: expected finite numbers. Leave out what was not measured.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{place} is {value}: expected finite numbers. Leave out what was not measured.")
     if isinstance(value, Mapping):

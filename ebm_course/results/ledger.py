@@ -1,6 +1,23 @@
 """The ledger: recorded results as one JSON file each, and as tables with the paper's number beside ours.
 
 The files lie in the package beside this one, ``<name>-<preset>.json``. It knows no method.
+
+>>> from tempfile import TemporaryDirectory
+>>> right = Entry.of("correct/sums", "Share of right sums.", (0.9, 0.95), paper="0.8")
+>>> record = Record("sums", "cpu", "a command", "0123abc", "a CPU", "2.13.0", 90.0, (3, 4), {}, (right,))
+>>> with TemporaryDirectory() as folder:
+...     path = write(record, Path(folder))
+...     path.name, names(Path(folder)), records(Path(folder)) == [read_file(write_file(record, path))] == [record]
+('sums-cpu.json', ['sums-cpu'], True)
+>>> head(record)[2], list(families(record)), headlines(record) == [right]
+(('minutes', '1.5'), ['correct'], True)
+>>> rows(record.entries)
+[('Share of right sums.', '0.8', '0.925 ± 0.035', '2')]
+>>> len(markdown(rows(record.entries), TITLES).splitlines())  # the titles, a rule and the row
+3
+>>> carry = read("carry-cpu")
+>>> len(claim_rows(carry)) == len(carry.claims), table(carry, columns=60).splitlines()[0]
+(True, 'command   python -m ebm_course reproduce carry --preset cpu')
 """
 
 from __future__ import annotations
@@ -86,7 +103,11 @@ def write_file(record: Record, path: Path) -> Path:
 
 
 def number(value: float, spread: float | None = None) -> str:
-    """A value with as many digits as its spread warrants (two of the spread), else four significant ones."""
+    """A value with as many digits as its spread warrants (two of the spread), else four significant ones.
+
+    >>> number(0.123456), number(0.123456, spread=0.0213)
+    ('0.1235', '0.123 ± 0.021')
+    """
     if not spread:
         return f"{value:.4g}"
     digits = max(0, 1 - _exponent(spread))

@@ -1,6 +1,14 @@
 """One recorded result: its numbers, its curves, its claims, and all that is needed to run it again.
 
 It knows no file.
+
+>>> from dataclasses import asdict
+>>> from ebm_course.results.findings import Entry
+>>> made = ("python -m ebm_course reproduce sums", "0123abc", "a CPU", "2.13.0")
+>>> right = Entry.of("correct", "Share of right sums.", (0.5, 0.7))
+>>> record = Record("sums", "cpu", *made, 90.0, (3, 4), {"rate": 0.1}, (right,), choices=("data=toy",))
+>>> record.key, record.entry("correct").value, from_plain(asdict(record)) == record
+('sums-cpu-data=toy', 0.6, True)
 """
 
 from __future__ import annotations

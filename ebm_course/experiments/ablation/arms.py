@@ -69,7 +69,14 @@ HEADS: dict[str, tuple[str, type[PooledEnergy]]] = {
 
 
 def arms_of(kind: str, *, heads: tuple[str, ...], arms: tuple[str, ...], corrections: bool) -> tuple[Variant, ...]:
-    """A row for each arm with each head after one kind of pretraining, and where asked for the two corrections."""
+    """A row for each arm with each head after one kind of pretraining, and where asked for the two corrections.
+
+    >>> rows = arms_of("masked", heads=("pooled", "local"), arms=("grown",), corrections=False)
+    >>> [(row.name, row.config.head.__name__) for row in rows]
+    [('masked/grown/pooled', 'PooledEnergy'), ('masked/grown/local', 'LocalEnergy')]
+    >>> {row.starts_from for row in rows}
+    {'masked/pretraining'}
+    """
     every = {**ARMS, **MORE, **BASELINES}
     rows = [
         _arm(kind, f"{arm}/{head}", f"{every[arm][0]}, {HEADS[head][0]}", _with(every[arm][1], HEADS[head][1]))

@@ -90,7 +90,13 @@ def _claims() -> tuple[Claim, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Settings):
-    """Three digits, eight runs of the two kinds of pretraining in full, five of its parts."""
+    """Three digits, eight runs of the two kinds of pretraining in full, five of its parts.
+
+    >>> CPU.runs_of("masked"), CPU.runs_of("masked-4"), CPU.pretraining("masked").config.n_epochs
+    (8, 5, 16)
+    >>> CPU.pretraining("masked-4").config.n_epochs, CPU.pretraining("masked-x2").config.n_epochs
+    (4, 32)
+    """
 
     n_runs: int = N_RUNS
     n_tunings: int = field(default=1, metadata=GROWS)  # fine-tunings of a pretrained net
@@ -149,12 +155,21 @@ class Config(Settings):
 
 
 def kind_of(variant: Variant) -> str:
-    """The kind of pretraining that an arm starts from."""
+    """The kind of pretraining that an arm starts from.
+
+    >>> kind_of(CPU.variant("masked-2/grown/local"))
+    'masked-2'
+    """
     return variant.starts_from.rpartition("/")[0]
 
 
 def all_arms(**changes: Any) -> tuple[Variant, ...]:
-    """Every arm of every kind, with changes made to all of them."""
+    """Every arm of every kind, with changes made to all of them.
+
+    >>> rows = all_arms(n_digits=3)  # 17 after next-token pretraining, 10 after masked, 4 after each of eight parts
+    >>> len(rows), {row.config.n_digits for row in rows}
+    (59, {3})
+    """
     rows = arms_of("next-token", heads=tuple(HEADS), arms=tuple(ARMS), corrections=True)
     rows += arms_of("masked", heads=("pooled", "local"), arms=tuple(ARMS), corrections=False)
     for kind in KINDS:

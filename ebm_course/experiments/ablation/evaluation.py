@@ -1,6 +1,22 @@
 """What is measured of one energy: its best search, chosen on other samples than those scored, and the paper's attack.
 
 It knows energies of equations and the task, no training.
+
+>>> from torch.nn.functional import one_hot
+>>> layout = Format(1)
+>>> layout.decode(right_answers(layout.encode(["1+2=77", "9+9=00"]), n_digits=1))
+['1+2=03', '9+9=18']
+>>> target = one_hot(layout.encode(["1+2=03"]), 16)
+>>> def energy(x):  # 10 nats for every other token
+...     return 10.0 * ((one_hot(x, 16) if x.ndim == 2 else x) * (1 - target)).sum(dim=(1, 2))
+>>> energy.n_values = 16
+>>> chosen_on, scored_on = layout.encode(["1+2=99", "1+2=45"]), layout.encode(["1+2=77"])
+>>> [found] = searched(energy, chosen_on, scored_on, n_digits=1, budget=22, run=SINGLE_PROCESS, name="sum")
+>>> found["exact"], found["fooled"]
+(1.0, 0.0)
+>>> [found] = attacked(energy, scored_on, layout.encode(["1+2=03"]), n_digits=1)
+>>> found["rows"][0]["correctness"], found["auroc_lm"]
+(0.0, 1.0)
 """
 
 from __future__ import annotations

@@ -1,4 +1,19 @@
-"""Does training a sequence energy against attacks add something? Arms treated alike, independent nets."""
+"""Does training a sequence energy against attacks add something? Arms treated alike, independent nets.
+
+>>> from dataclasses import replace
+>>> from ebm_course.runtime import SINGLE_PROCESS
+>>> smoke = PRESETS["smoke"]
+>>> config = replace(smoke, n_runs=1, data=("masked",), variants=tuple(arms_of_kind(smoke, "masked")[:1]))
+>>> for stage in stages(config, SINGLE_PROCESS):
+...     print(stage.name)
+run-0/lm
+run-0/masked/pretraining
+run-0/masked/contrast/pooled
+run-0/masked/likelihood
+run-0/masked/contrast/pooled-measured
+>>> untrained_of("masked"), untrained_of("next-token")
+(('likelihood',), ('likelihood', 'surprise-untrained'))
+"""
 
 from __future__ import annotations
 

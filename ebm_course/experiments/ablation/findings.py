@@ -32,7 +32,18 @@ UNTRAINED = {
 
 
 def findings(config: Config, results: Results) -> Findings:
-    """Every number that the stages asked for allow."""
+    """Every number that the stages asked for allow.
+
+    >>> from dataclasses import replace
+    >>> from pathlib import Path
+    >>> from ebm_course.experiments.ablation.config import SMOKE
+    >>> config, results = replace(SMOKE, n_runs=1, data=("masked",), variants=()), Results(Path("folder"))
+    >>> lm, net = {"plain": {"correctness": 0.2}, "scored_on": {"exact": 0.1}}, {"rows": [{"valid_nll": 0.5}]}
+    >>> for name, result in (("run-0/lm", lm), ("run-0/masked/pretraining", net)):
+    ...     results.add(name, {"result": result, "files": {}, "made_from": {}, "attempts": []})
+    >>> [(entry.name, entry.value) for entry in findings(config, results).entries]
+    [('lm/correctness', 0.2), ('lm/exact', 0.1), ('masked/nll', 0.5)]
+    """
     found = _Collected(config, results)
     found.language_models()
     for kind in config.data:

@@ -38,7 +38,15 @@ SPARE = 4  # samples drawn for each that has to be well formed
 
 
 def surprise_untrained(net: LikelihoodEnergy) -> SurpriseEnergy:
-    """The head that is handed the likelihood with w = 1 and a pooled energy of 0: nothing is trained."""
+    """The head that is handed the likelihood with w = 1 and a pooled energy of 0: nothing is trained.
+
+    >>> from ebm_course.energies.sequence_energies import excess_surprise
+    >>> from ebm_course.energies.transformer import Transformer
+    >>> net = LikelihoodEnergy(Transformer(16, 8, width=8, n_layers=1, n_heads=2)).eval()
+    >>> x = torch.tensor([[1, 5, 7, 2]])
+    >>> torch.allclose(surprise_untrained(net)(x), excess_surprise(net.net.logits(x), x))
+    True
+    """
     energy = start_energy(net, SurpriseEnergy)
     assert isinstance(energy, SurpriseEnergy)
     with torch.no_grad():
@@ -54,6 +62,12 @@ class Bench:
     Args:
         config: the experiment's.
         run: device and first seed.
+
+    >>> from ebm_course.experiments.ablation.config import SMOKE
+    >>> from ebm_course.runtime import SINGLE_PROCESS
+    >>> together = Bench(SMOKE, SINGLE_PROCESS).together  # of two runs, one after another
+    >>> [(arm.label, k) for arm, k in together(SMOKE.variant("masked/grown/local"), 1)]
+    [('masked/grown/local', 1)]
     """
 
     def __init__(self, config: Config, run: Run):

@@ -34,7 +34,18 @@ Search = Callable[[Energy, Tensor, int, torch.Generator], Tensor]
 
 
 def searches(n_digits: int) -> dict[str, Search]:
-    """Every search by name."""
+    """Every search by name.
+
+    >>> from torch.nn.functional import one_hot
+    >>> layout, generator = Format(1), torch.Generator().manual_seed(0)
+    >>> target, x0 = one_hot(layout.encode(["1+2=03"]), 16), layout.encode(["1+2=77"])
+    >>> def energy(x):  # 10 nats for every other token
+    ...     return 10.0 * ((one_hot(x, 16) if x.ndim == 2 else x) * (1 - target)).sum(dim=(1, 2))
+    >>> energy.n_values = 16
+    >>> every = searches(n_digits=1)
+    >>> {name: layout.decode(every[name](energy, x0, 110, generator)) for name in ("memory", "gain", "annealed")}
+    {'memory': ['1+2=03'], 'gain': ['1+2=03'], 'annealed': ['1+2=03']}
+    """
     free = Format(n_digits).answer_positions()
     options: dict[str, Any] = {"synonyms": digit_synonyms(), "free": free}
 

@@ -4,7 +4,14 @@ Three pretrainings of each kind, two fine-tunings of each; a run counts once, wi
 three runs an interval is wide, so the claims are few and on one head: the pooled one after masked pretraining, where
 three digits showed an effect. They are on the share of right digits: of eleven-digit answers next to none may be exact.
 The presets ``ten``, ``gibbs`` and ``baseline`` share language models, pretrained nets and claims, so one folder serves
-all. Gibbs with gradients stands apart: its chains made that one arm dearer than all others together.
+all. Gibbs with gradients stands apart: its arm takes longer than any other.
+
+>>> [row.name for row in arms() if row.name.startswith("masked/g")]
+['masked/grown/pooled', 'masked/grown/local', 'masked/grown-distance/pooled']
+>>> [row.name for row in suppliers()]
+['masked/grown/pooled', 'masked/gibbs/pooled']
+>>> [row.name for row in baselines()][:3]
+['masked/contrast/pooled', 'masked/baseline-rows/pooled', 'masked/baseline-epochs/pooled']
 """
 
 from __future__ import annotations

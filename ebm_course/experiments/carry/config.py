@@ -1,4 +1,15 @@
-"""Five formats, each in a row, and what is expected of them as claims."""
+"""Five formats, each in a row, and what is expected of them as claims.
+
+>>> from ebm_course.runtime import SINGLE_PROCESS
+>>> small = Written(n_digits=2, n_rows=40, width=16, batch_size=10, n_epochs=1, layout="mirrored")
+>>> train, valid = rows_of(small, SINGLE_PROCESS)
+>>> len(train), fit(small, SINGLE_PROCESS, progress=False).rows[-1]["step"]
+(40, 4)
+>>> [row.name for row in variants(language_model.Config())]
+['plain', 'mirrored', 'paired', 'columns-left', 'columns-right']
+>>> [claim.name for claim in claims()[:2]], Config().claims == claims()
+(['wasted/mirrored-plain', 'exact/mirrored-plain'], True)
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,18 @@
-"""Is it the direction of the carry that a left-to-right language model cannot cope with? Five orders of one line."""
+"""Is it the direction of the carry that a left-to-right language model cannot cope with? Five orders of one line.
+
+>>> from dataclasses import replace
+>>> from tempfile import TemporaryDirectory
+>>> from ebm_course.experiments.stages import run_stages
+>>> from ebm_course.origin import Origin
+>>> from ebm_course.runtime import SINGLE_PROCESS as run
+>>> [plain, *_], made = PRESETS["smoke"].variants, Origin("example", {}, seed=0)
+>>> config = replace(PRESETS["smoke"], n_runs=1, n_samples=5, variants=(plain,))
+>>> with TemporaryDirectory() as root:
+...     results = run_stages(stages(config, run), Path(root), origin=made, run=run, progress=False)
+...     again = measured(plain, 0, config, run)(Path(root), results)
+>>> again == results["run-0/plain/measured"], [entry.name for entry in findings(config, results).entries][:2]
+(True, ['plain/wasted', 'plain/perplexity'])
+"""
 
 from __future__ import annotations
 
@@ -63,19 +77,31 @@ def measured(variant: Variant, k: int, config: Config, run: Run) -> Any:
 
 
 def columns(x: torch.Tensor, n_digits: int) -> dict[str, float]:
-    """Share of right digits by column, c1 the last, among the well-formed rows of x; empty where there are none."""
+    """Share of right digits by column, c1 the last, among the well-formed rows of x; empty where there are none.
+
+    >>> columns(Format(1).encode(["1+2=03", "1+2=13"]), n_digits=1)
+    {'c2': 0.5, 'c1': 1.0}
+    """
     x = x[well_formed(x, n_digits)]
     right = (x[:, Format(n_digits).answer_positions()] - ZERO == true_answer(x, n_digits)).float()
     return {f"c{n_digits + 1 - j}": float(right[:, j].mean()) for j in range(n_digits + 1)} if len(x) else {}
 
 
 def wasted(nll: float, n_digits: int) -> float:
-    """Nats an equation above the perfect model, of nats a token."""
+    """Nats an equation above the perfect model, of nats a token.
+
+    >>> round(wasted(math.log(perfect_perplexity(3)) + 0.1, n_digits=3), 6)  # 0.1 for each of 13 tokens
+    1.3
+    """
     return (nll - math.log(perfect_perplexity(n_digits))) * (Format(n_digits).length - 1)
 
 
 def valid_nll(result: dict[str, Any]) -> list[float]:
-    """Nats a token after each epoch."""
+    """Nats a token after each epoch.
+
+    >>> valid_nll({"rows": [{"step": 1, "loss": 2.5}, {"step": 2, "loss": 2.4, "valid_nll": 2.3}]})
+    [2.3]
+    """
     return [row["valid_nll"] for row in result["rows"] if "valid_nll" in row]
 
 

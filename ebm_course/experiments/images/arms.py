@@ -3,6 +3,16 @@
 All arms on one data set have the same net, rows, updates, batch and optimiser, all robust ones the same attack, and all
 joint models the same chains but ``jem-plus``.
 ``step-10`` arms show how a run dies: digits, Langevin steps ten times as long, no way back.
+
+>>> from ebm_course.experiments.images.config import NOTEBOOK_BASE
+>>> rows = arms_of("digits", ("jem", "robust-jem"), NOTEBOOK_BASE, {"n_steps": 100}, ships=True)
+>>> [(row.name, row.config.n_steps, row.ships_as) for row in rows]
+[('digits/jem', 100, 'digits-jem'), ('digits/robust-jem', 100, 'digits-robust-jem')]
+>>> lives = step_10_arms("digits", NOTEBOOK_BASE, {})
+>>> [(row.name, row.config.step_size) for row in lives]
+[('digits/step-10/jem', 10.0), ('digits/step-10/robust-jem', 10.0)]
+>>> [is_step_10(row) for row in (*rows, *lives)]
+[False, False, True, True]
 """
 
 from __future__ import annotations

@@ -2,6 +2,28 @@
 
 Settings are chosen on samples compared with validation images, and what was chosen is scored on new samples compared
 with held-out images, against Langevin steps alone, chosen and scored alike.
+
+>>> from torch import nn
+>>> from ebm_course.experiments.images.config import SMOKE
+>>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
+>>> _ = net.load_state_dict({"1.weight": torch.tensor([[1.0] * 4, [-1.0] * 4])})  # logits s, -s of the pixels' sum s
+>>> joint, draw = Joint(net), torch.Generator().manual_seed(0)
+>>> held_out = torch.rand(8, 1, 2, 2, generator=draw)
+>>> first, second = (Starts(torch.full((8, 1, 2, 2), x), held_out, torch.arange(8) % 2) for x in (0.1, 0.2))
+>>> [(_, x)] = samples(joint, first, SMOKE, draw, [Setting("gaussians", 0.5, 1.0, "class", 0)])
+>>> round(float(x[0].mean()), 3), round(float(x[1].mean()), 3)  # the attack, towards class 0 and towards class 1
+(0.6, -0.4)
+>>> round(mean_energy(joint, first.gaussians[:1], torch.tensor([0])), 3)
+-0.4
+>>> judge = nn.Flatten()  # it sees the pixels
+>>> judge.features = nn.Flatten()
+>>> reference = Reference(judge, held_out, held_out + 1)
+>>> rows = grid(joint, reference, first, SMOKE, draw)
+>>> len(rows) == len(settings(SMOKE)), setting_of(rows[0]).name
+(True, 'gaussians/radius-0/contrast-1/class/steps-0')
+>>> best = chosen(rows, "combined")
+>>> list(scored(joint, best, reference, second, SMOKE, draw, chosen_on=first))
+['distance', 'score', 'precision', 'recall', 'nearest']
 """
 
 from __future__ import annotations
@@ -24,6 +46,10 @@ class Setting(NamedTuple):
     """How samples are made: where they begin, how far the attack goes, what is left of the contrast, and what follows.
 
     ``energy``: that of the steps, ``class`` for E(x, y) of the wanted class and ``all`` for E(x).
+
+    >>> setting = Setting("gaussians", radius=0.5, contrast=0.8, energy="class", n_steps=50)
+    >>> setting.name, setting.is_combined, setting.is_alone
+    ('gaussians/radius-0.5/contrast-0.8/class/steps-50', True, False)
     """
 
     start: str
@@ -110,7 +136,12 @@ def setting_of(row: Mapping[str, Any]) -> Setting:
 
 
 def chosen(rows: Sequence[dict[str, Any]], kind: str) -> Setting:
-    """The setting of the smallest distance, among those that are ``combined`` or Langevin steps ``alone``."""
+    """The setting of the smallest distance, among those that are ``combined`` or Langevin steps ``alone``.
+
+    >>> rows = [Setting("gaussians", r, 1.0, "class", 10)._asdict() | {"distance": 3 - r} for r in (0.0, 0.3, 0.5)]
+    >>> chosen(rows, "alone").radius, chosen(rows, "combined").radius
+    (0.0, 0.5)
+    """
     distances = {setting_of(row): row["distance"] for row in rows}
     of_kind = {s: distance for s, distance in distances.items() if getattr(s, f"is_{kind}")}
     return min(of_kind, key=lambda setting: of_kind[setting])

@@ -2,6 +2,13 @@
 
 Source: Korst and Asadulaev (2022), Section 4 and Table 1. Departure: small images and nets but in ``paper``, a judge
 trained for each data set in the place of Inception, and the fields below for what the paper does not say.
+
+>>> parts = {"digits": small("digits", digits, width=16, n_steps=500, rows=("jem", "robust-jem"))}
+>>> config = together(parts, n_runs=2)
+>>> [arm.name for arm in config.arms("digits")], config.judge("digits").name
+(['digits/jem', 'digits/robust-jem'], 'digits/judge')
+>>> judge_of("digits", digits, ConvNet, n_steps=100).config.image_noise_std
+0.1
 """
 
 from __future__ import annotations
@@ -43,7 +50,15 @@ TABLE = ("classifier", "jem", "robust-classifier", "robust-jem")
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Settings):
-    """Five runs on digits and MNIST, three on CIFAR-10, and how nets are sampled and measured."""
+    """Five runs on digits and MNIST, three on CIFAR-10, and how nets are sampled and measured.
+
+    >>> CPU.runs_of("digits"), CPU.runs_of("cifar10"), CPU.on("mnist").step_size
+    (5, 3, 0.3)
+    >>> replace(CPU, n_few=50)
+    Traceback (most recent call last):
+        ...
+    ValueError: n_few: expected fewer steps than n_many, got 50 and 50.
+    """
 
     n_runs: int = N_RUNS
     data: tuple[str, ...] = ()

@@ -120,7 +120,11 @@ ROWS: dict[str, tuple[Row, ...]] = {"digits": PAPER + MORE, "mnist": PAPER, "cif
 
 
 def claims() -> tuple[Claim, ...]:
-    """Every claim on every data set: whoever runs one of them is judged as strictly as who runs all."""
+    """Every claim on every data set: whoever runs one of them is judged as strictly as who runs all.
+
+    >>> claims()[0].endpoint, claims()[0].control, len(claims())  # 12 on digits, 7 on each other set
+    ('claims/digits/robust-0.1', 'digits/robust-classifier/pgd-0.1', 26)
+    """
     return tuple(
         Claim(f"{data}/{name}", f"{data}: {says}", f"claims/{data}/{name}", side, effect, control=f"{data}/{control}")
         for data, rows in ROWS.items()

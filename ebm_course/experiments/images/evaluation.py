@@ -1,4 +1,22 @@
-"""What is measured of one net as a classifier: right answers, attacks, calibration, foreign images, energy gap."""
+"""What is measured of one net as a classifier: right answers, attacks, calibration, foreign images, energy gap.
+
+>>> from dataclasses import replace
+>>> from torch import nn
+>>> from ebm_course.experiments.images.config import SMOKE
+>>> from ebm_course.runtime import SINGLE_PROCESS
+>>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
+>>> _ = net.load_state_dict({"1.weight": torch.tensor([[1.0] * 4, [-1.0] * 4])})  # logits s, -s of the pixels' sum s
+>>> joint, means = Joint(net), torch.tensor([0.05, 0.6, -0.05, -0.6])
+>>> test = Batch(means.view(-1, 1, 1, 1).expand(-1, 1, 2, 2), (means < 0).long())
+>>> found = classified(joint, test, replace(SMOKE, radii=(0.1,), n_attack_steps=20), SINGLE_PROCESS)
+>>> found["accuracy"], found["pgd-0.1"]  # the attack reaches the border from 0.05
+(1.0, 0.5)
+>>> dark, grey = torch.full((4, 1, 2, 2), -1.0), torch.zeros(4, 1, 2, 2)
+>>> told_apart(joint, dark, {"grey": grey})["grey"]["logsumexp"]
+1.0
+>>> round(gap(joint, grey, dark), 3)  # log(e^4 + e^-4) - log 2
+3.307
+"""
 
 from __future__ import annotations
 
@@ -43,7 +61,13 @@ def classified(joint: Joint, test: Batch, config: Any, run: Run) -> dict[str, fl
 
 
 def foreign_images(x: Tensor, gaussians: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-    """Images unlike the data (N, C, H, W), by name: from uniform noise to mixes of two images each."""
+    """Images unlike the data (N, C, H, W), by name: from uniform noise to mixes of two images each.
+
+    >>> x, generator = torch.rand(6, 1, 4, 4), torch.Generator().manual_seed(0)
+    >>> found = foreign_images(x, torch.zeros_like(x), generator)
+    >>> list(found), found["inverted"].equal(-x)
+    (['noise', 'inverted', 'shuffled', 'gaussians', 'mixes'], True)
+    """
     n, c, h, w = x.shape
     order = torch.rand(n, h * w, generator=generator, device=x.device).argsort(dim=1)
     shuffled = x.flatten(2).gather(2, order[:, None].expand(n, c, h * w)).view(x.shape)
@@ -57,13 +81,21 @@ def foreign_images(x: Tensor, gaussians: Tensor, generator: torch.Generator) -> 
 
 
 def real_foreign(data: str) -> str:
-    """The name of the real images that a data set is told from, where the reader's folder has them, else nothing."""
+    """The name of the real images that a data set is told from, where the reader's folder has them, else nothing.
+
+    >>> real_foreign("digits"), real_foreign("mnist") in ("", "fashion-mnist")
+    ('', True)
+    """
     name, is_there, _ = REAL.get(data, ("", lambda: False, fashion_mnist))
     return name if is_there() else ""
 
 
 def real_foreign_images(data: str, x: Tensor) -> dict[str, Tensor]:
-    """These, as many as x (N, C, H, W) at most and of its size, by their name; none where they are not there."""
+    """These, as many as x (N, C, H, W) at most and of its size, by their name; none where they are not there.
+
+    >>> real_foreign_images("digits", torch.zeros(4, 1, 8, 8))
+    {}
+    """
     name = real_foreign(data)
     return {name: REAL[data][2](size=x.shape[-1]).test.x[: len(x)].to(x.device)} if name else {}
 

@@ -20,7 +20,20 @@ COMBINED = ("robust-classifier", "robust-jem")
 
 
 def stages(config: Config, run: Run) -> list[Stage]:
-    """Data set by data set and run by run: the judge and the anchors, then every arm, trained and measured."""
+    """Data set by data set and run by run: the judge and the anchors, then every arm, trained and measured.
+
+    >>> from dataclasses import replace
+    >>> from ebm_course.runtime import SINGLE_PROCESS
+    >>> smoke = PRESETS["smoke"]
+    >>> config = replace(smoke, n_runs=1, variants=(smoke.variant("digits/robust-jem"),))
+    >>> for stage in stages(config, SINGLE_PROCESS):
+    ...     print(stage.name)
+    run-0/digits/judge
+    run-0/digits/anchors
+    run-0/digits/robust-jem
+    run-0/digits/robust-jem-measured
+    run-0/digits/robust-jem-combined
+    """
     bench, found = Bench(config, run), []
     for data in config.data:
         judge, held_out = config.judge(data), bench.held_out(data)

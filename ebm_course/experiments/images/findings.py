@@ -50,7 +50,20 @@ DIED = "share of runs that diverged with no restart left; those that lived are n
 
 
 def findings(config: Config, results: Results) -> Findings:
-    """Every number that the stages asked for allow."""
+    """Every number that the stages asked for allow.
+
+    >>> from dataclasses import replace
+    >>> from pathlib import Path
+    >>> from ebm_course.experiments.images.config import SMOKE
+    >>> config, results = replace(SMOKE, n_runs=1, variants=()), Results(Path("folder"))
+    >>> anchors = {name: {"distance": 2.0} for name in ANCHORS}
+    >>> made = {"anchors": {"anchors": anchors, "judge": {"accuracy": 0.9}, "n_images": 40}, "judge": {}}
+    >>> for name, result in made.items():
+    ...     results.add(f"run-0/digits/{name}", {"result": result, "files": {}, "made_from": {}, "attempts": []})
+    >>> found = {entry.name: entry.value for entry in findings(config, results).entries}
+    >>> found["digits/judge/accuracy"], found["digits/anchors/paler/distance"]
+    (0.9, 2.0)
+    """
     found = _Collected(config, results)
     for data in config.data:
         found.anchors(data)
@@ -63,7 +76,12 @@ def findings(config: Config, results: Results) -> Findings:
 
 
 def way_in_words(way: str, config: Config, data: str) -> str:
-    """How samples are made on a data set, with the length of Langevin steps where it is a data set's own."""
+    """How samples are made on a data set, with the length of Langevin steps where it is a data set's own.
+
+    >>> from ebm_course.experiments.images.config import CPU
+    >>> way_in_words("long", CPU, "digits"), way_in_words("short", CPU, "mnist")
+    ('50 Langevin steps from class Gaussians', '10 Langevin steps of 0.3 from class Gaussians')
+    """
     long = "" if STEPS[data] == 1 else f" of {config.on(data).step_size:g}"
     return WAYS[way].format(**vars(config), long=long)
 

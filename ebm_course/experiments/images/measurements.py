@@ -1,4 +1,12 @@
-"""Stages: judges and arms, each trained in every run; anchors; and what is measured of each arm and of its samples."""
+"""Stages: judges and arms, each trained in every run; anchors; and what is measured of each arm and of its samples.
+
+>>> from ebm_course.experiments.images.config import SMOKE
+>>> from ebm_course.runtime import SINGLE_PROCESS
+>>> bench = Bench(SMOKE, SINGLE_PROCESS)
+>>> rows: Rows = bench.rows("digits", k=0)
+>>> len(rows.test), rows.gaussians.means.shape, bench.starts("digits", 0, "samples", n=5).noise.shape
+(40, torch.Size([10, 1, 8, 8]), torch.Size([5, 1, 8, 8]))
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,17 @@
-"""How good images are to a judge, and what a reader can compare that with. It knows images and a judge, no energy."""
+"""How good images are to a judge, and what a reader can compare that with. It knows images and a judge, no energy.
+
+>>> from torch import nn
+>>> generator, y, judge = torch.Generator().manual_seed(0), torch.arange(60) % 3, nn.Flatten()
+>>> judge.features = nn.Flatten()  # it sees the pixels
+>>> held_out, train = (2 * torch.rand(n, 1, 2, 2, generator=generator) - 1 for n in (30, 60))
+>>> reference = Reference(judge, held_out, train)
+>>> itself = reference.quality(held_out)
+>>> abs(itself["distance"]) < 1e-4, itself["recall"], itself["nearest"]
+(True, 1.0, 1.0)
+>>> found = anchors(Batch(train, y), ClassGaussians.fit(train, y, 3), n=30, generator=generator)
+>>> list(found), reference.quality(found["train"])["nearest"]
+(['train', 'paler', 'gaussians', 'means', 'noise'], 0.0)
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,19 @@
 
 Every way begins from the same states, the classes drawn as often as they occur; pixels may leave [-1, 1] on the way, as
 in the paper, and are clamped where images are judged.
+
+>>> from torch import nn
+>>> from ebm_course.experiments.images.config import SMOKE
+>>> generator, y = torch.Generator().manual_seed(0), torch.arange(60) % 2
+>>> gaussians = ClassGaussians.fit(torch.rand(60, 1, 2, 2, generator=generator), y, 2)
+>>> begin: Starts = starts(gaussians, 6, generator)
+>>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
+>>> _ = net.load_state_dict({"1.weight": torch.tensor([[1.0] * 4, [-1.0] * 4])})  # logits s, -s of the pixels' sum s
+>>> {name: tuple(x.shape) for name, x in ways(Joint(net), begin, SMOKE, generator)}["combined"]
+(6, 1, 2, 2)
+>>> moved = attacked(Joint(net), torch.zeros(2, 1, 2, 2), torch.tensor([0, 1]), 0.5, 10, generator)
+>>> moved.flatten(1).mean(dim=1).tolist()
+[0.5, -0.5]
 """
 
 from __future__ import annotations

@@ -1,4 +1,10 @@
-"""Four ways to a likelihood gradient, each in a row, and what the literature says of them as claims."""
+"""Four ways to a likelihood gradient, each in a row, and what the literature says of them as claims.
+
+>>> [row.name for row in variants(potts.Config(), plane.Config()) if row.name.startswith("words/")]
+['words/exact', 'words/cd-1', 'words/pcd-1', 'words/nce']
+>>> Config().claims == claims(), claims()[0].paper_says
+(True, "On the two words of chapter 2, CD-1 ends further from the data's law than the exact gradient.")
+"""
 
 from __future__ import annotations
 

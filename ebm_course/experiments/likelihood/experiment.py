@@ -1,4 +1,19 @@
-"""Exact gradient, CD-1, PCD-1 and NCE where the likelihood is known: KL against updates and energy evaluations."""
+"""Exact gradient, CD-1, PCD-1 and NCE where the likelihood is known: KL against updates and energy evaluations.
+
+>>> from dataclasses import replace
+>>> from pathlib import Path
+>>> from tempfile import TemporaryDirectory
+>>> from ebm_course.experiments.stages import run_stages
+>>> from ebm_course.origin import Origin
+>>> from ebm_course.runtime import SINGLE_PROCESS as run
+>>> config, made = replace(PRESETS["smoke"], n_runs=1, data=("words",)), Origin("example", {}, seed=0)
+>>> [variant.name for variant in asked(config)]
+['words/exact', 'words/cd-1', 'words/pcd-1', 'words/nce']
+>>> with TemporaryDirectory() as root:
+...     results = run_stages(stages(config, run), Path(root), origin=made, run=run, progress=False)
+>>> [entry.name for entry in findings(config, results).entries if entry.name.startswith("claims/")]
+['claims/words/cd-1-exact', 'claims/words/pcd-1-cd-1', 'claims/words/nce-exact']
+"""
 
 from __future__ import annotations
 

@@ -62,7 +62,15 @@ CLAIMS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Settings):
-    """The paper's experiment in full by default, one run after another."""
+    """The paper's experiment in full by default, one run after another.
+
+    >>> CPU.n_digits, CPU.pretraining["energy"].ships_as, CPU.variant("grown").ships_as
+    (10, 'arithmetic-10-energy', 'arithmetic-10-grown-0')
+    >>> replace(CPU, budgets=(11, 0))
+    Traceback (most recent call last):
+        ...
+    ValueError: budgets rises from 0 or more, one value at least: got (11, 0).
+    """
 
     n_runs: int = 10  # Section 3.2
     variants: tuple[Variant, ...] = field(default_factory=lambda: methods() + ideas())

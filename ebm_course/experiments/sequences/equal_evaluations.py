@@ -11,6 +11,18 @@ one backward of the same number of multiplications: two evaluations. So a step c
 All samplers start from the same well-formed samples of the language model and move digits of the answer only, so that
 no one wins by changing the question. Resampling weighs by e^{-E} alone; attack then resampling spends its budget on
 four attacked samples at most and keeps one of them.
+
+>>> from torch.nn.functional import one_hot
+>>> from ebm_course.runtime import SINGLE_PROCESS
+>>> layout = Format(1)
+>>> target, starts = one_hot(layout.encode(["1+2=03"]), 16), layout.encode(["1+2=77", "1+2=13"])[None]
+>>> def energy(x):  # 10 nats for every other token
+...     return 10.0 * ((one_hot(x, 16) if x.ndim == 2 else x) * (1 - target)).sum(dim=(1, 2))
+>>> energy.n_values = 16
+>>> options = {"n_digits": 1, "budgets": (0, 11, 22), "run": SINGLE_PROCESS, "name": "sum"}
+>>> found = quality_against_evaluations(energy, starts, **options)
+>>> found["attack with memory"], found["resampling"], list(found) == list(samplers(1))
+([0.0, 0.5, 1.0], [0.0, 0.5, 0.5], True)
 """
 
 from __future__ import annotations

@@ -24,7 +24,13 @@ POSITIONS = ("free", "answer")
 
 
 def positions(name: str, n_digits: int) -> Tensor:
-    """Bool (L,): every digit for "free", the answer's for "answer"."""
+    """Bool (L,): every digit for "free", the answer's for "answer".
+
+    >>> Format(1).decode(Format(1).encode(["1+2=03"])[:, positions("answer", n_digits=1)])
+    ['03']
+    >>> int(positions("free", n_digits=1).sum())
+    4
+    """
     layout = Format(n_digits)
     return {"free": layout.digit_positions(), "answer": layout.answer_positions()}[name]
 
@@ -44,6 +50,16 @@ def measure(
     Returns:
         ``attack``: "literal/free", "literal/answer", "memory/free" and "memory/answer" -> rows of ``attack_curve``;
         ``told``: see :func:`discrimination`, with the sequences that "memory/free" ends with.
+
+    >>> from torch.nn.functional import one_hot
+    >>> from ebm_course.runtime import SINGLE_PROCESS
+    >>> x_data, x0 = (Format(1).encode([line]) for line in ("1+2=03", "1+2=77"))
+    >>> def energy(x):  # 10 nats for every other token than those of the data
+    ...     return 10.0 * ((one_hot(x, 16) if x.ndim == 2 else x) * (1 - one_hot(x_data, 16))).sum(dim=(1, 2))
+    >>> energy.n_values = 16
+    >>> found = measure(energy, x0, x_data, n_digits=1, at=(0, 1, 2), run=SINGLE_PROCESS)
+    >>> [row["correctness"] for row in found["attack"]["memory/answer"]], found["told"]["auroc_lm"]
+    ([0.0, 0.5, 1.0], 1.0)
     """
     curves, ends = {}, {}
     for attack, options in ATTACKS.items():
@@ -70,6 +86,10 @@ def discrimination(
         ``auroc_lm`` and ``auroc_attacked`` (rows whose answer is right are left out: they are no negatives; 1/2 where
         none is left), and ``fooled``: the share of attacked rows that are wrong and yet have less energy than the
         median of the data.
+
+    >>> x_data, x_lm, x = (Format(1).encode([line]) for line in ("1+2=03", "1+2=00", "1+2=99"))
+    >>> discrimination(lambda x: -x.sum(dim=1).float(), x_data, x_lm, x, n_digits=1)  # the larger digits the better
+    {'auroc_lm': 1.0, 'auroc_attacked': 0.0, 'fooled': 1.0}
     """
     with torch.no_grad(), frozen(energy):
         e_data, e_lm, e = (energies_of(energy, x) for x in (x_data, x_lm, attacked))
@@ -82,6 +102,10 @@ def discrimination(
 
 
 def novelty(x: Tensor, train: Tensor) -> dict[str, float]:
-    """Share of rows recited from ``train`` and mean distance (tokens) to its nearest row."""
+    """Share of rows recited from ``train`` and mean distance (tokens) to its nearest row.
+
+    >>> novelty(Format(1).encode(["1+2=03", "1+2=77"]), train=Format(1).encode(["1+2=03"]))
+    {'recited': 0.5, 'distance': 1.0}
+    """
     distance = distance_to(x, train)
     return {"recited": float((distance == 0).float().mean()), "distance": float(distance.float().mean())}

@@ -30,7 +30,17 @@ COMPARED = ("residual-long", "adversarial", "grown")
 
 
 def stages(config: Config, run: Run) -> list[Stage]:
-    """Every stage; costs are minutes of the ``cpu`` preset on two cores."""
+    """Every stage; costs are minutes of the ``cpu`` preset on two cores.
+
+    >>> from dataclasses import replace
+    >>> from ebm_course.runtime import SINGLE_PROCESS
+    >>> smoke = PRESETS["smoke"]
+    >>> asked = stages(replace(smoke, n_runs=1, variants=(smoke.variant("grown"),)), SINGLE_PROCESS)
+    >>> [stage.name for stage in asked][:6]
+    ['lm', 'energy', 'short', 'likelihood', 'run-0/grown', 'run-0/grown-measured']
+    >>> [stage.name for stage in asked if stage.name.endswith("/grown")]
+    ['run-0/grown', 'options/grown', 'equal/grown', 'memorised/grown']
+    """
     sizes = ("n_samples", "n_proposals", "n_chains")
     check_memory(config, run, **{name: sequence_bytes(config, getattr(config, name)) for name in sizes})
     nets = Nets(config, run)

@@ -35,7 +35,22 @@ WAYS = {"literal": "the paper's attack", "memory": "attack with position memory"
 
 
 def findings(config: Config, results: Results) -> Findings:
-    """Every number and curve that the stages asked for allow."""
+    """Every number and curve that the stages asked for allow.
+
+    >>> from dataclasses import replace
+    >>> from pathlib import Path
+    >>> from ebm_course.experiments.sequences.config import SMOKE
+    >>> config, results = replace(SMOKE, n_runs=1, variants=()), Results(Path("folder"))
+    >>> row = dict.fromkeys(("nll", "correctness", "exact", "valid", "recited", "distance"), 0.0)
+    >>> net = {"nll": 0.0, "columns": [0.1, 2.3], "presentations": 100}
+    >>> lm = {"best": row, "last": row, "valid_nll": [0.0]}
+    >>> energy = {"attack": {}, "told": dict.fromkeys(("auroc_lm", "auroc_attacked", "fooled"), 0.5)}
+    >>> found = {"lm": lm, "energy": net, "short": net, "likelihood": energy, "short-likelihood": energy}
+    >>> for name, result in found.items():
+    ...     results.add(name, {"result": result, "files": {}, "made_from": {}, "attempts": []})
+    >>> {entry.name: entry.value for entry in findings(config, results).entries}["energy/columns"]  # those learned
+    1.0
+    """
     found = _Collected(config, results)
     found.language_models()
     found.energies()

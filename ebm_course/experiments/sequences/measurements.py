@@ -1,4 +1,24 @@
-"""Stages that measure energies: under the paper's attacks, under its options, and under other samplers."""
+"""Stages that measure energies: under the paper's attacks, under its options, and under other samplers.
+
+>>> from types import SimpleNamespace
+>>> from torch.nn.functional import one_hot
+>>> from ebm_course.experiments.sequences.config import SMOKE
+>>> from ebm_course.runtime import SINGLE_PROCESS
+>>> from ebm_course.tasks.arithmetic import Format
+>>> target = one_hot(Format(1).encode(["1+2=03"]), 16)
+>>> def energy(x):  # 10 nats for every other token
+...     return 10.0 * ((one_hot(x, 16) if x.ndim == 2 else x) * (1 - target)).sum(dim=(1, 2))
+>>> energy.n_values = 16
+>>> nets = SimpleNamespace(config=SMOKE, run=SINGLE_PROCESS, noise=lambda results, kind="best": None)
+>>> nets.samples = lambda noise, stream, n=4: Format(1).encode(["1+2=77"] * n)
+>>> nets.trained = nets.energy = lambda *_: energy  # all as if trained
+>>> sorted(measured(nets, nets.energy)(None, {})), sorted(of_variant(nets, SMOKE.variant("residual"), 0)(None, {}))
+(['attack', 'told'], ['attack', 'resampling', 'told'])
+>>> [row["correctness"] for row in options(nets, "grown")(None, {})["gain-improve/answer"]]
+[0.0, 0.5, 1.0]
+>>> equal_evaluations(nets, "grown")(None, {})["attack with memory"]
+[0.0, 0.5, 1.0]
+"""
 
 from __future__ import annotations
 

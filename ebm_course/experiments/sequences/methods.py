@@ -23,6 +23,11 @@ def methods(n_digits: int = 10, **changes: Any) -> tuple[Variant, ...]:
     ``residual`` and ``residual-long``: the baseline at 5 epochs and at as many as Algorithm 1; ``no-attack``: Algorithm
     1 with S = 0, the ablation; ``adversarial``: Algorithm 1 as printed; ``grown``: with the logistic loss, the current
     token among the candidates and a budget that grows with the energy's strength.
+
+    >>> [variant.name for variant in methods(n_digits=3)]
+    ['residual', 'residual-long', 'no-attack', 'adversarial', 'grown']
+    >>> [variant.config.n_attack_steps for variant in methods(n_attack_steps=2)[2:]]
+    [0, 2, 2]
     """
     no_attack = replace(_ADVERSARIAL, n_attack_steps=0)
     residual, algorithm_1, ships = residual_nce.fit, adversarial.fit, f"arithmetic-{n_digits}"
@@ -66,6 +71,10 @@ def ideas(n_fresh: int = 55_000, n_digits: int = 10, **changes: Any) -> tuple[Va
     ``grown-fresh`` sees ``n_fresh`` rows and as many samples of P_LM once each, so that nothing can be memorised.
     ``grown-surprise-memory`` may take twelve steps whatever the others take, enough for every digit of the answer.
     ``short-corrected`` starts from the net that was pretrained for less.
+
+    >>> by_name = {variant.name: variant for variant in ideas(n_fresh=20_000, n_epochs=7)}
+    >>> [(by_name[name].config.n_rows, by_name[name].config.n_epochs) for name in ("idea/l2", "idea/grown-fresh")]
+    [(1000, 7), (20000, 1)]
     """
     fresh: dict[str, Any] = {"n_epochs": 1, "n_rows": n_fresh, "n_noise": n_fresh}
     corrected = replace(_ADVERSARIAL, head=CorrectedEnergy, rate=2e-4, include_current=True)

@@ -23,6 +23,13 @@ class Nets:
     Args:
         config: the experiment's.
         run: device and first seed.
+
+    >>> from ebm_course.experiments.sequences.config import SMOKE
+    >>> from ebm_course.runtime import SINGLE_PROCESS
+    >>> nets, untrained = Nets(SMOKE, SINGLE_PROCESS), language_model.build(SMOKE.lm)
+    >>> first, again = (nets.samples(untrained, "test samples", n=3) for _ in range(2))
+    >>> first.shape, first.equal(again)
+    (torch.Size([3, 8]), True)
     """
 
     def __init__(self, config: Config, run: Run):

@@ -1,4 +1,18 @@
-"""Stages that train the language models and say how well they know the task. It knows no fine-tuning."""
+"""Stages that train the language models and say how well they know the task. It knows no fine-tuning.
+
+>>> from dataclasses import replace
+>>> from tempfile import TemporaryDirectory
+>>> from ebm_course.experiments.sequences.config import SMOKE
+>>> from ebm_course.experiments.stages import Stage, run_stages
+>>> from ebm_course.origin import Origin
+>>> from ebm_course.runtime import SINGLE_PROCESS as run
+>>> nets = Nets(replace(SMOKE, lm=replace(SMOKE.lm, n_epochs=1)), run)
+>>> stages = [Stage("lm", language_models(nets)), Stage("short", likelihood(nets, "short"))]
+>>> with TemporaryDirectory() as root:
+...     results = run_stages(stages, Path(root), origin=Origin("example", {}, 0), run=run, progress=False)
+>>> len(results["lm"]["valid_nll"]), results["short"]["presentations"], len(results["short"]["columns"])
+(1, 20, 2)
+"""
 
 from __future__ import annotations
 

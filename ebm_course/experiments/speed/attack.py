@@ -2,6 +2,18 @@
 
 Weights are drawn, not trained: the time of a step does not ask for trained ones. They are wide, so that candidates
 differ by more than rounding and chains move and freeze as those of a trained energy do.
+
+>>> from ebm_course.experiments.speed.config import SMOKE
+>>> from ebm_course.runtime import SINGLE_PROCESS as run
+>>> SMOKE.chains, step_of("batch", 1, SMOKE, run)().x.shape
+((2, 4), torch.Size([4, 8]))
+>>> len(seconds_of_steps("batch", SMOKE, run))
+2
+>>> fewer, more = bytes_of_steps("batch", SMOKE, run)
+>>> fewer < more
+True
+>>> list(seconds_of_attacks(SMOKE, run))[:4]
+['freezes/neither', 'freezes/dropping', 'freezes/prefix', 'freezes/both']
 """
 
 from __future__ import annotations

@@ -16,7 +16,13 @@ SWEEPS = ("length", "batch", "vocabulary-all", "vocabulary-short", "max-rows")
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Settings):
-    """Sizes for two CPU cores by default: all of it in about eight minutes."""
+    """Sizes for two CPU cores by default: all of it in about eight minutes.
+
+    >>> replace(CPU, chains=(16, 8))
+    Traceback (most recent call last):
+        ...
+    ValueError: chains rises from 1 or more, one value at least: got (16, 8).
+    """
 
     n_runs: int = 3
     n_repeats: int = 3  # timed calls of a measurement
@@ -103,7 +109,11 @@ PRESETS = {"cpu": CPU, "paper": PAPER, "smoke": SMOKE}
 
 
 def sizes(config: Config) -> Mapping[str, tuple[int, ...]]:
-    """What each sweep changes: tokens L, chains N, the vocabulary V, or the sequences scored at once."""
+    """What each sweep changes: tokens L, chains N, the vocabulary V, or the sequences scored at once.
+
+    >>> sizes(CPU)["length"], sizes(CPU)["max-rows"]
+    ((17, 35, 65, 125, 245), (16, 64, 256, 1024, 4096))
+    """
     return {
         "length": tuple(Format(d).length for d in config.digits),
         "batch": config.chains,

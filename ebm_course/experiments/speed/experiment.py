@@ -31,6 +31,11 @@ def stages(config: Config, run: Run) -> list[Stage]:
 
     Raises:
         ValueError: several processes were launched.
+
+    >>> from ebm_course.runtime import SINGLE_PROCESS
+    >>> names = [stage.name for stage in stages(PRESETS["smoke"], SINGLE_PROCESS)]
+    >>> names[:2], [name for name in names if name.startswith("run-1/") and "seconds" not in name]
+    (['bytes/length', 'bytes/batch'], ['run-1/machine', 'run-1/attack', 'run-1/pretraining', 'run-1/processes'])
     """
     if run.n_processes > 1:
         raise ValueError(

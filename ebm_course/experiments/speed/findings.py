@@ -38,7 +38,22 @@ Runs = Sequence[Mapping[str, Any]]
 
 
 def findings(config: Config, results: Results) -> Findings:
-    """All numbers and curves, one value or line a run."""
+    """All numbers and curves, one value or line a run.
+
+    >>> from dataclasses import replace
+    >>> from pathlib import Path
+    >>> from ebm_course.experiments.speed.config import SMOKE
+    >>> config, results = replace(SMOKE, n_runs=1), Results(Path("folder"))
+    >>> made = {"machine": {"float32": 2e11}, "pretraining": {}, "processes": {}, "attack": {}}
+    >>> found = {f"run-0/{name}": value for name, value in made.items()}
+    >>> for sweep, x in sizes(config).items():  # seconds as size, bytes as its square
+    ...     found |= {f"run-0/seconds/{sweep}": list(x), f"bytes/{sweep}": [n**2 for n in x]}
+    >>> for name, result in found.items():
+    ...     results.add(name, {"result": result, "files": {}, "made_from": {}, "attempts": []})
+    >>> value = {entry.name: round(entry.value, 6) for entry in findings(config, results).entries}
+    >>> value["machine/float32"], value["exponent/length/seconds"], value["exponent/length/bytes"]
+    (200.0, 1.0, 2.0)
+    """
     runs = [_of_run(k, results) for k in range(config.n_runs)]
     bytes_ = {sweep: results[f"bytes/{sweep}"] for sweep in SWEEPS}
     return collected(runs, bytes_, sizes(config))
@@ -51,6 +66,12 @@ def collected(runs: Runs, bytes_: Mapping[str, list[int]], sizes: Mapping[str, S
         runs: what each run measured: ``machine``, ``seconds/<sweep>``, ``attack``, ``pretraining``, ``processes``.
         bytes_: sweep -> the most bytes of one attack step at each size, the same in all runs.
         sizes: sweep -> its sizes.
+
+    >>> run = {"machine": {}, "seconds/length": [1.0, 4.0], "pretraining": {}, "processes": {"1": 3.0, "2": 2.0}}
+    >>> run["attack"] = {"freezes/neither": 6.0, "freezes/both": 2.0}
+    >>> found = collected([run], {"length": [MIB, 2 * MIB]}, {"length": [10, 20]})
+    >>> {entry.name: entry.value for entry in found.entries if "ratio" in entry.name}
+    {'processes-ratio/2': 1.5, 'attack-ratio/freezes/both': 3.0}
     """
     entries = _machine(runs) + _growth(runs, bytes_, sizes) + _pretraining(runs) + _processes(runs) + _attack(runs)
     curves = []

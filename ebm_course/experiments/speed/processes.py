@@ -2,6 +2,22 @@
 
 ``python -m ebm_course.experiments.speed.processes FILE``, alone or launched several times by ``torch.distributed.run``,
 reads a configuration from the file and the main process writes the seconds of its training there.
+
+>>> from tempfile import TemporaryDirectory
+>>> from unittest.mock import patch
+>>> from ebm_course.experiments.speed.config import SMOKE
+>>> from ebm_course.runtime import SINGLE_PROCESS
+>>> asked, n_threads = (SMOKE.training, SMOKE.pretraining), torch.get_num_threads()
+>>> train_once(*asked, SINGLE_PROCESS) > 0
+True
+>>> def here(command, **options):  # in the place of a process of its own
+...     work(Path(command[-1]))
+...     return subprocess.CompletedProcess(command, returncode=0)
+>>> with TemporaryDirectory() as folder, patch("subprocess.run", here):
+...     taken = seconds_by_processes((1,), *asked, Path(folder))
+>>> torch.set_num_threads(n_threads)
+>>> list(taken), taken["1"] > 0
+(['1'], True)
 """
 
 from __future__ import annotations

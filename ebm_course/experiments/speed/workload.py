@@ -1,4 +1,14 @@
-"""What is timed: equations with random digits and the transformer of Table 1 with random weights."""
+"""What is timed: equations with random digits and the transformer of Table 1 with random weights.
+
+>>> from ebm_course.experiments.speed.config import SMOKE
+>>> from ebm_course.runtime import SINGLE_PROCESS
+>>> x = random_equations(3, n_digits=2, run=SINGLE_PROCESS)
+>>> [line[2] + line[5] for line in Format(2).decode(x)]
+['+=', '+=', '+=']
+>>> energy = random_net(n_values=16, length=x.shape[1], config=SMOKE, run=SINGLE_PROCESS)
+>>> energy(x).shape, energy.training
+(torch.Size([3]), False)
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,15 @@ All arms on one set have its features, sizes, minibatches and updates. Each keep
 error, of what it answers with: its network; exact decoding or descent where it has no network. Games also share rates,
 optimisers, lambda and the entropy's weight; fine-tuning is a part of the margin's updates, not more of them. With k I
 steps an update has k times the work for the networks.
+
+>>> rows, arms, n_given = part("toy", ("stacked", "network-of-chain"), "smoke", {"n_epochs": 2})
+>>> [arm.name for arm in arms], n_given
+(['toy/crf', 'toy/tag-lm', 'toy/stacked', 'toy/network-of-chain'], 2)
+>>> arms[-1].starts_from, [is_measured(arm) for arm in arms]
+('toy/crf', [True, False, True, True])
+>>> base = {name: recipe.PRESETS["smoke"] for name, recipe in RECIPES.items()}
+>>> [arm.config.cross_entropy_a for arm in arms_of("toy", ("stacked", "perceptron-no-ce"), base, {})]
+[1.0, 0.0]
 """
 
 from __future__ import annotations

@@ -3,6 +3,14 @@
 Source: Tu, Pang and Gimpel (2020), Section 6. Departures: features of Brown clusters (and of shapes, for entities) in
 the place of their tweet embeddings, or beside GloVe vectors of 50 numbers; one lambda for all games; a fixed number of
 epochs for all arms. ``cpu`` also has Adam for all and minibatches of 32.
+
+>>> config: Config = together([part("toy", ("bilstm", "network-of-chain"), "smoke", {})], data=("toy",))
+>>> [arm.name for arm in config.arms("toy")]  # a network is given a CRF's energy
+['toy/crf', 'toy/bilstm', 'toy/network-of-chain']
+>>> CPU.runs_of("twitter-pos"), CPU.runs_of("wnut17")
+(5, 3)
+>>> [arms[0].name for _, arms, _ in more_features("cpu", CPU_TWEETS, CPU_POSTS)][:2]
+['twitter-pos-features/bilstm', 'wnut17-features/bilstm']
 """
 
 from __future__ import annotations

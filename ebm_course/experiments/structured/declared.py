@@ -213,12 +213,21 @@ ROWS: dict[str, tuple[Row, ...]] = {
 
 
 def head(data: str) -> str:
-    """The measure that a set is judged by."""
+    """The measure that a set is judged by.
+
+    >>> head("twitter-pos"), head("wnut17")
+    ('accuracy', 'f1')
+    """
     return "f1" if data in ENTITIES else "accuracy"
 
 
 def claims() -> tuple[Claim, ...]:
-    """Every claim on every set: whoever runs one of them is judged as strictly as who runs all."""
+    """Every claim on every set: whoever runs one of them is judged as strictly as who runs all.
+
+    >>> claim = next(claim for claim in claims() if claim.name == "wnut17/global-b-a")
+    >>> claim.endpoint, claim.control
+    ('claims/wnut17/global-b-a', 'wnut17/stacked/network/f1')
+    """
     return tuple(
         Claim(
             f"{data}/{name}",

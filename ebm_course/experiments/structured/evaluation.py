@@ -1,4 +1,22 @@
-"""What is measured of one trained arm: every way to tags it has, on test sentences; A against F on validation ones."""
+"""What is measured of one trained arm: every way to tags it has, on test sentences; A against F on validation ones.
+
+>>> from ebm_course.energies.token_encoder import TokenEncoder
+>>> from ebm_course.experiments.structured.config import SMOKE
+>>> from ebm_course.tasks.agreement import agreement
+>>> made = agreement(n_train=10, n_valid=6, n_test=9)
+>>> rows = Rows(made.task.test, made.task.test, made.task.score, made.vocabulary.tags)
+>>> encoders = [TokenEncoder((20,), width=4, hidden=3) for _ in range(2)]
+>>> nets = InferenceNetworks(encoders[0], n_tags=7, parametrisation="stacked")
+>>> game = Game(Spen(encoders[1], n_tags=7), nets)
+>>> list(networks(game, rows.test))
+['network', 'cost_augmented']
+>>> found = answers(game, rows, SMOKE, n_searched=0)
+>>> a, f = found["network"]["accuracy"], found["cost_augmented"]["accuracy"]
+>>> sorted(found), difference(game, rows) == a - f
+(['cost_augmented', 'descent', 'exact', 'gap', 'network'], True)
+>>> all(one != other for one, other, n in confusions(game, rows))
+True
+"""
 
 from __future__ import annotations
 

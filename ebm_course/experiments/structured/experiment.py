@@ -22,7 +22,19 @@ SENTENCES |= dict.fromkeys(("wnut17", "wnut17-vectors", "wnut17-features"), 3.0)
 
 
 def stages(config: Config, run: Run) -> list[Stage]:
-    """Set by set and run by run: every arm trained and measured, then the parametrisations timed."""
+    """Set by set and run by run: every arm trained and measured, then the parametrisations timed.
+
+    >>> from dataclasses import replace
+    >>> from ebm_course.runtime import SINGLE_PROCESS
+    >>> smoke = PRESETS["smoke"]
+    >>> config = replace(smoke, n_runs=1, variants=(smoke.variant("toy/network-of-chain"),))
+    >>> for stage in stages(config, SINGLE_PROCESS):
+    ...     print(stage.name, stage.after)
+    run-0/toy/crf ()
+    run-0/toy/crf-measured ('run-0/toy/crf',)
+    run-0/toy/network-of-chain ('run-0/toy/crf',)
+    run-0/toy/network-of-chain-measured ('run-0/toy/network-of-chain',)
+    """
     bench, found = Bench(config, run), []
     for data in config.data:
         for k in range(config.runs_of(data)):

@@ -54,7 +54,20 @@ N_CONFUSIONS = 9
 
 
 def findings(config: Config, results: Results) -> Findings:
-    """Every number that the stages asked for allow."""
+    """Every number that the stages asked for allow.
+
+    >>> from dataclasses import replace
+    >>> from pathlib import Path
+    >>> from ebm_course.experiments.structured.config import CPU
+    >>> arm, results = CPU.variant("twitter-pos/bilstm"), Results(Path("folder"))
+    >>> config = replace(CPU, n_runs=1, data=("twitter-pos",), variants=(arm,))
+    >>> measured = {"test": {"network": {"accuracy": 0.9}}, "size": dict.fromkeys(SIZES, 1000)}
+    >>> for name, result in {arm.stage(0): {"rows": []}, f"{arm.stage(0)}-measured": measured}.items():
+    ...     results.add(name, {"result": result, "files": {}, "made_from": {}, "attempts": []})
+    >>> first = findings(config, results).entries[0]
+    >>> first.name, first.value, first.paper
+    ('twitter-pos/bilstm/network/accuracy', 0.9, '88.8 %')
+    """
     found = _Collected(config, results)
     for data in config.data:
         if data == TOY:

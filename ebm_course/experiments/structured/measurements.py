@@ -31,6 +31,13 @@ class Bench:
     Args:
         config: the experiment's.
         run: device and first seed.
+
+    >>> from ebm_course.experiments.structured.config import SMOKE
+    >>> from ebm_course.runtime import SINGLE_PROCESS
+    >>> bench = Bench(SMOKE, SINGLE_PROCESS)
+    >>> rows = bench.rows("toy", k=0)
+    >>> len(rows.valid), len(rows.test), bench.held_out("toy", 0) == bench.held_out("toy", 1)
+    (30, 40, False)
     """
 
     def __init__(self, config: Config, run: Run):

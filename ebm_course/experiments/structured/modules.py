@@ -1,4 +1,16 @@
-"""Fresh modules of the arms' shapes, for their weights to be put into; and how many parameters one has."""
+"""Fresh modules of the arms' shapes, for their weights to be put into; and how many parameters one has.
+
+>>> from ebm_course.experiments.structured.config import SMOKE
+>>> from ebm_course.recipes.structured.data import data_of
+>>> from ebm_course.runtime import SINGLE_PROCESS
+>>> data = data_of(SMOKE.variant("toy/crf").config, SINGLE_PROCESS)
+>>> chain, model = (fresh(SMOKE.variant(name), data) for name in ("toy/crf", "toy/tag-lm"))
+>>> [type(given_energy(nets)).__name__ for nets in ([chain], [chain, model])]
+['Spen', 'GlobalEnergy']
+>>> size: Size = size_of(model)
+>>> size.trained == 8 * 16 + 4 * 8 * (16 + 8 + 2) + 8 * (8 + 1)  # vectors of tags, an LSTM, logits of the next tag
+True
+"""
 
 from __future__ import annotations
 

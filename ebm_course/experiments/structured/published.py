@@ -1,4 +1,10 @@
-"""The numbers of the paper's tables, by the arm that each row is here. Source: Tu, Pang and Gimpel (2020)."""
+"""The numbers of the paper's tables, by the arm that each row is here. Source: Tu, Pang and Gimpel (2020).
+
+>>> speed("twitter-pos", "stacked"), difference("twitter-pos", "stacked"), difference("toy", "stacked")
+('92 a second', '2.6 points', None)
+>>> trained("conll2003", "separated"), inference("conll2003", "separated")
+('719 thousand', '239 thousand')
+"""
 
 from __future__ import annotations
 

@@ -6,6 +6,26 @@ place of learned words, on both; the paper's, fine-tuned, also has parts of spee
 **NER++**, ``-features``: the vectors, affixes of 1 to 3 characters in the place of the paper's network over characters,
 shapes, and how letters are written (lower, Title, UPPER, mixed), where the paper has the case of the first letter in
 NER+. No column has a gazetteer, here or there.
+
+What each of them reads, here by name alone:
+
+>>> from unittest.mock import patch
+>>> named = {"made": lambda task, **how: (task.__name__, *how), "conll_folder": lambda: "a folder"}
+>>> with patch.multiple("ebm_course.experiments.structured.sets", **named):
+...     print(*tweets_with_features(seed=0))
+...     print(*posts_with_vectors(seed=0))
+...     print(*posts_with_features(seed=0))
+...     print(*newswire_with_vectors(seed=0))
+...     print(*newswire_with_features(seed=0))
+twitter_pos affixes shape vectors
+wnut17 shape vectors
+wnut17 affixes shape case vectors
+conll2003 folder affixes shape vectors
+conll2003 folder affixes shape case vectors
+>>> from ebm_course.recipes.structured.data import language
+>>> task = few(language, seed=0).task
+>>> len(task.train), len(task.valid), len(task.test)
+(80, 30, 40)
 """
 
 from __future__ import annotations

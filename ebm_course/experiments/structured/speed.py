@@ -1,4 +1,16 @@
-"""Sentences a second in training: one update after another on the same minibatches, the arms taken in turn."""
+"""Sentences a second in training: one update after another on the same minibatches, the arms taken in turn.
+
+>>> from ebm_course.experiments.structured.config import SMOKE
+>>> from ebm_course.runtime import SINGLE_PROCESS as run
+>>> stacked = SMOKE.variant("toy/stacked")
+>>> rates = sentences_a_second([stacked], 0, run, SMOKE)
+>>> list(rates), rates["toy/stacked"] > 0
+(['toy/stacked'], True)
+>>> data = data_of(stacked.config, run)
+>>> step = step_of(stacked, data, run)
+>>> {"margin_loss", "cross_entropy_a"} <= step(data.train[:4], run.generator("speed")).keys()
+True
+"""
 
 from __future__ import annotations
 

@@ -42,7 +42,12 @@ Base = Mapping[str, Any]
 
 
 def base_of(**changes: Any) -> Base:
-    """The four recipes' presets for papers with these changes, each where the recipe has such a field."""
+    """The four recipes' presets for papers with these changes, each where the recipe has such a field.
+
+    >>> base = base_of(n_steps=100, n_passes=3)
+    >>> sorted(base), base["carl"].n_steps, "n_passes" in vars(base["finetune"])
+    (['carl', 'finetune', 'freelb', 'rar'], 100, False)
+    """
     found = {}
     for recipe in (finetune, freelb, carl, rar):
         name = recipe.__name__.rpartition(".")[2]
@@ -104,5 +109,10 @@ def search_of(
 
 
 def is_search(variant: Variant) -> bool:
-    """Whether an arm is a setting of the search."""
+    """Whether an arm is a setting of the search.
+
+    >>> [arm], base = arms_of("toy", ["freelb"], base_of()), base_of()
+    >>> [is_search(one) for one in (arm, *search_of("toy", base, step_sizes=[0.1], noise_sizes=[0.6]))]
+    [False, True]
+    """
     return "/search/" in variant.name

@@ -3,6 +3,11 @@
 Source: Section 4 and Tables 1 to 6 and 8 of the paper. Departures: a small transformer trained from scratch, or a
 distilled encoder, in the place of ALBERT but in ``paper``; smaller published sets; the fields below for what the paper
 does not say.
+
+>>> arms, judge = part("toy", ("plain", "rar"), TOY_BASE)
+>>> config = together([(arms, judge)], data=("toy",), n_runs=2)
+>>> [arm.name for arm in config.arms("toy")], config.judge("toy").name
+(['toy/plain', 'toy/rar'], 'toy/judge')
 """
 
 from __future__ import annotations
@@ -48,7 +53,15 @@ N_RUNS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Settings):
-    """Five runs a set, and how classifiers are attacked and measured."""
+    """Five runs a set, and how classifiers are attacked and measured.
+
+    >>> CPU.radii_of("sst2"), CPU.radii_of("sst2-minilm")  # a small encoder and a pretrained one
+    ((0.03, 0.1, 0.2), (0.02, 0.075, 0.1))
+    >>> replace(CPU, radii=(0.1, 0.02))
+    Traceback (most recent call last):
+        ...
+    ValueError: radii: expected rising numbers above 0, got (0.1, 0.02).
+    """
 
     n_runs: int = N_RUNS
     data: tuple[str, ...] = ()

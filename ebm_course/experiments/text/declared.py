@@ -128,7 +128,11 @@ ROWS: tuple[Row, ...] = (
 
 
 def claims() -> tuple[Claim, ...]:
-    """Every claim on every recorded set: whoever runs one of them is judged as strictly as who runs all."""
+    """Every claim on every recorded set: whoever runs one of them is judged as strictly as who runs all.
+
+    >>> claims()[0].name, claims()[0].control, len(claims())  # 13 on each of four sets
+    ('sst2/freelb-accuracy', 'sst2/plain-longer/accuracy', 52)
+    """
     return tuple(
         Claim(f"{data}/{name}", f"{data}: {says}", f"claims/{data}/{name}", side, effect, control=f"{data}/{control}")
         for data in RECORDED

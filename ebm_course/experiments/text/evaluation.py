@@ -4,6 +4,23 @@ The attack moves the word embeddings of a text by at most :math:`\epsilon` in on
 Its sentence vector :math:`R` then becomes :math:`R^{adv}`; Table 4 has the cosine of the two and their distance. Both
 can be had for nothing by a net whose sentence vectors are all alike, so that the mean cosine of *different* texts, of
 one label and of two, stands beside them.
+
+>>> from ebm_course.energies.text_classifier import TextClassifier
+>>> mask = torch.arange(6) < torch.tensor([6, 2, 4])[:, None]
+>>> rows = ordered(Batch(mask.long(), torch.tensor([0, 1, 0]), mask))
+>>> rows.lengths.tolist(), [part.x.shape[1] for part in parts(rows, size=2)]
+([2, 4, 6], [4, 6])
+>>> net = TextClassifier(12, 2, width=4, n_layers=1, n_heads=2, max_length=6).eval()
+>>> sentences, logits = represented(net, rows)
+>>> sentences.shape, logits.shape
+(torch.Size([3, 4]), torch.Size([3, 2]))
+>>> attack, generator = Attack(n_steps=2, relative_step=0.5), torch.Generator().manual_seed(0)
+>>> moved = attacked_embeddings(net, rows, 0.1, attack, generator) - net.embed(rows.x)
+>>> bool((moved.flatten(1).norm(dim=1) < 0.1001).all())  # one norm for all words of a text
+True
+>>> found: Attacked = attacked(net, rows, 0.0, attack, generator)  # no attack, nothing moves
+>>> round(summary(found)["cosine"], 3), summary(found)["pgd"] == classified(logits, rows)["accuracy"]
+(1.0, True)
 """
 
 from __future__ import annotations
@@ -59,7 +76,12 @@ def represented(net: Any, rows: Batch) -> tuple[Tensor, Tensor]:
 
 
 def classified(logits: Tensor, rows: Batch) -> dict[str, float]:
-    """Accuracy, and the mean probability of the label that the net decides for."""
+    """Accuracy, and the mean probability of the label that the net decides for.
+
+    >>> found = classified(torch.tensor([[0.0, 0.0], [0.0, 9.0]]), Batch(torch.ones(2, 1), torch.tensor([0, 0])))
+    >>> found["accuracy"], round(found["confidence"], 3)
+    (0.5, 0.75)
+    """
     right = (logits.argmax(dim=1) == labels(rows)).double().mean()
     return {"accuracy": float(right), "confidence": float(logits.softmax(dim=1).amax(dim=1).double().mean())}
 
@@ -129,7 +151,15 @@ def pair_cosines(sentences: Tensor, y: Tensor) -> dict[str, float]:
 
 @torch.no_grad()
 def embedding_norms(net: Any, rows: Batch) -> dict[str, float]:
-    """The mean L2 norm of a word's embedding and of a text's: what a radius has to be compared with."""
+    """The mean L2 norm of a word's embedding and of a text's: what a radius has to be compared with.
+
+    >>> from ebm_course.energies.text_classifier import TextClassifier
+    >>> net = TextClassifier(12, 2, width=4, n_layers=1, n_heads=2, max_length=9)
+    >>> _ = net.word_embedding.weight.data.fill_(0.5)
+    >>> x = torch.ones(2, 9, dtype=torch.int64)
+    >>> embedding_norms(net, Batch(x, torch.tensor([0, 1]), x > 0))  # of 4 numbers, and of 9 words
+    {'word-norm': 1.0, 'text-norm': 3.0}
+    """
     of_words, of_texts, n_words = 0.0, 0.0, 0
     with frozen(net):
         for part in parts(rows):

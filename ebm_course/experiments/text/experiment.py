@@ -16,7 +16,17 @@ from ebm_course.runtime import Run
 
 
 def stages(config: Config, run: Run) -> list[Stage]:
-    """Set by set and run by run: the judge of meaning, then every arm, trained and measured; the search comes last."""
+    """Set by set and run by run: the judge of meaning, then every arm, trained and measured; the search comes last.
+
+    >>> from dataclasses import replace
+    >>> from ebm_course.runtime import SINGLE_PROCESS
+    >>> smoke = PRESETS["smoke"]
+    >>> config = replace(smoke, n_runs=1, variants=(smoke.variant("toy/plain"), smoke.variant("toy/rar")))
+    >>> [stage.name for stage in stages(config, SINGLE_PROCESS)][:3]
+    ['run-0/toy/judge', 'run-0/toy/plain', 'run-0/toy/plain-measured']
+    >>> stages(config, SINGLE_PROCESS)[-1].after  # reconstructions, which are to fool plain training
+    ('run-0/toy/rar', 'run-0/toy/plain', 'run-0/toy/judge')
+    """
     bench, found = Bench(config, run), []
     for data in config.data:
         for k in range(config.n_runs):

@@ -51,7 +51,23 @@ LOGGED = {
 
 
 def findings(config: Config, results: Results) -> Findings:
-    """Every number that the stages asked for allow."""
+    """Every number that the stages asked for allow.
+
+    >>> from dataclasses import replace
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from ebm_course.experiments.stages import run_stages
+    >>> from ebm_course.experiments.text.experiment import PRESETS, stages
+    >>> from ebm_course.origin import Origin
+    >>> from ebm_course.runtime import SINGLE_PROCESS as run
+    >>> smoke, made = PRESETS["smoke"], Origin("example", {}, seed=0)
+    >>> config = replace(smoke, n_runs=1, variants=(smoke.variant("toy/plain"),))
+    >>> with TemporaryDirectory() as root:
+    ...     results = run_stages(stages(config, run), Path(root), origin=made, run=run, progress=False)
+    >>> found = findings(config, results)
+    >>> [entry.name for entry in found.entries][:2], [curve.name for curve in found.curves][:1]
+    (['toy/plain/accuracy', 'toy/plain/confidence'], ['attacked/toy/plain'])
+    """
     found = _Collected(config, results)
     for data in config.data:
         for variant in config.arms(data):

@@ -41,6 +41,13 @@ class Bench:
     Args:
         config: the experiment's.
         run: device and first seed.
+
+    >>> from ebm_course.experiments.text.config import SMOKE
+    >>> from ebm_course.runtime import SINGLE_PROCESS
+    >>> bench = Bench(SMOKE, SINGLE_PROCESS)
+    >>> lengths = bench.test("toy", k=0).lengths
+    >>> bool((lengths.diff() >= 0).all()), len(lengths), len(bench.first("toy", k=0))
+    (True, 30, 20)
     """
 
     def __init__(self, config: Config, run: Run):

@@ -4,6 +4,20 @@ A sentence under attack has states :math:`h_i`; the head's most likely word at e
 counts as an adversarial example if plain training classifies the original rightly and the new text wrongly. Radius 0
 is the control: no attack, and what the head alone gets wrong. Whether the meaning stayed is asked of an encoder that
 nobody attacked, beside its cosine of the text with the reconstruction of another one.
+
+>>> from ebm_course.energies.reconstruction_head import Reconstructing
+>>> from ebm_course.energies.text_classifier import TextClassifier
+>>> x, is_word = torch.tensor([[2, 5, 6, 3], [2, 7, 8, 3]]), torch.arange(10) >= 5
+>>> rows = Batch(x, torch.tensor([0, 1]), x > 0)
+>>> module = Reconstructing(TextClassifier(10, 2, width=8, n_layers=1, n_heads=2, max_length=4)).eval()
+>>> attack, generator = Attack(n_steps=2, relative_step=0.5), torch.Generator().manual_seed(0)
+>>> reconstructed(module, rows, 0.1, attack, generator, is_word)[:, [0, 3]].tolist()  # start and end stay
+[[2, 3], [2, 3]]
+>>> def meaning(part):
+...     return part.y[:, None] * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])
+>>> found = judged(module, module.classifier, meaning, rows, 0.1, attack, generator, is_word=is_word)
+>>> round(found["meaning"], 3), round(found["meaning-others"], 3)  # one label, and two
+(1.0, 0.0)
 """
 
 from __future__ import annotations

@@ -24,5 +24,9 @@ def encoder_of(data: str) -> str:
 
 
 def texts_of(data: str) -> str:
-    """The texts of a set, whoever reads them."""
+    """The texts of a set, whoever reads them.
+
+    >>> texts_of("sst2-albert-base-v2"), texts_of("toy")
+    ('sst2', 'toy')
+    """
     return data.removesuffix(f"-{encoder_of(data)}")

@@ -1,6 +1,24 @@
 """Texts of the experiment that the recipes do not name, each called with the run's seed and read once.
 
 It knows tasks; no net and no method.
+
+What each of them reads, here by name alone:
+
+>>> from unittest.mock import patch
+>>> with patch("ebm_course.experiments.text.texts.made", lambda task, /, **how: (task.__name__, how)):
+...     print(short_news(seed=3))
+...     print(reviews(seed=3))
+...     print(questions(seed=3))
+...     print(short_news_for_minilm(seed=3))
+...     for texts in (news_for_albert, reviews_for_albert, questions_for_albert):
+...         print(texts(seed=3)[1]["sizes"])
+('ag_news', {'n_valid': 1000, 'max_length': 64})
+('yelp_polarity', {'max_length': 128, 'seed': 3})
+('yahoo_answers', {'max_length': 128, 'seed': 3})
+('_news_for_minilm', {})
+ag-news
+yelp
+yahoo
 """
 
 from __future__ import annotations
