@@ -76,7 +76,7 @@ class Run:
         return self.rank == 0
 
     def share(self, x: Rows, dim: int = 0) -> Rows:
-        """This process's rows of x, which all processes hold whole: block ``rank`` of ``n_processes`` along axis ``dim``.
+        """This process's rows of x, which every process holds whole: block ``rank`` of ``n_processes`` along ``dim``.
 
         Raises:
             ValueError: the rows do not divide evenly: a mean of means would then weigh rows differently.
