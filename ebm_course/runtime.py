@@ -9,9 +9,9 @@ or sets a global seed or the number of threads. It knows no task and no algorith
 (True, True, True)
 >>> Run(run.device, run.seed, rank=1, n_processes=2).share(torch.arange(4)).tolist()  # the second of two processes
 [2, 3]
->>> with patch.dict(os.environ, {"WORLD_SIZE": "2", "EBM_COURSE_DATA": ""}):
-...     launched_size(), data_folder()
-('WORLD_SIZE=2', None)
+>>> with patch.dict(os.environ, {"WORLD_SIZE": "2", "EBM_COURSE_DATA": "."}):
+...     launched_size(), str(data_folder())
+('WORLD_SIZE=2', '.')
 """
 
 from __future__ import annotations

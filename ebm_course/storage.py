@@ -10,8 +10,10 @@ damaged file is named and never read as another result. It knows no task, no net
 ...     read_tensors(path)
 ...     with one_at_a_time(path.with_name("count.json")):
 ...         write_json(path.with_name("count.json"), {"n": 1})
+...         path.with_name(".count.json.lock").exists()  # for which others wait
 ...     read_json(path.with_name("count.json"))
 ({'x': tensor([1., 2.])}, {'seed': 0})
+True
 {'n': 1}
 """
 
