@@ -104,7 +104,7 @@ class SplitsFirstLayer(_Called, Protocol):
 
 @runtime_checkable
 class Conditional(Protocol):
-    """A conditional energy E(x, y): given conditions, one a chain, an energy of y alone, as :class:`.Conditioned` is."""
+    """A conditional energy E(x, y): given conditions, one a chain, an energy of y, as :class:`.Conditioned` is."""
 
     def given(self, condition: Tensor, /) -> Energy:
         """y -> E(condition, y), with further conditions or a mask (N, L) where an energy takes them."""
