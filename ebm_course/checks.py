@@ -18,6 +18,11 @@ def check_generator(generator: torch.Generator | Sequence[torch.Generator] | Non
     """Refuse no generator, one that lives on another device than the states it should move, and unequal blocks.
 
     Of several generators each moves one of as many equal blocks of rows, where a sampler takes several.
+
+    >>> check_generator(None, torch.zeros(4, 2))
+    Traceback (most recent call last):
+    TypeError: this sampler draws: pass generator=run.generator(name), so that the draw can be repeated.
+    >>> check_generator([torch.Generator(), torch.Generator()], torch.zeros(4, 2))  # each moves two rows
     """
     if generator is None:
         raise TypeError("this sampler draws: pass generator=run.generator(name), so that the draw can be repeated.")
@@ -56,7 +61,12 @@ def check_energies(e: Any, x: Tensor) -> Tensor:
 
 
 def check_tokens(x: Tensor, n_values: int) -> None:
-    """Refuse what are no tokens (N, L) of 0 .. n_values - 1 (waits for the device)."""
+    """Refuse what are no tokens (N, L) of 0 .. n_values - 1 (waits for the device).
+
+    >>> check_tokens(torch.tensor([[0, 3]]), 3)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: a token is out of the vocabulary: expected 0 to 2, got 0 to 3. Encode the text ...
+    """
     if x.ndim != 2 or x.shape[1] == 0:
         hint = "give each sequence a token at least" if x.ndim == 2 else "use x[None] for one sequence"
         raise ValueError(f"tokens have shape (N, L), L > 0, got {tuple(x.shape)}: {hint}.")
@@ -70,7 +80,12 @@ def check_tokens(x: Tensor, n_values: int) -> None:
 
 
 def check_count(name: str, value: int, *, least: int = 0) -> None:
-    """Refuse what is no whole number, and one below ``least``: fewer than no steps would pass as none."""
+    """Refuse what is no whole number, and one below ``least``: fewer than no steps would pass as none.
+
+    >>> check_count("n_steps", 2.5)
+    Traceback (most recent call last):
+    ValueError: n_steps is a whole number: expected 0 or larger, got 2.5. Pass n_steps=0.
+    """
     try:
         enough = operator.index(value) >= least
     except TypeError:
@@ -80,7 +95,12 @@ def check_count(name: str, value: int, *, least: int = 0) -> None:
 
 
 def check_bounds(bounds: tuple[float, float] | None) -> None:
-    """Refuse a box that holds no interval; None is no box at all."""
+    """Refuse a box that holds no interval; None is no box at all.
+
+    >>> check_bounds((1.0, -1.0))
+    Traceback (most recent call last):
+    ValueError: bounds are (low, high), low < high: got (1.0, -1.0). Pass (-1.0, 1.0) for images, or None.
+    """
     try:
         right = bounds is None or (len(bounds) == 2 and bool(bounds[0] < bounds[1]))
     except TypeError:  # no pair, or a pair of something else than numbers
@@ -155,7 +175,12 @@ def check_share(name: str, value: float) -> None:
 
 
 def check_finite(name: str, values: Tensor, remedy: str) -> None:
-    """Stop at the first NaN or infinity, naming it and what to try (waits for the device once)."""
+    """Stop at the first NaN or infinity, naming it and what to try (waits for the device once).
+
+    >>> check_finite("the energy", torch.tensor([0.0, torch.nan]), "Lower the step size.")
+    Traceback (most recent call last):
+    FloatingPointError: the energy is not finite in 1 of 2 entries. Lower the step size.
+    """
     finite = torch.isfinite(values)
     if not bool(finite.all()):
         bad = int((~finite).sum())

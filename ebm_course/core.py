@@ -8,6 +8,25 @@ because each of them sees nothing of the others but what is written here.
 Row rule: a sampler that starts from N states may call its energy with K * N rows; row m then belongs to chain
 m // K. A sampler from whose batch chains leave asks :func:`select` for the energy of those that stay.
 It knows tensors and modules: no task, no net, no algorithm, no random stream.
+
+>>> from ebm_course.energies import joint, sequence_energies, transformer
+>>> faces = (Discrete, Embeds, CachesPrefix, SplitsFirstLayer, Conditional, Selectable, WrapsModule)
+>>> text = sequence_energies.LikelihoodEnergy(transformer.Transformer(3, 4, width=8, n_heads=2, n_layers=1))
+>>> images = joint.Joint(nn.Linear(2, 5))
+>>> for energy in (text, images, images.given(torch.tensor([0, 3]))):
+...     type(energy).__name__, [face.__name__ for face in faces if isinstance(energy, face)]
+('LikelihoodEnergy', ['Discrete', 'Embeds', 'CachesPrefix'])
+('Joint', ['SplitsFirstLayer', 'Conditional'])
+('Conditioned', ['Selectable', 'WrapsModule'])
+>>> can_select(energy), energy(torch.zeros(2, 2)).shape, select(energy, torch.tensor([1]))(torch.zeros(1, 2)).shape
+(True, torch.Size([2]), torch.Size([1]))
+>>> cache: SubstitutionCache = text.prefill(text.embed(x := torch.tensor([[0, 1, 2, 0]])), x)[1]
+>>> cache.substituted(torch.tensor([3]), torch.tensor([[0, 2]]), max_rows=2).shape  # energies with 0 or 2 at position 3
+torch.Size([1, 2])
+>>> step: Step = lambda batch, generator: {"loss": Loss(batch.x.mean() - Negatives(batch.x + 1).x.mean()).value}
+>>> task = Task("rest", *[Batch(torch.zeros(4, 2))] * 3, None, lambda states, batch: {"mean": float(states.mean())})
+>>> step(task.train, torch.Generator()), task.score(torch.ones(4, 2), task.test)
+({'loss': tensor(-1.)}, {'mean': 1.0})
 """
 
 from __future__ import annotations
@@ -24,6 +43,7 @@ from torch import Tensor, nn
 from ebm_course.ambient import recording_gradients
 from ebm_course.batch import Batch
 from ebm_course.checks import check_energies
+from ebm_course.conditioned import Conditioned as Conditioned
 
 Energy = Callable[[Tensor], Tensor]
 """A function of states (N, *S) that returns energies (N,) in nats."""
@@ -84,7 +104,7 @@ class SplitsFirstLayer(_Called, Protocol):
 
 @runtime_checkable
 class Conditional(Protocol):
-    """A conditional energy E(x, y): given conditions, one a chain, an energy of y alone (see :class:`Conditioned`)."""
+    """A conditional energy E(x, y): given conditions, one a chain, an energy of y, as :class:`.Conditioned` is."""
 
     def given(self, condition: Tensor, /) -> Energy:
         """y -> E(condition, y), with further conditions or a mask (N, L) where an energy takes them."""
@@ -148,39 +168,6 @@ class Step(Protocol):
     def __call__(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]: ...
 
 
-class Conditioned:
-    """The energy :math:`y \\mapsto E(x, y)` of a conditional energy at given conditions, ``energy.given(x)``.
-
-    Args:
-        function: maps conditions, each (M, ...), and states (M, ...) to energies (M,).
-        condition: N rows, one a chain.
-        more: further conditions of N rows, such as a mask (N, L); None, as of a batch without a mask, stays None.
-        module: the module that holds the parameters, so that :func:`frozen` finds it.
-    """
-
-    def __init__(
-        self, function: Callable[..., Tensor], condition: Tensor, *more: Tensor | None, module: nn.Module | None = None
-    ):
-        self.function, self.condition, self.more = function, condition, more
-        self.module = module if module is not None or not isinstance(function, nn.Module) else function
-
-    def __call__(self, y: Tensor) -> Tensor:
-        n = len(self.condition)
-        if len(y) % n if n else len(y):
-            raise ValueError(
-                f"a conditional energy takes K rows for each of its {n} conditions, row m for condition m // K: "
-                f"got {len(y)} rows. Pass a multiple of {n}, or use core.select to keep fewer chains."
-            )
-        k = len(y) // max(n, 1)
-        repeated = [None if c is None else c.repeat_interleave(k, dim=0) for c in (self.condition, *self.more)]
-        return self.function(*repeated, y)
-
-    def select(self, index: Tensor) -> Conditioned:
-        """The same energy for the chains named in ``index`` (int or bool) only."""
-        more = (None if c is None else c[index] for c in self.more)
-        return Conditioned(self.function, self.condition[index], *more, module=self.module)
-
-
 def can_select(energy: Energy) -> bool:
     """Whether chains may leave the batch: true for modules (no condition) and for energies with ``select``."""
     return isinstance(energy, nn.Module | Selectable)
@@ -197,6 +184,9 @@ def energies_of(energy: Energy, x: Tensor) -> Tensor:
     Raises:
         TypeError: it returned no tensor, or complex numbers. Whole numbers become float64.
         ValueError: the energy returned another shape than (N,).
+
+    >>> energies_of(lambda x: x.sum(dim=1), torch.tensor([[1, 2], [3, 4]]))
+    tensor([3., 7.], dtype=torch.float64)
     """
     return check_energies(energy(x.clone()), x)
 
@@ -207,6 +197,9 @@ def energy_grad(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor]:
     Raises:
         TypeError: integer states have no gradient; pass a relaxation (N, L, V) of one-hot rows.
         ValueError: the energies do not depend on the states through torch operations, or hold inference tensors.
+
+    >>> energy_grad(lambda x: x.square().sum(dim=1), torch.tensor([[3.0, 1.0]]))
+    (tensor([10.]), tensor([[6., 2.]]))
     """
     if not x.is_floating_point():
         raise TypeError(f"a gradient needs real-valued states, got {x.dtype}: pass one-hot rows (N, L, V).")
@@ -229,6 +222,12 @@ def frozen(energy: Energy) -> Iterator[None]:
     """Inside, the energy is in eval mode and its parameters take no gradient; every flag is restored after.
 
     A plain function is left alone: it owns no flags that could be found. Of several threads the last one restores.
+
+    >>> with frozen(net := nn.Linear(2, 1)):
+    ...     net.training, net.weight.requires_grad
+    (False, False)
+    >>> net.training, net.weight.requires_grad
+    (True, True)
     """
     root = energy if isinstance(energy, nn.Module) else energy.module if isinstance(energy, WrapsModule) else None
     flags, held = list[Any](), list[Any]()

@@ -45,7 +45,14 @@ class Answer:
 
 
 class WrongAnswer(AssertionError):
-    """An answer that was given and is not right; its text says why. A notebook shows the text and no traceback."""
+    """An answer that was given and is not right; its text says why. A notebook shows the text and no traceback.
+
+    >>> try:
+    ...     check("exercise 1", 2.0, 1.0)
+    ... except WrongAnswer as wrong:
+    ...     str(wrong)
+    'exercise 1: not right yet, you gave 2: it is twice the expected number.'
+    """
 
     def _render_traceback_(self) -> list[str]:  # IPython asks exceptions for this
         return [str(self)]

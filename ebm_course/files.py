@@ -3,6 +3,21 @@
 A data set is read from the folder named by ``EBM_COURSE_DATA`` or downloaded once by pooch. A checkpoint is a
 safetensors file with a JSON note in its header (see ``storage``): it holds numbers and text, never code. It knows no
 task and no net.
+
+>>> import tempfile, torch
+>>> from unittest.mock import patch
+>>> net, fresh = nn.Linear(2, 1), nn.Linear(2, 1)
+>>> with tempfile.TemporaryDirectory() as folder, patch.dict("os.environ", EBM_COURSE_DATA=folder):
+...     home = Path(folder)
+...     (home / "SHA256SUMS").touch()  # a list of checkpoints, renewed from here on
+...     made = save_checkpoint(home / "net.safetensors", net, meta={"seed": 0})
+...     _, note = load_checkpoint(shipped_checkpoint("net", folder=home), fresh)
+...     made == sha256_of(home / "net.safetensors") == read_sums(home / "SHA256SUMS")["net.safetensors"]
+...     fetch(DataFile("net.safetensors", "https://example.org/net", made)).name  # found there, not downloaded
+True
+'net.safetensors'
+>>> note, torch.equal(fresh.weight, net.weight)
+({'seed': 0}, True)
 """
 
 from __future__ import annotations
@@ -42,7 +57,11 @@ class DataFile:
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: the operating system's cache folder for this course."""
+    """Where downloads are kept: the operating system's cache folder for this course.
+
+    >>> "ebm_course" in str(cache_folder())
+    True
+    """
     return Path(pooch.os_cache("ebm_course"))
 
 
@@ -90,7 +109,15 @@ def fetch(file: DataFile, *, cache: Path | None = None) -> Path:
 
 
 def check_sha256(path: Path, expected: str, remedy: str) -> Path:
-    """The path, refused where the file's SHA-256 is another."""
+    """The path, refused where the file's SHA-256 is another.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     (path := Path(folder) / "empty").touch()
+    ...     check_sha256(path, "0" * 64, "Fetch it again.")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: ...empty has SHA-256 e3b0c442..., expected 0000...: it is cut short or another file. Fetch it again.
+    """
     found = sha256_of(path)
     if found != expected.lower():
         raise ValueError(f"{path} has SHA-256 {found}, expected {expected}: it is cut short or another file. {remedy}")

@@ -42,6 +42,13 @@ class Origin:
         data: the data's name and digest, such as ``"arithmetic-3 1f0e..."``; empty where nothing was read.
         given: name -> digest of every net that the run was given.
         version: of this package.
+
+    >>> made = Origin("recipes.likelihood.potts.fit", {"rate": 0.1}, seed=0)
+    >>> made.check(made.as_json(), "the folder")
+    >>> asked = Origin("recipes.likelihood.potts.fit", {"rate": 0.5}, seed=0)
+    >>> asked.check(made.as_json(), "the folder")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: the folder was made with another config.rate: 0.1, expected 0.5. Give this run a folder of its own, ...
     """
 
     recipe: str
@@ -123,6 +130,9 @@ def name_of(thing: Any) -> str:
 
     Raises:
         TypeError: it is a lambda or was made inside a function, so that its name says nothing.
+
+    >>> name_of(Origin), name_of(nn.Linear)
+    ('origin.Origin', 'torch.nn.modules.linear.Linear')
     """
     name = f"{thing.__module__}.{thing.__qualname__}"
     if "<" in name:
@@ -155,12 +165,22 @@ def weights_of(source: nn.Module | Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Put weights under the names of :func:`weights_of` into a module, compiled or not; changes it."""
+    """Put weights under the names of :func:`weights_of` into a module, compiled or not; changes it.
+
+    >>> net = nn.Linear(2, 1)
+    >>> load_weights(net, {"weight": torch.ones(1, 2), "bias": torch.zeros(1)})
+    >>> net(torch.tensor([[3.0, 4.0]])).tolist()
+    [[7.0]]
+    """
     module.load_state_dict({name: weights[name.replace(COMPILED, "")] for name in module.state_dict()})
 
 
 def differences(found: Any, expected: Any, name: str = "") -> Iterator[str]:
-    """Every place where two JSON values differ, as ``config.rate: 0.1, expected 0.5``."""
+    """Every place where two JSON values differ, as ``config.rate: 0.1, expected 0.5``.
+
+    >>> list(differences({"config": {"rate": 0.1, "width": 8}, "seed": 0}, {"config": {"rate": 0.5, "width": 8}}))
+    ['config.rate: 0.1, expected 0.5', "seed: 0, expected 'nothing'"]
+    """
     if isinstance(found, Mapping) and isinstance(expected, Mapping):
         for key in found | expected:  # type: ignore[operator]
             yield from differences(found.get(key, "nothing"), expected.get(key, "nothing"), f"{name}.{key}".strip("."))

@@ -1,8 +1,17 @@
 """Where the course runs: device, processes, random streams, and the settings read from the environment.
 
-The only module that reads environment variables, or sets a global seed or the number of threads. ``EBM_COURSE_DATA``
-names a folder of data sets, ``EBM_COURSE_DEVICE`` overrides the device, those of :data:`SIZES` are set by launchers of
-several processes. It knows no task and no algorithm.
+The only module that reads environment variables (``EBM_COURSE_DATA``, ``EBM_COURSE_DEVICE``, those of :data:`SIZES`),
+or sets a global seed or the number of threads. It knows no task and no algorithm.
+
+>>> from unittest.mock import patch
+>>> run = setup(3, device="cpu", quiet=True)
+>>> run.device == device_of("cpu"), run.is_main, describe(run.device).startswith("cpu, ")
+(True, True, True)
+>>> Run(run.device, run.seed, rank=1, n_processes=2).share(torch.arange(4)).tolist()  # the second of two processes
+[2, 3]
+>>> with patch.dict(os.environ, {"WORLD_SIZE": "2", "EBM_COURSE_DATA": "."}):
+...     launched_size(), str(data_folder())
+('WORLD_SIZE=2', '.')
 """
 
 from __future__ import annotations
@@ -67,11 +76,7 @@ class Run:
         return self.rank == 0
 
     def share(self, x: Rows, dim: int = 0) -> Rows:
-        """This process's rows of what every process holds whole: block ``rank`` of ``n_processes`` equal blocks.
-
-        Args:
-            x: a tensor or a batch, the same on every process; not changed.
-            dim: the axis to cut; of a batch, the first.
+        """This process's rows of x, which every process holds whole: block ``rank`` of ``n_processes`` along ``dim``.
 
         Raises:
             ValueError: the rows do not divide evenly: a mean of means would then weigh rows differently.
@@ -125,9 +130,7 @@ class Run:
 
 SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 """Where launchers say how many processes they started: torchrun and accelerate, and three kinds of MPI."""
-
 PATIENCE = 20.0  # seconds of waiting for other processes, then a hint is printed
-
 SINGLE_PROCESS = Run(torch.device("cpu"), 0)
 """The default of functions that ask a run for its processes only: a single one, on the CPU."""
 
@@ -234,11 +237,7 @@ def describe(device: torch.device) -> str:
 
 
 def data_folder() -> Path | None:
-    """The folder of local data sets named by ``EBM_COURSE_DATA``, or None.
-
-    Raises:
-        FileNotFoundError: the variable is set and names no folder.
-    """
+    """The folder of data sets that ``EBM_COURSE_DATA`` names, or None; a FileNotFoundError where it is no folder."""
     if not (value := os.environ.get("EBM_COURSE_DATA")):
         return None
     try:

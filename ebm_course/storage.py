@@ -2,6 +2,19 @@
 
 Tensors are kept as safetensors with a JSON note, results as JSON. Both carry the SHA-256 of their content, so that a
 damaged file is named and never read as another result. It knows no task, no net and no training.
+
+>>> from torch import tensor
+>>> with tempfile.TemporaryDirectory() as folder:
+...     path = check_writable(Path(folder) / "new" / "some.safetensors")
+...     write_tensors(path, {"x": tensor([1.0, 2.0])}, {"seed": 0})
+...     read_tensors(path)
+...     with one_at_a_time(path.with_name("count.json")):
+...         write_json(path.with_name("count.json"), {"n": 1})
+...         path.with_name(".count.json.lock").exists()  # for which others wait
+...     read_json(path.with_name("count.json"))
+({'x': tensor([1., 2.])}, {'seed': 0})
+True
+{'n': 1}
 """
 
 from __future__ import annotations
@@ -42,6 +55,12 @@ def locked(folder: Path, name: str = LOCK, *, patience: float = 0.0) -> Iterator
 
     Raises:
         BlockingIOError: another run works there.
+
+    >>> with tempfile.TemporaryDirectory() as folder, locked(Path(folder)):
+    ...     with locked(Path(folder)):  # doctest: +ELLIPSIS
+    ...         pass
+    Traceback (most recent call last):
+    BlockingIOError: ... is in use by another run, expected a folder of this run alone. Wait for the other, or give ...
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / name)
@@ -73,6 +92,12 @@ def write_atomically(path: Path, content: bytes) -> None:
     Args:
         path: where to write; its folder is made where it is missing.
         content: the bytes of the file.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_atomically(Path(folder) / "new" / "some.txt", b"first")
+    ...     write_atomically(Path(folder) / "new" / "some.txt", b"second")
+    ...     [(path.name, path.read_bytes()) for path in (Path(folder) / "new").iterdir()]
+    [('some.txt', b'second')]
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for part in path.parent.glob(".*.part"):

@@ -40,6 +40,10 @@ class LiveFigure(ipywidgets.VBox):
         controls: widgets with a ``value``.
         message: shown between the controls and the picture.
         picture: PNG; shown in its own size, smaller where there is less room.
+
+    >>> box = LiveFigure([ipywidgets.IntSlider(description="n")], ipywidgets.HTML(), ipywidgets.Image(value=b"PNG"))
+    >>> sorted(box._repr_mimebundle_())  # a notebook stores the picture beside the widget
+    ['application/vnd.jupyter.widget-view+json', 'image/png', 'text/plain']
     """
 
     _ipython_display_ = None  # ipywidgets 7 displays by itself there, and would leave the picture out
@@ -74,6 +78,16 @@ def live_figure(draw: Callable[..., Axes], **controls: ipywidgets.Widget) -> Liv
     Returns:
         The controls, a line of text, empty unless drawing failed, and the picture: an error of numbers or values,
         such as chains that diverged, is told in the line and leaves the last picture.
+
+    >>> from ebm_course.figures.curves import curves
+    >>> def draw(rate):
+    ...     return curves([0, 1], {"x": [0, 1 / rate]}, xlabel="update", ylabel="x")
+    >>> figure = live_figure(draw, rate=(slider := ipywidgets.IntSlider(value=2)))
+    >>> bytes(figure.picture.value[1:4]), figure.message.value
+    (b'PNG', '')
+    >>> slider.value = 0  # cannot be drawn: the reader is told, the last picture stays
+    >>> figure.message.value
+    '<strong>division by zero</strong>'
     """
     # a box stretches its parts to its own width: blurred, and cut off below the screen
     own_size = ipywidgets.Layout(align_self="flex-start", width="auto", height="auto", max_width="100%")
@@ -109,6 +123,10 @@ def langevin_slider(
         n_chains: chains.
         ceiling: energies further than this above the lowest share one colour, nats; None for no limit.
         seed: of the starts and the noise.
+
+    >>> figure = langevin_slider(lambda x: x.square().sum(dim=1) / 2, n_chains=2)
+    >>> [control.description for control in figure.children[:3]], figure.message.value
+    (['step size', 'steps', 'noise'], '')
     """
     x = np.linspace(-extent, extent, 61)
     grid = torch.tensor(np.stack(np.meshgrid(x, x), -1).reshape(-1, 2), dtype=torch.float32)
@@ -144,6 +162,11 @@ def show_animation(animation: FuncAnimation, *, alt: str = "", limit_mb: float =
 
     Raises:
         ValueError: it takes more than ``limit_mb`` megabytes.
+
+    >>> from ebm_course.figures.animation import animate_chains
+    >>> shown = show_animation(animate_chains(np.zeros((2, 1, 2))), alt="One chain that rests.")
+    >>> 'alt="One chain that rests."' in shown.data
+    True
     """
     return HTML(animation_html(animation, alt=alt, limit_mb=limit_mb))
 

@@ -15,7 +15,10 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 # A module may import what stands in a lower layer, and its own part.
 LAYERS = [
-    ("core", "batch", "checks", "ambient", "processors", "idle_threads", "runtime", "origin", "storage", "files"),
+    (
+        *("core", "batch", "checks", "conditioned", "ambient", "processors", "idle_threads"),
+        *("runtime", "origin", "storage", "files"),
+    ),
     ("tasks", "energies", "samplers", "objectives", "metrics", "training", "figures", "results"),
     ("recipes",),
     ("experiments",),

@@ -59,10 +59,13 @@ def entries(names: list[str]) -> str:
 def escape(app: Sphinx, what: str, name: str, obj: object, options: Any, lines: list[str]) -> None:
     """Keep stars, bars and trailing underscores of formulas as they are: a docstring is text, not markup.
 
-    Display formulas are left alone, but for the numbers of equations, which MathJax takes on the outside only.
+    Display formulas are left alone, but for the numbers of equations, which MathJax takes on the outside only; so are
+    examples with what they print, up to a blank line.
     """
     margin = None  # of the formula around this line
+    example = False
     for k, line in enumerate(lines):
+        example = line.lstrip().startswith(">>>") or (example and bool(line.strip()))
         indent = len(line) - len(line.lstrip())
         if line.lstrip().startswith(".. math::"):
             margin = indent
@@ -70,7 +73,7 @@ def escape(app: Sphinx, what: str, name: str, obj: object, options: Any, lines: 
             margin = None
         if margin is not None:
             lines[k] = TAG.sub(r"\\quad (\1)", line)
-        elif not line.lstrip().startswith((">>>", "...")):
+        elif not example:
             parts = LITERAL.split(line)
             parts[::2] = [MARKUP.sub(r"\\\1", part) for part in parts[::2]]
             parts[2::2] = [re.sub(r"^(?=[\w^=<>+])", r"\\ ", part) for part in parts[2::2]]  # ends what is before it

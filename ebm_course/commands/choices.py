@@ -46,27 +46,51 @@ EXPERIMENTS = ("sequences", "ablation", "likelihood", "images", "structured", "t
 
 
 class RefusedError(Exception):
-    """What the reader typed cannot be done; the message says why."""
+    """What the reader typed cannot be done; the message says why.
+
+    >>> try:
+    ...     recipe("potz")
+    ... except RefusedError as refusal:
+    ...     str(refusal)[:42]
+    "there is no recipe 'potz': expected one of"
+    """
 
 
 def recipe(name: str) -> Any:
-    """The module of a recipe."""
+    """The module of a recipe.
+
+    >>> recipe("potts").__name__, sorted(recipe("likelihood/potts").PRESETS)
+    ('ebm_course.recipes.likelihood.potts', ['notebook', 'paper', 'smoke'])
+    """
     return importlib.import_module(f"ebm_course.recipes.{_one_of(name, RECIPES, 'recipe')}")
 
 
 def experiment(name: str) -> Any:
-    """The declaration of an experiment."""
+    """The declaration of an experiment.
+
+    >>> experiment("likelihood").name, "smoke" in experiment("likelihood").presets
+    ('likelihood', True)
+    """
     module = importlib.import_module(f"ebm_course.experiments.{_one_of(name, EXPERIMENTS, 'experiment')}.experiment")
     return module.EXPERIMENT
 
 
 def preset(presets: Mapping[str, Any], name: str) -> Any:
-    """One configuration by its name."""
+    """One configuration by its name.
+
+    >>> preset({"cpu": "two cores", "smoke": "seconds"}, "smoke")
+    'seconds'
+    """
     return presets[_one_of(name, tuple(presets), "preset")]
 
 
 def run_of(seed: int, device: str | None = None) -> Run:
-    """:func:`ebm_course.runtime.setup`, its error for the reader of the command line."""
+    """:func:`ebm_course.runtime.setup`, its error for the reader of the command line.
+
+    >>> run_of(0, "abacus")
+    Traceback (most recent call last):
+    ebm_course.commands.choices.RefusedError: device 'abacus' was asked for and torch has none: use device='cpu'.
+    """
     try:
         return setup(seed, device=device)
     except RuntimeError as error:
@@ -79,6 +103,14 @@ def changed(config: Any, changes: Sequence[str], presets: Mapping[str, Any]) -> 
     Args:
         changes: ``field=value``, the value written as in Python or as a word.
         presets: a class or function that one of them has in a field can be named for that field.
+
+    >>> presets = recipe("likelihood.potts").PRESETS
+    >>> config = changed(presets["smoke"], ["rate=0.5", "law=random_potts"], presets)
+    >>> config.rate, config.law.__name__, config.n_steps == presets["smoke"].n_steps
+    (0.5, 'random_potts', True)
+    >>> changed(presets["smoke"], ["rate=fast"], presets)
+    Traceback (most recent call last):
+    ebm_course.commands.choices.RefusedError: --set rate=fast: rate is of type float, got 'fast'.
     """
     hints, named = typing.get_type_hints(type(config)), _named_values(presets)
     values = {}

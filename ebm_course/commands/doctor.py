@@ -1,4 +1,17 @@
-"""``doctor``: look at the installation and say what is missing. It knows no recipe."""
+"""``doctor``: look at the installation and say what is missing. It knows no recipe.
+
+>>> import io
+>>> from contextlib import redirect_stdout
+>>> parser = argparse.ArgumentParser()
+>>> add(parser.add_subparsers())
+>>> with redirect_stdout(io.StringIO()) as said:
+...     code = doctor()
+>>> lines = said.getvalue().splitlines()
+>>> [line for line in lines if line[0] != " "][:4], lines[-1].startswith("to do: ") == (code == 1)
+(['versions', 'device', 'data', 'weights'], True)
+>>> callable(parser.parse_args(["doctor"]).run)
+True
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,14 @@
-"""``grade``: grade a folder of submitted notebooks into one CSV. It knows no assignment."""
+"""``grade``: grade a folder of submitted notebooks into one CSV. It knows no assignment.
+
+>>> parser = argparse.ArgumentParser()
+>>> add(parser.add_subparsers())
+>>> options = parser.parse_args(["grade", "no-such-folder", "--seconds", "5"])
+>>> options.seconds, options.total
+(5.0, 120.0)
+>>> grade(options)
+Traceback (most recent call last):
+ebm_course.commands.choices.RefusedError: no-such-folder is no folder: expected one with submitted notebooks.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,22 @@
-"""``reproduce``: run an experiment, or a part of it, and record it in the ledger. It knows no method."""
+"""``reproduce``: run an experiment, or a part of it, and record it in the ledger. It knows no method.
+
+>>> import io, tempfile
+>>> from contextlib import redirect_stdout
+>>> parser = argparse.ArgumentParser()
+>>> add(parser.add_subparsers())
+>>> options = parser.parse_args("reproduce likelihood --preset smoke --variant words/exact --runs 1 --quiet".split())
+>>> config, chosen = config_of(choices.experiment("likelihood"), options)
+>>> [variant.name for variant in config.variants], config.n_runs, chosen
+(['words/exact'], 1, ('variant=words_exact',))
+>>> record_of(Findings([], []), config, Run(torch.device("cpu"), 0), options, chosen).key
+'likelihood-smoke-variant=words_exact'
+>>> with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
+...     options.folder = Path(folder) / "work"
+...     code = reproduce(options)
+...     record = ledger.read_file(options.folder / "likelihood-smoke-variant=words_exact.json")
+>>> code, record.seeds, record.command
+(0, (0,), 'python -m ebm_course reproduce likelihood --preset smoke --variant words/exact --runs 1 --seed 0')
+"""
 
 from __future__ import annotations
 

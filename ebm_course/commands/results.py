@@ -1,4 +1,17 @@
-"""``results``: print what was recorded, the paper's number or claim beside ours. It runs nothing."""
+"""``results``: print what was recorded, the paper's number or claim beside ours. It runs nothing.
+
+>>> import io
+>>> from contextlib import redirect_stdout
+>>> parser = argparse.ArgumentParser()
+>>> add(parser.add_subparsers())
+>>> with redirect_stdout(io.StringIO()) as said:
+...     code = results(parser.parse_args(["results", "likelihood-cpu", "--only", "words/exact"]))
+>>> code, said.getvalue().split()[:4]
+(0, ['likelihood-cpu', '==============', 'command', 'python'])
+>>> results(parser.parse_args(["results", "likelihood-cpu", "--only", "none"]))  # doctest: +ELLIPSIS
+Traceback (most recent call last):
+ebm_course.commands.choices.RefusedError: no number of likelihood-cpu begins with 'none': expected one of ...
+"""
 
 from __future__ import annotations
 
@@ -44,7 +57,13 @@ def results(options: argparse.Namespace) -> int:
 
 
 def curve_text(curve: Curve, *, columns: int = 180) -> str:
-    """A curve as lines of x, mean over runs and standard deviation; its title is wrapped after so many columns."""
+    """A curve as lines of x, mean over runs and standard deviation; its title is wrapped after so many columns.
+
+    >>> print(curve_text(Curve("kl", "update", [0, 10], "KL (nats)", [[2.0, 0.5], [3.0, 0.7]])))
+    kl: KL (nats) against update, 2 runs
+             0  2.50 ± 0.71
+            10  0.60 ± 0.14
+    """
     spread: Sequence[float | None] = curve.spread() or [None] * len(curve.x)
     lines = [f"{curve.name}: {curve.y_name} against {curve.x_name}, {len(curve.runs)} runs"]
     lines += [f"paper: {curve.paper}"] if curve.paper else []

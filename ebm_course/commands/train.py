@@ -1,4 +1,16 @@
-"""``train``: train a recipe's preset and write its checkpoint. It knows no method."""
+"""``train``: train a recipe's preset and write its checkpoint. It knows no method.
+
+>>> import io, tempfile
+>>> from contextlib import redirect_stdout
+>>> parser = argparse.ArgumentParser()
+>>> add(parser.add_subparsers())
+>>> with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
+...     out = f"{folder}/net.safetensors"
+...     code = train(parser.parse_args(f"train likelihood.potts --preset smoke --quiet --out {out}".split()))
+...     _, note = files.load_checkpoint(out)
+>>> code, note["command"]
+(0, 'python -m ebm_course train likelihood.potts --preset smoke --seed 0 --out net.safetensors')
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,11 @@
-"""Chains that move over an energy, and the page that plays them without a kernel, a network or a white card."""
+"""Chains that move over an energy, and the page that plays them without a kernel, a network or a white card.
+
+>>> path = np.linspace([[0.0, 0.0], [1.0, 1.0]], [[1.0, 0.0], [1.0, 2.0]], 11)  # two chains of ten steps, (11, 2, 2)
+>>> film = animate_chains(path, n_frames=3)
+>>> page = animation_html(film, alt="Two chains leave each other.")
+>>> [int(step) for step in film.new_frame_seq()], page.count("data:image/png"), "<link" in page
+([0, 5, 10], 3, False)
+"""
 
 from __future__ import annotations
 

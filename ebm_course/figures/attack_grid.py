@@ -24,6 +24,10 @@ def attack_grid(texts: Sequence[str], *, energies: ArrayLike | None = None, ax: 
 
     Raises:
         ValueError: texts differ in length, or energies do not belong to them.
+
+    >>> ax = attack_grid(["1+1=2", "1+1=3", "1+2=3"], energies=[0.1, 6.0, 0.2])
+    >>> len(ax.patches), [text.get_text() for text in ax.texts if text.get_color() == NEGATIVE]  # boxes, letters
+    (2, ['3', '2', '3'])
     """
     if not texts or len({len(t) for t in texts}) != 1:
         raise ValueError(

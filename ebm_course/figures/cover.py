@@ -28,6 +28,10 @@ def cover(run: PushedEnergy | None = None, *, n_shown: int = 30) -> str:
 
     Returns:
         SVG text; the same for the same run.
+
+    >>> svg = cover(train_pushed_energy(n_records=5, n_data=20, n_chains=20), n_shown=3)
+    >>> svg.count("<circle"), svg.count("<script")  # three data and three chains, once moving and once still
+    (12, 0)
     """
     run = train_pushed_energy() if run is None else run
     body = [

@@ -30,6 +30,10 @@ def energy_curve(
         negatives: positions of negatives (M,).
         xlabel: the coordinate with its unit.
         ax: axes to draw on; by default a new figure.
+
+    >>> ax = energy_curve([-1, 0, 1], [1, 0, 1], data=[0.0], negatives=[0.5])
+    >>> [(line.get_label(), line.get_ydata().tolist()) for line in ax.lines]
+    [('energy', [1.0, 0.0, 1.0]), ('data', [0.0]), ('negatives', [0.5])]
     """
     ax, x, energies = axes_or_new(ax), np.asarray(x, dtype=float), np.asarray(energies, dtype=float)
     ax.plot(x, energies, color=ENERGY, linestyle="-", label="energy")
@@ -69,6 +73,10 @@ def energy_contour(
 
     Raises:
         ValueError: the grid's shape is not (H, W).
+
+    >>> ax = energy_contour([0, 1, 2], [0, 1], [[0, 1, 2], [1, 2, 3]], data=[[0, 0]], negatives=[[2, 1]])
+    >>> [text.get_text() for text in ax.get_legend().get_texts()], ax.figure.axes[1].get_ylabel()
+    (['data', 'negatives'], 'energy (nats)')
     """
     ax = axes_or_new(ax, figsize=(5.4, 4.4))
     x, y, energies = (np.asarray(v, dtype=float) for v in (x, y, energies))
@@ -106,6 +114,10 @@ def energy_histogram(
         n_bins: bins over the common range.
         threshold: where the border between the two is drawn, nats.
         ax: axes to draw on; by default a new figure.
+
+    >>> ax = energy_histogram([0, 0, 0, 2], [2, 3], n_bins=3)
+    >>> [(steps.get_label(), steps.get_data().values.tolist()) for steps in ax.patches]  # shares of three bins of a nat
+    [('data', [0.75, 0.0, 0.25]), ('negatives', [0.0, 0.0, 1.0])]
     """
     ax = axes_or_new(ax)
     data, negative = np.asarray(e_data, dtype=float), np.asarray(e_negative, dtype=float)

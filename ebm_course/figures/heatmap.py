@@ -38,6 +38,10 @@ def heatmap(
 
     Raises:
         ValueError: the table has not two axes, or the names do not fit it.
+
+    >>> ax = heatmap([[1, 2], [np.nan, 4]], xlabel="to", ylabel="from", unit="energy (nats)", annotate=".1f")
+    >>> [(text.get_position(), text.get_text()) for text in ax.texts]  # column, row
+    [((0, 0), '1.0'), ((1, 0), '2.0'), ((1, 1), '4.0')]
     """
     ax, table = axes_or_new(ax), np.asarray(table, dtype=float)
     if table.ndim != 2:

@@ -42,6 +42,10 @@ def image_grid(
 
     Raises:
         ValueError: images of another shape, names that do not fit, or limits that hold no interval.
+
+    >>> ax = image_grid(np.zeros((2, 3, 1, 8, 8)), rows=["data", "negatives"])
+    >>> ax.images[0].get_array().shape  # two rows and three columns of 8 pixels with gaps of one
+    (17, 26, 4)
     """
     tiles = _tiles(np.asarray(images, dtype=float), limits)
     n_rows, n_columns, height, width = tiles.shape[:4]
@@ -81,6 +85,11 @@ def animate_images(
 
     Raises:
         ValueError: as :func:`image_grid`, or ``every`` is no count.
+
+    >>> from ebm_course.figures.animation import animation_html
+    >>> film = animate_images(np.zeros((6, 1, 2, 1, 8, 8)), every=3)
+    >>> list(film.new_frame_seq()), animation_html(film).count("data:image/png")
+    ([0, 3, 5], 3)
     """
     path = np.asarray(path, dtype=float)
     if path.ndim != 6 or not len(path) or every < 1:

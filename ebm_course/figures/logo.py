@@ -1,6 +1,12 @@
 """The logo: an energy pushed down where a datum lies and up where a negative lies, computed and drawn as SVG.
 
 ``python -m ebm_course.figures.logo OUT [WORDS]`` writes it to a file.
+
+>>> pushed(np.array([DATUM, NEGATIVE_AT])).round(2).tolist()  # both would be at 0.14 without a push
+[-0.85, 1.14]
+>>> svg = logo("Energies")
+>>> svg.count("<circle"), ">Energies</text>" in svg
+(2, True)
 """
 
 from __future__ import annotations

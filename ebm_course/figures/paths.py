@@ -19,6 +19,10 @@ def chain_paths(path: ArrayLike, *, n_chains: int | None = None, ax: Axes | None
 
     Raises:
         ValueError: positions are not in the plane.
+
+    >>> ax = chain_paths([[[0, 0], [5, 5]], [[1, 0], [5, 6]], [[1, 2], [5, 7]]])  # two chains of two steps
+    >>> [(line.get_label(), line.get_xydata().tolist()) for line in ax.lines[-2:]]
+    [('start', [[0.0, 0.0], [5.0, 5.0]]), ('end', [[1.0, 2.0], [5.0, 7.0]])]
     """
     ax, path = axes_or_new(ax, figsize=(5.4, 4.4)), np.asarray(path, dtype=float)
     if path.ndim != 3 or path.shape[2] != 2:

@@ -34,6 +34,10 @@ def seed_dots(
 
     Raises:
         ValueError: a method has no numbers.
+
+    >>> ax = seed_dots({"ours": [0.8, 0.9, 0.9], "base": [0.7]}, xlabel="accuracy", references={"chance": 0.5})
+    >>> [label.get_text() for label in ax.get_yticklabels()], [float(x) for x in ax.lines[0].get_xdata()]
+    (['ours', 'base'], [0.8, 0.9, 0.9])
     """
     ax = axes_or_new(ax, figsize=(6.4, 1.2 + 0.5 * len(values)))
     for row, (name, given) in enumerate(values.items()):

@@ -1,4 +1,11 @@
-"""The look of every figure, and the colours that mean something. It knows no numbers."""
+"""The look of every figure, and the colours that mean something. It knows no numbers.
+
+>>> with plt.rc_context():
+...     use_style()
+...     ax = axes_or_new(None, figsize=(4, 3))
+>>> ax.figure.get_size_inches().tolist(), axes_or_new(ax) is ax, bool(ax.spines["top"].get_visible())
+([4.0, 3.0], True, False)
+"""
 
 from __future__ import annotations
 

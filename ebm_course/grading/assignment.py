@@ -1,4 +1,20 @@
-"""An assignment as `make assignments` leaves it for whoever grades: tests, title, and what is graded by hand."""
+r"""An assignment as `make assignments` leaves it for whoever grades: tests, title, and what is graded by hand.
+
+>>> import tempfile
+>>> test = {"name": "q1", "points": 2, "all_or_nothing": True, "suites": [{"cases": []}]}
+>>> solution = {"cells": [{"cell_type": "code", "source": "import torch\nx = torch.ones(3)"}]}
+>>> with tempfile.TemporaryDirectory() as folder:
+...     home = Path(folder) / "1_energies"
+...     (home / "tests").mkdir(parents=True)
+...     _ = (home / "tests" / "q1.py").write_text(f"test = {test}")
+...     _ = (home / "assignment.json").write_text(json.dumps({"title": "Energies", "manual": {}}))
+...     _ = (home / "1_energies.ipynb").write_text(json.dumps(solution))
+...     found: Assignment = read_assignment(home)
+...     read_assignments(Path(folder)) == [found]
+True
+>>> found.name, found.title, found.questions[0].points, imported(found)
+('1_energies', 'Energies', 2.0, ['torch'])
+"""
 
 from __future__ import annotations
 

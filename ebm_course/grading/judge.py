@@ -90,7 +90,13 @@ def choose(name: str, answer: Any, right: str, options: Mapping[str, str]) -> No
 
 
 def chosen(name: str, answer: Any, options: str) -> None:
-    """Raise unless ``answer`` is one of the letters in ``options``, right or not: what a public test may say."""
+    """Raise unless ``answer`` is one of the letters in ``options``, right or not: what a public test may say.
+
+    >>> chosen("question 2", "c", "ABC")
+    >>> chosen("question 2", "D", "ABC")
+    Traceback (most recent call last):
+    ebm_course.exercises.WrongAnswer: question 2: one of the letters A, B, C is asked for, in quotes, got 'D'.
+    """
     if isinstance(answer, str) and len(answer.strip()) != 1:
         raise WrongAnswer(f"{name}: one letter is asked for, got {answer!r}.")
     letter = answer.strip().upper() if isinstance(answer, str) else answer

@@ -2,6 +2,17 @@
 
 A test file holds one question: its points and cases, some of them hidden from students. The course's questions are all
 or nothing: the points are earned where every case passes. It knows no notebook.
+
+>>> import tempfile
+>>> code = f"{'>' * 3} assert x == 1, 'x is 1'"  # otter-grader writes its tests as examples
+>>> spec = {"name": "q1", "points": 2, "all_or_nothing": True, "suites": [{"cases": [{"code": code}]}]}
+>>> question_of(spec).grade({"x": 1}) == Verdict(2), question_of(spec).grade({"x": 3}) == Verdict(0, "x is 1")
+(True, True)
+>>> with tempfile.TemporaryDirectory() as folder:
+...     for name in ("q1_10", "q1_9"):
+...         _ = (path := Path(folder) / f"{name}.py").write_text(f"test = {spec | {'name': name}}")
+...     [question.name for question in read_questions(Path(folder))], spec_of(path)["name"]
+(['q1_9', 'q1_10'], 'q1_9')
 """
 
 from __future__ import annotations

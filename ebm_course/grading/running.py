@@ -24,12 +24,31 @@ TIMED = {"time", "timeit", "capture", "prun"}
 
 
 class TimeUp(BaseException):
-    """The time of a cell or of a test is over; no ``except Exception`` of a student's catches it."""
+    """The time of a cell or of a test is over; no ``except Exception`` of a student's catches it.
+
+    >>> try:
+    ...     try:
+    ...         raise TimeUp
+    ...     except Exception:
+    ...         "goes on"
+    ... except TimeUp:
+    ...     "over"
+    'over'
+    """
 
 
 @contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """Raise :class:`TimeUp` inside after so many seconds, and again every second where that was caught."""
+    """Raise :class:`TimeUp` inside after so many seconds, and again every second where that was caught.
+
+    >>> try:
+    ...     with limited(0.01):
+    ...         while True:
+    ...             pass
+    ... except TimeUp:
+    ...     "stopped"
+    'stopped'
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise TimeUp
@@ -44,7 +63,15 @@ def limited(seconds: float) -> Iterator[None]:
 
 
 class Magics:
-    """What ``%`` and ``!`` lines call in place of IPython: timings run what they time, everything else does nothing."""
+    """What ``%`` and ``!`` lines call in place of IPython: timings run what they time, everything else does nothing.
+
+    >>> names = {}
+    >>> names["get_ipython"] = lambda: Magics(names)
+    >>> run_cell("%pip install nothing", names)
+    >>> run_cell("%time x = 1 + 1", names)
+    >>> names["x"]
+    2
+    """
 
     def __init__(self, names: dict[str, Any]):
         self.names = names
@@ -67,7 +94,13 @@ class Magics:
 
 
 def run_cell(source: str, names: dict[str, Any]) -> None:
-    """Run a cell as IPython reads it, in the namespace of those before."""
+    """Run a cell as IPython reads it, in the namespace of those before.
+
+    >>> names = {"x": 1}
+    >>> run_cell("y = x + 1", names)
+    >>> names["y"]
+    2
+    """
     exec(compile(TransformerManager().transform_cell(source), "<cell>", "exec"), names)
 
 
@@ -86,6 +119,17 @@ def run_submission(
             and ``("verdict", [question, points, message])``.
         seconds: of each cell and each question.
         skipped: names of cells and questions that are left out: they ended an earlier process.
+
+    >>> from unittest.mock import patch
+    >>> cells, question = ["y = x + 1", "x = 1"], Question("q1", 2, ("assert y == 2",))
+    >>> with patch.dict(sys.modules), patch.object(Checker, "resting", True):  # as its process ends, elsewhere
+    ...     run_submission(cells, [question], lambda *event: print(*event), seconds=5)
+    begin code cell 1
+    begin code cell 2
+    note code cell 1 needs 'x', defined further down: it was run again after that
+    begin code cell 1
+    begin q1
+    verdict ['q1', 2, '']
     """
     Checker.resting = True
     module = sys.modules["__main__"] = ModuleType("__main__")
@@ -120,7 +164,11 @@ def run_submission(
 
 
 def cell_name(k: int) -> str:
-    """How messages call a code cell."""
+    """How messages call a code cell.
+
+    >>> cell_name(0)
+    'code cell 1'
+    """
     return f"code cell {k + 1}"
 
 

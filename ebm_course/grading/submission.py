@@ -2,6 +2,17 @@
 
 It reads what notebooks turn into on their way: without metadata, without identifiers, saved by another program or in an
 older format. It asks for nothing but cells.
+
+>>> import tempfile
+>>> cells = [{"cell_type": "markdown", "source": ["# Energies"]}, {"cell_type": "code", "source": "x = 1"}]
+>>> with tempfile.TemporaryDirectory() as folder:
+...     _ = (path := Path(folder) / "ada.ipynb").write_text(json.dumps({"cells": cells}))
+...     one, before = read_submission(path), fingerprint(path)
+...     _ = path.write_text(json.dumps({"cells": []}))
+...     before == fingerprint(path)
+False
+>>> one, one.title
+(Submission(code=('x = 1',), text=('# Energies',)), 'Energies')
 """
 
 from __future__ import annotations

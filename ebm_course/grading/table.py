@@ -28,6 +28,18 @@ class Table:
         path: the CSV.
         questions: those that a program grades.
         manual: names of questions that a person grades: a column for the points, left empty, and one with the answer.
+
+    >>> import tempfile
+    >>> from ebm_course.grading.questions import Verdict
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table = Table(Path(folder) / "grades.csv", [Question("q1", 2, ())], [])
+    ...     table.write()
+    ...     table.add(Graded("ada.ipynb", {"q1": Verdict(0, "x is 1")}), {}, "v1")["messages"]
+    ...     again = Table(table.path, table.questions, [])
+    ...     again.read()
+    ...     again.keep({"ada.ipynb": "v1", "bob.ipynb": "v1"})  # still to be graded
+    'q1: x is 1'
+    ['bob.ipynb']
     """
 
     path: Path

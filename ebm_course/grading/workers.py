@@ -2,6 +2,12 @@
 
 A process that does not end in time or dies is started again without the cell or question it was in, so that everything
 else is graded all the same. Needs a system that forks: Linux or macOS.
+
+>>> work = {"ada": Submission(("x = 1",), ()), "bob": Submission(("import os; os._exit(1)",), ())}
+>>> question = Question("q1", 2, ("assert x == 1",))
+>>> found: list[Graded] = list(grade_all(work, [question], n_workers=2, limits=Limits(seconds=5)))
+>>> {graded.name: graded.verdicts["q1"].points for graded in sorted(found, key=lambda graded: graded.name)}
+{'ada': 2, 'bob': 0}
 """
 
 from __future__ import annotations

@@ -20,7 +20,19 @@ from ebm_course.core import Energy, Negatives, energies_of, frozen
 
 
 class Completions(Protocol):
-    """Rows of tags (N, B, t) that a search from left to right keeps, one a sentence and no tag at first."""
+    """Rows of tags (N, B, t) that a search from left to right keeps, one a sentence and no tag at first.
+
+    >>> from ebm_course.energies import global_energy, spen, token_encoder
+    >>> chain = spen.Spen(token_encoder.TokenEncoder((50,), width=8, hidden=6), n_tags=5)
+    >>> energy = global_energy.GlobalEnergy(chain, "a").given(torch.ones(2, 4, 1).long())
+    >>> start = torch.zeros(2, 4).long()
+    >>> rows: Completions = energy.completions(start)
+    >>> rows.energies().shape, torch.allclose(rows.energies()[:, 0, 0], energy(start))  # (N, B, K), B = 1 at first
+    (torch.Size([2, 1, 5]), True)
+    >>> rows.keep(torch.zeros(2, 3).long(), torch.tensor([[0, 1, 4]] * 2))  # go on with three of the five
+    >>> rows.energies().shape
+    torch.Size([2, 3, 5])
+    """
 
     def energies(self) -> Tensor:
         """(N, B, K): of each row with each tag at the place at hand and the start's tags behind it."""

@@ -91,7 +91,11 @@ def agreement(*, n_train: int = 200, n_valid: int = 200, n_test: int = 1000, see
 
 
 def closers(batch: Batch) -> Tensor:
-    """Bool (N, L): where the closers stand, each sentence's last real token."""
+    """Bool (N, L): where the closers stand, each sentence's last real token.
+
+    >>> closers(Batch.padded([torch.arange(3), torch.arange(2)], [torch.arange(3), torch.arange(2)])).tolist()
+    [[False, False, True], [False, True, False]]
+    """
     _, mask = gold_of(batch)
     following = torch.cat([mask[:, 1:], torch.zeros_like(mask[:, :1])], dim=1)
     return mask & ~following

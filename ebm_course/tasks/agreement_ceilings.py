@@ -29,7 +29,12 @@ TAG_OF = np.array([[float(state[0] == tag) for tag in TAGS] for state in STATES]
 
 @dataclass(frozen=True)
 class Ceilings:
-    """Largest shares of right tags: of all, of fillers, of closers. Openers are always right."""
+    """Largest shares of right tags: of all, of fillers, of closers. Openers are always right.
+
+    >>> whole, chain = ceilings("global"), ceilings("chain")
+    >>> isinstance(whole, Ceilings), round(whole.closers - chain.closers, 4)  # what a term that sees all tags can gain
+    (True, 0.5)
+    """
 
     accuracy: float
     fillers: float

@@ -30,6 +30,13 @@ def read_idx(path: Path, *, sha256: str | None = None) -> Tensor:
 
     Raises:
         ValueError: the file is damaged, no idx file of bytes, or holds something else.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "labels.gz"
+    ...     _ = path.write_bytes(gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 9])))  # bytes, one axis, two numbers
+    ...     read_idx(path).tolist()
+    [7, 9]
     """
     packed = path.read_bytes()
     try:
@@ -70,6 +77,14 @@ def read_sheet(path: Path) -> Tensor:
 
     Raises:
         ValueError: the file is no image, or its sides are no multiples of 32.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Image.new("RGB", (64, 32), (255, 0, 9)).save(path := Path(folder) / "two.png")
+    ...     x = read_sheet(path)
+    >>> x.shape, x[1, :, 0, 0].tolist()
+    (torch.Size([2, 3, 32, 32]), [255, 0, 9])
     """
     from PIL import Image  # here: of all sets this alone needs it
 
@@ -91,6 +106,14 @@ def read_matlab(path: Path) -> tuple[Tensor, Tensor]:
 
     Raises:
         ValueError: the file is damaged, or X and y are not there in these shapes.
+
+    >>> import tempfile
+    >>> from scipy.io import savemat
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     savemat(path := Path(folder) / "two.mat", {"X": np.zeros((32, 32, 3, 2), np.uint8), "y": [[10], [3]]})
+    ...     x, y = read_matlab(path)
+    >>> x.shape, y.tolist()
+    (torch.Size([2, 3, 32, 32]), [0, 3])
     """
     from scipy.io import loadmat  # here: of all sets this alone needs it
 

@@ -3,6 +3,21 @@
 What is returned is (images, labels) for training and for testing, uint8, as published. It knows no split and no range.
 Sources: LeCun, Cortes and Burges (MNIST); Krizhevsky (2009), CIFAR-10; Xiao et al. (2017), Fashion-MNIST;
 Netzer et al. (2011), SVHN.
+
+Where files lie that are looked for, and what is said where a set has to be put there and is not:
+
+>>> import tempfile
+>>> from unittest.mock import patch
+>>> with tempfile.TemporaryDirectory() as folder, patch.dict("os.environ", EBM_COURSE_DATA=folder):
+...     for name in ("cifar10-subset/x.png", "svhn/train_32x32.mat", "svhn/test_32x32.mat", "cifar-10-binary.tar.gz"):
+...         (Path(folder) / name).parent.mkdir(exist_ok=True)
+...         (Path(folder) / name).touch()
+...     has_cifar10(), has_cifar10_sheets(), has_svhn(), has_fashion_mnist()
+(True, True, True, False)
+>>> with patch.dict("os.environ", EBM_COURSE_DATA=""):
+...     svhn_files()  # doctest: +ELLIPSIS
+Traceback (most recent call last):
+FileNotFoundError: svhn/train_32x32.mat is read from the folder named by EBM_COURSE_DATA, and ... is not set: get it...
 """
 
 from __future__ import annotations
@@ -68,6 +83,15 @@ def mnist_files() -> Parts:
     Raises:
         ValueError: a file is damaged, or holds other numbers than MNIST.
         ConnectionError: a file is not there and cannot be downloaded.
+
+    >>> import tempfile
+    >>> from unittest.mock import patch
+    >>> with tempfile.TemporaryDirectory() as folder, patch.dict("os.environ", EBM_COURSE_DATA=folder):
+    ...     (Path(folder) / "mnist").mkdir()
+    ...     _ = (Path(folder) / "mnist" / "train-images-idx3-ubyte.gz").write_bytes(b"cut short")
+    ...     mnist_files()  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: ...train-images-idx3-ubyte.gz is damaged or another file: it cannot be unpacked (...). Fetch it again.
     """
     found, folder = [], data_folder()
     for name, (packed, content) in MNIST.items():
@@ -79,7 +103,14 @@ def mnist_files() -> Parts:
 
 
 def fashion_mnist_files() -> Parts:
-    """Fashion-MNIST, as MNIST: ``fashion-mnist/*.gz`` of the local folder."""
+    """Fashion-MNIST, as MNIST: ``fashion-mnist/*.gz`` of the local folder.
+
+    >>> from unittest.mock import patch
+    >>> with patch.dict("os.environ", EBM_COURSE_DATA=""):
+    ...     fashion_mnist_files()  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    FileNotFoundError: fashion-mnist/train-images-idx3-ubyte.gz is read from the folder named by EBM_COURSE_DATA...
+    """
     get = _local("fashion-mnist", "https://github.com/zalandoresearch/fashion-mnist")
     return _paired([read_idx(get(f"{name}.gz")) for name in IDX], "Fashion-MNIST")
 
@@ -111,6 +142,14 @@ def cifar10_files() -> Parts:
     Raises:
         ValueError: a file is damaged, or another than the binary CIFAR-10.
         ConnectionError: neither is there and the archive cannot be downloaded.
+
+    >>> import tempfile
+    >>> from unittest.mock import patch
+    >>> with tempfile.TemporaryDirectory() as folder, patch.dict("os.environ", EBM_COURSE_DATA=folder):
+    ...     _ = (Path(folder) / "cifar-10-binary.tar.gz").write_bytes(b"cut short")
+    ...     cifar10_files()  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: ...cifar-10-binary.tar.gz has SHA-256 ..., expected c4a38c50...: it is cut short or another file...
     """
     folder = data_folder()
     unpacked = folder / UNPACKED if folder else None
@@ -144,6 +183,17 @@ def cifar10_sheets() -> Parts:
 
     Raises:
         ValueError: a sheet is damaged, or another than ``SHA256SUMS`` of the folder names, where that is there.
+
+    >>> import tempfile
+    >>> from unittest.mock import patch
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as folder, patch.dict("os.environ", EBM_COURSE_DATA=folder):
+    ...     (Path(folder) / SHEETS).mkdir()
+    ...     for name in (f"{part}_{k}_{name}.png" for part in ("train", "test") for k, name in enumerate(CLASSES)):
+    ...         Image.new("RGB", (32, 32)).save(Path(folder) / SHEETS / name)
+    ...     (x, y), test = cifar10_sheets()
+    >>> x.shape, y.tolist()
+    (torch.Size([10, 3, 32, 32]), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
     """
     get, folder = _local(SHEETS, "the one who gave you the sheets"), data_folder()
     sums = read_sums(folder / "SHA256SUMS") if folder else {}

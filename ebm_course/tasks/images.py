@@ -3,6 +3,20 @@
 The test part is fixed: the same rows in the same order for every seed. The seed decides which of the other rows are
 for validation and in which order the rest, for training, comes. Digits come with a package; where files of the other
 sets are found stands in ``image_sources``. This module knows data and scores of logits, no net.
+
+Small sets here, in the place of those that are published:
+
+>>> from unittest.mock import patch
+>>> y = torch.arange(20, dtype=torch.uint8) % 10
+>>> grey, coloured = (torch.zeros(20, 1, 28, 28).byte(), y), (torch.zeros(20, 3, 32, 32).byte(), y)
+>>> small = dict.fromkeys(("mnist_files", "fashion_mnist_files"), lambda: (grey, grey))
+>>> small |= dict.fromkeys(("svhn_files", "cifar10_files"), lambda: (coloured, coloured))
+>>> with patch.multiple("ebm_course.tasks.images", **small):
+...     sets = mnist(size=14), fashion_mnist(), svhn(size=16), cifar10(subset=False)
+>>> [(task.name, *shape_of(task)) for task in sets]
+[('mnist-14', 1, 14, 14), ('fashion-mnist-28', 1, 28, 28), ('svhn-16', 3, 16, 16), ('cifar10-32', 3, 32, 32)]
+>>> [(len(task.train), len(task.valid), len(task.test), n_classes_of(task)) for task in sets[:2]]
+[(18, 2, 20, 10), (18, 2, 20, 10)]
 """
 
 from __future__ import annotations
@@ -143,6 +157,11 @@ def split(name: str, rest: Batch, test: Batch, *, n_classes: int, n_valid: int, 
     Raises:
         ValueError: images or labels out of range, the two parts differ in shape or kind of their images, or no row is
             left for training or validation.
+
+    >>> some = Batch(torch.zeros(5, 1, 2, 2), torch.arange(5))
+    >>> task = split("some", some, some, n_classes=5, n_valid=2, seed=0)
+    >>> sorted(torch.cat([task.train.y, task.valid.y]).tolist()), len(task.valid), task.test.y.tolist()
+    ([0, 1, 2, 3, 4], 2, [0, 1, 2, 3, 4])
     """
     for part in (rest, test):
         check_images(part.x)

@@ -2,6 +2,14 @@
 
 Batches hold features x (N, L, F) int64, tags y (N, L) int64 and a mask (N, L), True at real tokens. Named sets
 of sentences stand in ``tagging_sets``, file formats in ``tagging_files``, how an answer counts in ``tagging_score``.
+
+>>> some = Sentences.of([Sentence(("in", "New", "York"), ("O", "B-LOC", "E-LOC"))])
+>>> places: Tagging = tagging("places", some, some, some, least=1, score=entity_score)
+>>> gold, mask = gold_of(places.task.test)
+>>> places.task.score(gold, places.task.test)
+{'precision': 1.0, 'recall': 1.0, 'f1': 1.0, 'accuracy': 1.0}
+>>> round(tag_score(places.vocabulary)(gold.flip(1), places.task.test)["accuracy"], 3)  # of E B O, where B is right
+0.333
 """
 
 from __future__ import annotations
@@ -85,6 +93,13 @@ def generated(
 
     Raises:
         ValueError: the seed is no whole number, or below 0.
+
+    >>> from ebm_course.tasks.agreement import TAGS, sentence
+    >>> one, other = (
+    ...     generated("some", sentence, (n, 2, 2), seed=0, tags=TAGS, known_words=(), score=tag_score) for n in (3, 5)
+    ... )
+    >>> len(one.train), len(other.train), one.test.tokens == other.test.tokens
+    (3, 5, True)
     """
     check_count("seed", seed)
     streams = [random.Random(3 * seed + k) for k in range(len(sizes))]
@@ -125,6 +140,10 @@ def check_mask(mask: Tensor) -> Tensor:
 
     Raises:
         ValueError: a row is empty, starts with off or has a hole; the message names it.
+
+    >>> check_mask(torch.tensor([[True, False], [False, True]]))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: row 1 of the mask starts with off: expected True from position 0 to the sentence's last token. ...
     """
     if mask.ndim != 2 or mask.dtype != torch.bool:
         raise ValueError(
@@ -151,6 +170,10 @@ def check_batch(batch: Batch, n_tags: int) -> Batch:
     Raises:
         ValueError: the mask is bad (:func:`check_mask`), or a real token has a tag outside 0 to ``n_tags`` - 1.
         TypeError: features or tags are not int64.
+
+    >>> check_batch(Batch(torch.zeros(1, 1, 1).long(), torch.tensor([[7]]), torch.tensor([[True]])), n_tags=3)
+    Traceback (most recent call last):
+    ValueError: a tag is outside the set: expected 0 to 2, got 7 to 7. Number tags with one Vocabulary.
     """
     gold, mask = gold_of(batch)
     check_mask(mask)

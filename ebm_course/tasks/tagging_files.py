@@ -1,7 +1,28 @@
-"""Readers of tagged text: columns with a blank line between sentences, the masked tweets, CoNLL-2003 and CoNLL-U.
+r"""Readers of tagged text: columns with a blank line between sentences, the masked tweets, CoNLL-2003 and CoNLL-U.
 
 Each is a generator of one :class:`Sentence` after the other and keeps no more than that in memory. Errors name the
 file and the line and never repeat its text. Files are UTF-8.
+
+What each reader takes for the tags of two words:
+
+>>> import tempfile
+>>> rest = "\t_" * 6 + "\n"
+>>> texts = {
+...     read_columns: "New\tB-LOC\nYork\tI-LOC\n",
+...     read_conll2003: "-DOCSTART- -X- -X- O\n\nNew NNP B-NP I-LOC\nYork NNP I-NP I-LOC\n",
+...     read_conllu: f"1\tNew\tnew\tADJ{rest}2\tYork\tYork\tPROPN{rest}",
+...     read_masked: "New York ||| ^ ^\n",
+... }
+>>> with tempfile.TemporaryDirectory() as folder:
+...     for read, text in texts.items():
+...         _ = (path := Path(folder) / "some").write_text(text)
+...         read.__name__, [sentence.tags for sentence in read(path)]
+...     list(read_tokens(path))
+('read_columns', [('B-LOC', 'I-LOC')])
+('read_conll2003', [('B-LOC', 'E-LOC')])
+('read_conllu', [('ADJ', 'PROPN')])
+('read_masked', [('^', '^')])
+[('New', 'York', '|||', '^', '^')]
 """
 
 from __future__ import annotations

@@ -1,8 +1,26 @@
-"""Published sets of tagged sentences by name: tweets with parts of speech, WNUT-17, CoNLL-2003, a treebank.
+r"""Published sets of tagged sentences by name: tweets with parts of speech, WNUT-17, CoNLL-2003, a treebank.
 
 Files are found through ``EBM_COURSE_DATA`` or downloaded once from the repositories of their authors (``files.fetch``).
 CoNLL-2003 may not be passed on, and a treebank has a new release every half year: these are read from a user's folder.
 Raw tweets hold names of people and offensive words: what a reader sees uses the masked form.
+
+A small file here, in the place of every one that is downloaded:
+
+>>> import tempfile
+>>> from unittest.mock import patch
+>>> with tempfile.TemporaryDirectory() as folder, patch("ebm_course.tasks.tagging_sets.fetch") as fetched:
+...     small = fetched.return_value = Path(folder) / "small"
+...     _ = small.write_text("<@MENTION> hi ||| @ !\n")
+...     tweets, more = twitter_pos(clusters=False), list(unlabelled_tweets())
+...     _ = small.write_text("1011\thi\t7\n")
+...     tweet_clusters().paths
+...     _ = small.write_text("Ada\tB-person\nLovelace\tI-person\n")
+...     posts = wnut17(clusters=False)
+{'hi': '1011'}
+>>> tweets.task.name, tweets.task.n_values, tweets.train.tags, more
+('twitter-pos-paper', 25, (('@', '!'),), [('<@MENTION>', 'hi', '|||', '@', '!')])
+>>> posts.task.n_values, posts.train.tags
+(25, (('B-person', 'E-person'),))
 """
 
 from __future__ import annotations
@@ -83,9 +101,17 @@ def wnut17(*, scheme: Scheme = "BIOES", clusters: bool = True, **how: Any) -> Ta
 
 
 def conll2003(folder: Path | str, *, scheme: Scheme = "BIOES", **how: Any) -> Tagging:
-    """Entities of four types in newswire, from a folder with ``eng.train``, ``eng.testa`` and ``eng.testb``.
+    r"""Entities of four types in newswire, from a folder with ``eng.train``, ``eng.testa`` and ``eng.testb``.
 
     Source: Tjong Kim Sang and De Meulder (2003). ``how`` as in :func:`twitter_pos`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("eng.train", "eng.testa", "eng.testb"):
+    ...         _ = (Path(folder) / name).write_text("New NNP B-NP I-LOC\nYork NNP I-NP I-LOC\n")
+    ...     made = conll2003(folder)
+    >>> made.train.tags, made.task.n_values  # O, and four letters of each type
+    ((('B-LOC', 'E-LOC'),), 17)
     """
     tags = all_tags(CONLL_TYPES, scheme)
     parts = _parts(
@@ -95,9 +121,17 @@ def conll2003(folder: Path | str, *, scheme: Scheme = "BIOES", **how: Any) -> Ta
 
 
 def treebank(folder: Path | str, *, prefix: str = "en_ewt-ud", **how: Any) -> Tagging:
-    """Universal parts of speech of a treebank, from a folder with ``PREFIX-train.conllu``, ``-dev`` and ``-test``.
+    r"""Universal parts of speech of a treebank, from a folder with ``PREFIX-train.conllu``, ``-dev`` and ``-test``.
 
     Source: Nivre et al. (2020). ``how`` as in :func:`twitter_pos`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for part in ("train", "dev", "test"):
+    ...         _ = (Path(folder) / f"en_ewt-ud-{part}.conllu").write_text("1\tdogs\tdog\tNOUN" + "\t_" * 6 + "\n")
+    ...     made = treebank(folder)
+    >>> made.train.tokens, made.train.tags, made.task.n_values
+    ((('dogs',),), (('NOUN',),), 17)
     """
     names = tuple(f"{prefix}-{part}.conllu" for part in ("train", "dev", "test"))
     parts = _parts(folder, names, lambda path: read_conllu(path, tags=UNIVERSAL_TAGS))
@@ -124,6 +158,12 @@ def prepared(
         vectors: numbers every word of any part that has a GloVe vector, for an embedding that stays fixed
             (``word_vectors.embedding_rows``); needs the extra ``vectors``.
         how: ``tags``, ``least`` and ``score`` of ``tagging.tagging``.
+
+    >>> some = Sentences.of([Sentence(("The", "dog"), ("D", "N"))])
+    >>> prepared("some", [some] * 3, least=1).task.train.x.shape  # a column, that of words
+    torch.Size([1, 2, 1])
+    >>> prepared("some", [some] * 3, least=1, affixes=True, shape=True, case=True).task.train.x.shape
+    torch.Size([1, 2, 9])
     """
     features = Features(clusters, with_affixes=affixes, with_shape=shape, with_case=case)
     words = sorted({normal(token) for part in parts for tokens in part.tokens for token in tokens}) if vectors else []

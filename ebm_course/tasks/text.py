@@ -1,7 +1,22 @@
-"""Sets of labelled texts by name: the embedded language of opinions, SST-2, AG News, Yelp polarity, Yahoo Answers.
+r"""Sets of labelled texts by name: the embedded language of opinions, SST-2, AG News, Yelp polarity, Yahoo Answers.
 
 Each is a ``text_task.Text``: tokens x (N, L), labels y (N,), a mask (N, L). Published sets are found by
 ``text_sources``; subwords are made of the training part alone, and no part shares a row of a file with another.
+
+Of files in a folder, here of two lines each:
+
+>>> import tempfile
+>>> words, rows = Words(("rates", "rise", "team", "wins")), {ag_news: ("rates", "rise"), yelp_polarity: ("rates rise",)}
+>>> with tempfile.TemporaryDirectory() as folder:
+...     for make, texts in (rows | {yahoo_answers: ("rates", "", "rise")}).items():
+...         row = ",".join(f'"{text}"' for text in ("1", *texts))
+...         for name in ("train.csv", "test.csv"):
+...             _ = (Path(folder) / name).write_text(f"{row}\n{row}\n")
+...         task = make(n_train=1, n_valid=1, n_test=1, tokenizer=words, folder=folder)
+...         task.name, task.texts(task.test), task.classes[task.test.y[0]]
+('ag-news', ['rates rise'], 'World')
+('yelp', ['rates rise'], 'negative')
+('yahoo', ['rates rise'], 'Society & Culture')
 """
 
 from __future__ import annotations
@@ -78,7 +93,7 @@ def sst2(
     seed: int = 0,
     folder: Path | str | None = None,
 ) -> Text:
-    """Sentences of film reviews, negative or positive.
+    r"""Sentences of film reviews, negative or positive.
 
     Args:
         form: ``sentences`` has 6,920, 872 and 1,821; ``phrases``, GLUE's form and the paper's, trains on phrases and
@@ -90,6 +105,14 @@ def sst2(
         folder: where the files lie, by default that of the set in ``EBM_COURSE_DATA``.
 
     Source: Socher et al. (2013); Wang et al. (2019) for the form ``phrases``.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for part in ("train", "dev", "test"):
+    ...         _ = (Path(folder) / f"stsa.binary.{part}").write_text("1 good film\n")
+    ...     task = sst2(tokenizer=Words(("film", "good")), folder=folder)
+    >>> task.name, task.texts(task.train), task.classes[task.train.y[0]]
+    ('sst2-sentences', ['good film'], 'positive')
     """
     if form not in ("sentences", "phrases"):
         raise ValueError(f"SST-2 has the forms sentences and phrases: got {form!r}. Name one of them.")
@@ -172,10 +195,18 @@ def _published(
 def parts_of(
     source: Source, sizes: Sequence[int | None], *, seed: int, folder: Path | str | None = None
 ) -> tuple[list[Labelled], list[Labelled], list[Labelled]]:
-    """Rows for training, validation and test, drawn at random from the files and kept in their order.
+    r"""Rows for training, validation and test, drawn at random from the files and kept in their order.
 
     Where a set has no validation file, those rows and the training rows are one draw from the training file, cut in two
     at random: the first is n_valid (2,000 where it is None).
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("train.csv", "test.csv"):
+    ...         _ = (Path(folder) / name).write_text('"1","slow"\n"2","kind"\n"2","warm"\n')
+    ...     train, valid, test = parts_of(YELP, (2, 1, None), seed=0, folder=folder)
+    >>> sorted(train + valid) == sorted(test), len(valid), test
+    (True, 1, [('slow', 0), ('kind', 1), ('warm', 1)])
     """
     n_train, n_valid, n_test = sizes
     read = source.rows(folder=folder)

@@ -21,7 +21,7 @@ Labelled = tuple[str, int]
 def read_labelled(
     path: Path | str, classes: Sequence[str], *, separator: str = " ", newline: str = ""
 ) -> Iterator[Labelled]:
-    """Texts of lines ``label SEPARATOR text``; blank lines are left out.
+    r"""Texts of lines ``label SEPARATOR text``; blank lines are left out.
 
     Args:
         path: the file, as ``stsa.binary.train`` with a blank or AG News with a tab.
@@ -30,6 +30,12 @@ def read_labelled(
 
     Raises:
         ValueError: a line has no separator, no text or another label, it is not UTF-8, or the file holds no text.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (path := Path(folder) / "some").write_text("bad\tslow\\and long\n\ngood\twarm\n")
+    ...     list(read_labelled(path, ("bad", "good"), separator="\t", newline="\\"))
+    [('slow and long', 0), ('warm', 1)]
     """
     name, n = {" ": "blank", "\t": "tab"}.get(separator, separator), 0
     for number, line in lines_of(path):
@@ -43,9 +49,15 @@ def read_labelled(
 
 
 def read_glue(path: Path | str, classes: Sequence[str] = ("0", "1")) -> Iterator[Labelled]:
-    """Texts of a table of GLUE's SST-2: a head ``sentence TAB label``, then a text, a tab and its label a line.
+    r"""Texts of a table of GLUE's SST-2: a head ``sentence TAB label``, then a text, a tab and its label a line.
 
     Errors are those of :func:`read_labelled`; another head is one of them.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (path := Path(folder) / "train.tsv").write_text("sentence\tlabel\nslow and long \t0\nwarm \t1\n")
+    ...     list(read_glue(path))
+    [('slow and long', 0), ('warm', 1)]
     """
     n = 0
     for number, line in lines_of(path):
@@ -79,6 +91,12 @@ def read_csv(path: Path | str, classes: Sequence[str], *, n_texts: int, newline:
 
     Raises:
         ValueError: a row has another number of fields, only empty ones or another label; the message names its line.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (path := Path(folder) / "train.csv").write_text('"2","Rates rise","The bank, it ""says"","\n')
+    ...     list(read_csv(path, ("1", "2"), n_texts=2))
+    [('Rates rise The bank, it "says",', 1)]
     """
     before, n = 1, 0
     lines = (f"{line}\n" for _, line in lines_of(path))

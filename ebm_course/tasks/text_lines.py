@@ -10,11 +10,17 @@ from pathlib import Path
 
 
 def lines_of(path: Path | str) -> Iterator[tuple[int, str]]:
-    """(number from 1, text without its line end) of each line. Only a line feed ends a line, with or without a return.
+    r"""(number from 1, text without its line end) of each line. Only a line feed ends a line, with or without a return.
 
     Raises:
         ValueError: a line is not UTF-8; the message names it.
         FileNotFoundError: there is no such file.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (path := Path(folder) / "some").write_bytes(b"one\r\ntwo\x0b\n")
+    ...     list(lines_of(path))
+    [(1, 'one'), (2, 'two\x0b')]
     """
     with Path(path).open("rb") as file:
         for number, raw in enumerate(file, start=1):

@@ -1,7 +1,17 @@
-"""Where the published sets of labelled texts lie: in a folder of a user's, or with Hugging Face's ``datasets``.
+r"""Where the published sets of labelled texts lie: in a folder of a user's, or with Hugging Face's ``datasets``.
 
 It knows names of files, parts and columns alone; how files are read stands in ``text_files``, what is made of the rows
 in ``text``.
+
+A set of one's own, of which a folder holds the files:
+
+>>> import tempfile
+>>> own = Form({"train": "mine.txt", "test": "mine.txt"}, functools.partial(read_labelled, classes=("0", "1")))
+>>> films = Source("films", POLARITY, (own,), "me/films", {"train": "train", "test": "test"}, ("text",))
+>>> with tempfile.TemporaryDirectory() as folder:
+...     _ = (Path(folder) / "mine.txt").write_text("1 good film\n")
+...     [(part, list(read())) for part, read in films.rows(folder=folder).items()]
+[('train', [('good film', 1)]), ('test', [('good film', 1)])]
 """
 
 from __future__ import annotations

@@ -2,6 +2,15 @@
 
 Batches hold tokens x (N, L) int64, labels y (N,) int64 and a mask (N, L), True at real tokens from position 0 on.
 It knows no set of texts: those stand in ``text``.
+
+>>> from ebm_course.tasks.words import Words
+>>> tokenizer: Tokenizer = Words(("bad", "film", "good"))
+>>> batch = batch_of([("good film", 1), ("bad", 0)], tokenizer, max_length=8)
+>>> task: Text = text_task("films", [batch, batch, batch], ("negative", "positive"), tokenizer)
+>>> task.texts(task.train), task.train.y.tolist(), task.n_values, task.n_tokens
+(['good film', 'bad'], [1, 0], 2, 8)
+>>> mask_of(batch).sum(dim=1).tolist(), mask_of(Batch(batch.x)).sum(dim=1).tolist()  # start and end are tokens too
+([4, 3], [4, 4])
 """
 
 from __future__ import annotations

@@ -20,6 +20,11 @@ class Density(Protocol):
     """What a density can be asked: x is (N, 2), ``log_prob`` gives (N,) in nats, ``sample`` n independent draws.
 
     The square [-extent, extent]^2 holds at least 99 % of the mass.
+
+    >>> density: Density = ring(8)
+    >>> x = density.sample(1000, generator=torch.Generator().manual_seed(0))
+    >>> x.shape, bool((x.abs() <= density.extent).all(dim=1).float().mean() >= 0.99)
+    (torch.Size([1000, 2]), True)
     """
 
     @property

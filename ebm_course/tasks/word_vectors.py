@@ -2,6 +2,15 @@
 
 Source: Pennington et al. (2014), the published glove.6B.50d: 400,000 words in lower case, 50 numbers each. It knows
 words alone, no task and no model.
+
+With a table that knows one word, in the place of the package's:
+
+>>> from unittest.mock import patch
+>>> def ones(words):
+...     return torch.tensor([[1.0 if word == "sheep" else math.nan] for word in words]).expand(-1, WIDTH)
+>>> with patch("ebm_course.tasks.word_vectors.glove", ones):
+...     with_vectors(["sheeep", "sheep"]), embedding_rows(["sheeep", "sheep"]).sum(dim=1).tolist()
+(['sheep'], [0.0, 0.0, 50.0])
 """
 
 from __future__ import annotations

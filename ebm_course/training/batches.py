@@ -45,6 +45,11 @@ class Batches:
 
     Raises:
         ValueError: the batch size is below 1, or no minibatch can be made of so few rows.
+
+    >>> batches = Batches(Batch(torch.arange(6)), 2, seed=0)
+    >>> epoch = torch.cat([batches[i].x for i in range(3)])
+    >>> batches.steps_per_epoch, sorted(epoch.tolist()), torch.equal(batches[0].x, epoch[:2])  # 0 once more, as before
+    (3, [0, 1, 2, 3, 4, 5], True)
     """
 
     def __init__(self, data: Batch, batch_size: int, *, seed: int, drop_last: bool = True):

@@ -1,6 +1,12 @@
 """The one training loop: it calls a step, averages what the step logs, validates, stops early and resumes.
 
 It knows neither energies nor negatives nor losses: all of that is in the step it is given.
+
+>>> def step(batch, generator):
+...     return {"rows": torch.tensor(float(len(batch)))}
+>>> batches = [Batch(torch.zeros(8, 2))]
+>>> isinstance(batches, Indexed), fit(step, batches, n_steps=2, generator=torch.Generator(), progress=False)
+(True, [{'step': 1, 'rows': 8.0}, {'step': 2, 'rows': 8.0}])
 """
 
 from __future__ import annotations
@@ -100,11 +106,6 @@ def fit(
         ValueError: the arguments contradict one another, ``folder`` holds another run, processes found it at
             different updates, or a net or batch was made inside ``torch.inference_mode()``.
         BlockingIOError: another run works in ``folder``.
-
-    >>> def step(batch, generator):
-    ...     return {"rows": torch.tensor(float(len(batch)))}
-    >>> fit(step, [Batch(torch.zeros(8, 2))], n_steps=2, generator=torch.Generator(), progress=False)
-    [{'step': 1, 'rows': 8.0}, {'step': 2, 'rows': 8.0}]
     """
     kept, home = dict(keep or {}), None if folder is None else Path(folder)
     _check_numbers(n_steps=n_steps, validate_every=validate_every, save_every=save_every, log_every=log_every)

@@ -21,6 +21,12 @@ class IntervalLog:
     """Collect scalars on the device and average them over an interval.
 
     ``kept`` holds what was read from the device since the last average: name -> values in order.
+
+    >>> log = IntervalLog()
+    >>> log.add(1, {"loss": torch.tensor(1.0)})
+    >>> log.add(2, {"loss": torch.tensor(4.0)})
+    >>> log.average(), log.average()  # of two updates, and of none since then
+    ({'loss': 2.5}, {})
     """
 
     def __init__(self, kept: Mapping[str, list[float]] | None = None):
@@ -72,6 +78,11 @@ class IntervalLog:
 
 
 def check_number(name: str, number: float, update: int) -> None:
-    """Refuse a NaN or an infinity, naming it, the update it came after, and a remedy."""
+    """Refuse a NaN or an infinity, naming it, the update it came after, and a remedy.
+
+    >>> check_number("loss", float("nan"), 7)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    FloatingPointError: loss is nan at step 7: expected a finite number. Lower the learning rate or the sampler's ...
+    """
     if not math.isfinite(number):
         raise FloatingPointError(f"{name} is {number} at step {update}: expected a finite number. {REMEDY}")

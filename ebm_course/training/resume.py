@@ -2,6 +2,19 @@
 
 The file holds the kept objects, the random streams, the rows logged so far and the best state seen. It knows objects
 with ``state_dict`` and ``load_state_dict`` and torch generators; not what they are for.
+
+>>> import tempfile
+>>> net, draws = nn.Linear(2, 1), torch.Generator().manual_seed(0)
+>>> first, later = module_states({"net": net}), {"weight": torch.ones(1, 2), "bias": torch.zeros(1)}
+>>> with tempfile.TemporaryDirectory() as folder:
+...     progress: Progress = load_run(Path(folder), {"net": net}, draws, None)  # of a new folder
+...     save_run(Path(folder), progress, {"net": net}, draws, None)
+...     load_states({"net": net}, {"net": later})
+...     states_of({"net": net})["net"]["weight"].tolist()
+...     resumed = load_run(Path(folder), {"net": net}, draws, None)
+[[1.0, 1.0]]
+>>> progress.step, resumed.step, torch.equal(net.weight, first["net"]["weight"])  # weights as they were saved
+(0, 0, True)
 """
 
 from __future__ import annotations
@@ -62,6 +75,12 @@ def check_states(keep: Mapping[str, Any], step: int) -> None:
 
     Raises:
         FloatingPointError: names the tensor, the update and a remedy.
+
+    >>> net = nn.Linear(2, 1)
+    >>> _ = nn.init.constant_(net.bias, float("inf"))
+    >>> check_states({"net": net}, 3)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    FloatingPointError: net/bias is not finite after step 3, though the logged values were. Lower the learning rate ...
     """
     for name, tensor, infinities in _tensors(keep):
         bad = torch.isnan(tensor) if infinities else ~torch.isfinite(tensor)
@@ -144,7 +163,14 @@ def _check_outlines(
 
 @contextmanager
 def undisturbed(keep: Mapping[str, Any], generator: torch.Generator) -> Iterator[None]:
-    """Afterwards the modes of the modules in ``keep`` and all random streams are as they were before."""
+    """Afterwards the modes of the modules in ``keep`` and all random streams are as they were before.
+
+    >>> net, draws = nn.Dropout(), torch.Generator().manual_seed(0)
+    >>> with undisturbed({"net": net}, draws):
+    ...     first = torch.rand(1, generator=draws), net.eval()
+    >>> net.training, torch.equal(torch.rand(1, generator=draws), first[0])
+    (True, True)
+    """
     modes = [(m, m.training) for x in keep.values() if isinstance(x, nn.Module) for m in x.modules()]
     streams = _random_state(generator)
     try:

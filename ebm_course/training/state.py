@@ -3,6 +3,12 @@
 What ``state_dict`` returns (modules, optimisers, schedulers, buffers) is made of dictionaries, lists, tuples, tensors
 and plain values. Tensors are taken out under a name, the rest becomes a JSON value in which each container says what
 it is, so that integer keys and tuples come back as they were. It knows nothing of files or of training.
+
+>>> tensors, skeleton = pack({"rate": 0.1, 0: (torch.ones(2), None)})
+>>> tensors, skeleton["dict"][0]
+({'state/0/0': tensor([1., 1.])}, ['rate', 0.1])
+>>> unpack(tensors, skeleton)
+{'rate': 0.1, 0: (tensor([1., 1.]), None)}
 """
 
 from __future__ import annotations

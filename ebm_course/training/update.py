@@ -10,7 +10,13 @@ from ebm_course.runtime import SINGLE_PROCESS, Run
 
 
 def adamw(module: nn.Module, *, rate: float, weight_decay: float, betas: tuple[float, float]) -> torch.optim.AdamW:
-    """AdamW that decays matrices of linear layers only: no biases, norms, embeddings or positions."""
+    """AdamW that decays matrices of linear layers only: no biases, norms, embeddings or positions.
+
+    >>> net = nn.Sequential(nn.Embedding(3, 2), nn.Linear(2, 1))
+    >>> groups = adamw(net, rate=0.1, weight_decay=0.01, betas=(0.9, 0.999)).param_groups
+    >>> [(len(group["params"]), group["weight_decay"]) for group in groups]  # a matrix; a bias and an embedding
+    [(1, 0.01), (2, 0.0)]
+    """
     linear = {id(m.weight) for m in module.modules() if isinstance(m, nn.Linear)}
     decayed = [p for p in module.parameters() if id(p) in linear]
     others = [p for p in module.parameters() if id(p) not in linear]
@@ -35,6 +41,13 @@ def update(
         module: what the optimiser trains; changed.
         clip: the largest norm of that gradient, which is scaled down to it; None leaves it. The norm before is logged.
         scheduler: of the learning rate, moved on by one update.
+
+    >>> net = nn.Linear(1, 1, bias=False)
+    >>> x = nn.init.ones_(net.weight)
+    >>> update(Loss(x.square().sum()), net, torch.optim.SGD([x], lr=0.25), clip=10.0)
+    {'loss': tensor(1.), 'gradient_norm': tensor(2.)}
+    >>> x.item()  # 1 - 0.25 * 2
+    0.5
     """
     optimizer.zero_grad(set_to_none=True)
     loss.value.backward()
@@ -55,6 +68,14 @@ def descend(
     Args:
         loss: what is logged; its gradient is not taken.
         module, optimizer, clip, scheduler, run: as in :func:`update`.
+
+    >>> net = nn.Linear(1, 1, bias=False)
+    >>> x = nn.init.ones_(net.weight)
+    >>> for part in (1, 2):  # two passes, whose gradients add up
+    ...     (part * x.sum()).backward()
+    >>> log = descend(Loss(torch.tensor(7.0)), net, torch.optim.SGD([x], lr=0.25))
+    >>> x.item(), log["loss"].item()
+    (0.25, 7.0)
     """
     run.average_gradients(module)
     log = {"loss": loss.value.detach(), **loss.terms}

@@ -58,6 +58,12 @@ def test_signs_of_formulas_are_no_markup(reference: ModuleType, line: str, shown
     assert lines == [shown]
 
 
+def test_what_an_example_prints_is_no_markup_and_text_behind_it_is_again(reference: ModuleType):
+    lines = [">>> for x in found:", "...     x", "['a|b', 'x_']", "", "a|b and x_"]
+    reference.escape(SimpleNamespace(), "function", "f", None, None, lines)
+    assert lines == [">>> for x in found:", "...     x", "['a|b', 'x_']", "", r"a\|b and x\_"]
+
+
 def test_a_formula_ends_where_its_indentation_ends(reference: ModuleType):
     lines = [".. math::", "", "    i^* &= a|b", "", "Not a*b."]
     reference.escape(SimpleNamespace(), "module", "m", None, None, lines)
