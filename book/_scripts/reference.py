@@ -60,7 +60,8 @@ def escape(app: Sphinx, what: str, name: str, obj: object, options: Any, lines: 
     """Keep stars, bars and trailing underscores of formulas as they are: a docstring is text, not markup.
 
     Display formulas are left alone, but for the numbers of equations, which MathJax takes on the outside only; so are
-    examples with what they print, up to a blank line.
+    examples with what they print, up to a blank line. A constant's words get an empty comment before them: what stands
+    before a colon in the first line would be taken for its type.
     """
     margin = None  # of the formula around this line
     example = False
@@ -78,6 +79,8 @@ def escape(app: Sphinx, what: str, name: str, obj: object, options: Any, lines: 
             parts[::2] = [MARKUP.sub(r"\\\1", part) for part in parts[::2]]
             parts[2::2] = [re.sub(r"^(?=[\w^=<>+])", r"\\ ", part) for part in parts[2::2]]  # ends what is before it
             lines[k] = "".join(parts)
+    if what in ("data", "attribute"):
+        lines[:0] = ["..", ""]
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

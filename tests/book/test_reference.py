@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
+from sphinx.ext.napoleon import Config, GoogleDocstring
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "book").glob("api*.md"))
@@ -68,3 +69,12 @@ def test_a_formula_ends_where_its_indentation_ends(reference: ModuleType):
     lines = [".. math::", "", "    i^* &= a|b", "", "Not a*b."]
     reference.escape(SimpleNamespace(), "module", "m", None, None, lines)
     assert lines == [".. math::", "", "    i^* &= a|b", "", r"Not a\*b."]
+
+
+@pytest.mark.parametrize("what", ["data", "attribute"])
+def test_words_of_a_constant_before_a_colon_are_no_type(reference: ModuleType, what: str):
+    lines = ["Blue: data, the right answer."]
+    assert ":type: Blue" in GoogleDocstring(list(lines), Config(), what=what, name="BLUE").lines()  # else no need
+    reference.escape(SimpleNamespace(), what, "BLUE", None, None, lines)
+    shown = GoogleDocstring(lines, Config(), what=what, name="BLUE").lines()
+    assert [line for line in shown if line] == ["..", "Blue: data, the right answer."]
