@@ -117,7 +117,7 @@ EXPERIMENT = Experiment(
     rows=task_rows,
     measured="The claims attack and training are differences of correctness, the share of right digits, after 40 steps "
     "of the paper's attack with every digit free; resampling is that of one sequence kept out of 20 minus that of a "
-    "sample. All others are differences of exact answers, at ten digits of right ones, operands held, each energy "
+    "sample. All others are differences of exact answers, at ten digits of right digits, operands held, each energy "
     "under its best search; ten/goal is what is above 0.9, ten/mask a difference of AUROC. Of the trainings, "
     "printed is Algorithm 1 as printed, no-attack the same with S = 0 and contrast noise contrast; grown, which "
     "stands for training against attacks where a claim asks what it adds, has the logistic loss, the current token "
