@@ -59,9 +59,9 @@ def make_step(
     ...     return Negatives(1 - x0)
     >>> energy = Potts(length=1, n_values=2)
     >>> step = make_step(energy, torch.optim.SGD(energy.parameters(), lr=0.5), other_value)
-    >>> _ = step(Batch(torch.tensor([[0]])), torch.Generator())
-    >>> energy(torch.tensor([[0], [1]])).tolist()  # down on the data, up on the negatives
-    [-0.5, 0.5]
+    >>> _ = step(Batch(torch.tensor([[1]])), torch.Generator())
+    >>> energy(torch.tensor([[0], [1]])).tolist()  # up on the negatives, down on the data
+    [0.5, -0.5]
     """
 
     def start(batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
