@@ -32,6 +32,11 @@ class Fitted(NamedTuple):
 
     ``last`` holds the weights after the last update where the module has those of its best validation, else None;
     ``origin`` says what made them, data and given nets too.
+
+    >>> from ebm_course.recipes.likelihood import potts
+    >>> fitted = potts.fit(potts.SMOKE, Run(torch.device("cpu"), 0), progress=False)
+    >>> fitted.module.training, fitted.rows[-1]["step"], fitted.last, fitted.origin.recipe
+    (False, 10, None, 'recipes.likelihood.potts.fit')
     """
 
     module: nn.Module
@@ -135,6 +140,14 @@ def origin_of(recipe: Callable[..., Any], config: Any, run: Run, *, data: Mappin
         recipe: its ``fit``.
         data: name -> the rows that are trained on.
         given: the nets that were handed in, by name; None where none was.
+
+    >>> from ebm_course.recipes.likelihood.potts import SMOKE, fit
+    >>> run, rows = Run(torch.device("cpu"), 7), Batch(torch.zeros(2, 3))
+    >>> origin = origin_of(fit, SMOKE, run, data={"train": rows}, net=nn.Linear(2, 1), start=None)
+    >>> origin.recipe, origin.config["length"], origin.seed, list(origin.given)
+    ('recipes.likelihood.potts.fit', 3, 7, ['net'])
+    >>> origin.data == f"train {rows_digest(rows)}"
+    True
     """
     named = [f"{name} {rows_digest(batch)}" for name, batch in data.items()]
     nets = {name: digest(net) for name, net in given.items() if net is not None}
@@ -159,6 +172,12 @@ def load_shipped(name: str, build: Callable[[dict[str, Any]], nn.Module]) -> nn.
     Raises:
         FileNotFoundError: no checkpoint of that name ships with the package.
         ValueError: its SHA-256 is not the recorded one.
+
+    >>> from ebm_course.recipes.sequences.language_model import Config, build
+    >>> noted = []
+    >>> model = load_shipped("arithmetic-3-energy", lambda meta: noted.append(meta) or build(Config(**meta["config"])))
+    >>> noted[0]["config"]["n_digits"], type(model).__name__, model.training
+    (3, 'LikelihoodEnergy', False)
     """
     path = shipped_checkpoint(name)
     _, meta = load_checkpoint(path)
@@ -168,6 +187,11 @@ def load_shipped(name: str, build: Callable[[dict[str, Any]], nn.Module]) -> nn.
 
 
 def rows_digest(batch: Batch) -> str:
-    """A short digest of rows, answers and mask."""
+    """A short digest of rows, answers and mask.
+
+    >>> x = torch.tensor([[1, 2]])
+    >>> rows_digest(Batch(x)) == rows_digest(Batch(x.clone())), rows_digest(Batch(x)) == rows_digest(Batch(x, y=x))
+    (True, False)
+    """
     tensors = {"x": batch.x, "y": batch.y, "mask": batch.mask}
     return digest({name: t for name, t in tensors.items() if t is not None})[:16]

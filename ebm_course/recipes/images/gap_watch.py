@@ -31,6 +31,10 @@ class DivergedError(FloatingPointError):
     Args:
         update: the one it was seen at, from 1.
         why: the message, without the update.
+
+    >>> error = DivergedError(40, "the largest energy gap was 7e+03 nats.")
+    >>> error.update, str(error), isinstance(error, FloatingPointError)
+    (40, 'update 40: the largest energy gap was 7e+03 nats.', True)
     """
 
     def __init__(self, update: int, why: str):

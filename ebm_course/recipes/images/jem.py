@@ -7,6 +7,12 @@ The expectation is a mean over samples: short chains on E(x) = -logsumexp_y f(x)
 Source: Grathwohl et al. (2020), JEM, Eqs. 4, 6, 8, Algorithm 1; the defaults are those of Yang and Ji (2021), JEM++.
 Departure: chains see a net with batch norm in eval mode, and in the loss data and samples are normalised apart; the
 paper's preset takes convolutions in 16 bits.
+
+>>> from dataclasses import replace
+>>> config: Config = replace(SMOKE, n_steps=2, validate_every=2)
+>>> fitted = fit(config, Run(torch.device("cpu"), 0), progress=False)
+>>> [name for name in fitted.rows[-1] if name.startswith("valid")]
+['valid_nll', 'valid_accuracy', 'valid_energy_gap', 'valid_restarts']
 """
 
 from __future__ import annotations
@@ -113,7 +119,18 @@ def joint_loss(conditional: Loss, logits: Tensor, logits_of_samples: Tensor, *, 
 
 
 def make_step(learner: Learner, chains: Chains) -> Step:
-    """One update of -log p(x, y), with samples from ``chains``; several processes move all of them together."""
+    """One update of -log p(x, y), with samples from ``chains``; several processes move all of them together.
+
+    >>> from ebm_course.recipes.images.chains import uniform
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
+    >>> for weights in net.parameters():
+    ...     _ = torch.nn.init.zeros_(weights)
+    >>> batch = Batch(torch.ones(3, 1, 2, 2), y=torch.tensor([0, 0, 1]))
+    >>> step = make_step(Learner(net, SMOKE), Chains(langevin_steps(SMOKE), uniform(batch, 2)))
+    >>> log = step(batch, torch.Generator().manual_seed(0))  # a net of zeros: E is -log 2 everywhere
+    >>> [round(float(log[name]), 3) for name in ("cross_entropy", "e_data", "energy_gap", "sample_grad_norm")]
+    [0.693, -0.693, 0.0, 0.0]
+    """
     config, run = learner.config, learner.run
 
     def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -160,7 +177,19 @@ def train_watched(
     progress: bool,
     also: Callable[[], Mapping[str, float]] = dict,
 ) -> Fitted:
-    """Train with a watch on the energy gap; ``also`` gives more to report at a validation."""
+    """Train with a watch on the energy gap; ``also`` gives more to report at a validation.
+
+    >>> run = Run(torch.device("cpu"), 0)
+    >>> data = data_of(SMOKE, run)
+    >>> learner = Learner(SMOKE.net(data.shape, data.n_classes), SMOKE)
+    >>> def step(batch, generator):
+    ...     return {"energy_gap": torch.tensor(7e3)}
+    >>> train_watched(
+    ...     SMOKE, run, learner, data, Chains.of(SMOKE, data, run), step, fit, folder=None, progress=False
+    ... )  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ebm_course.recipes.images.gap_watch.DivergedError: update 6: the largest energy gap, ... Lower step_size; ...
+    """
     kept = {"net": learner.net, "optimizer": learner.optimizer, "buffer": chains.buffer}
     cause = (
         f"Langevin steps of step_size {config.step_size:g} are too long for how steep this energy has become, so that "

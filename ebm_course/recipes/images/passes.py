@@ -75,6 +75,11 @@ def together(energy: Energy, run: Run) -> Energy:
 
     So all processes hold all chains and draw the same noise, and N of them walk as one does. One process gets the
     energy itself.
+
+    >>> from ebm_course.runtime import SINGLE_PROCESS
+    >>> energy, two = nn.Linear(2, 1), Run(torch.device("cpu"), 0, n_processes=2)
+    >>> together(energy, SINGLE_PROCESS) is energy, together(energy, two) is energy
+    (True, False)
     """
     if run.n_processes == 1:
         return energy

@@ -5,6 +5,12 @@ r"""Adversarial training: the classifier meets the worst image in a small ball. 
 The inner maximum is approached by projected gradient descent on log p(y | x').
 Source: Madry et al. (2018), Eq. 2.1; radius and steps by default are those of Korst and Asadulaev (2022), Section 4,
 read on images in [-1, 1], where 0.1 is 12.75 of 255 shades; what they leave unsaid is marked so.
+
+>>> from dataclasses import replace
+>>> config: Config = replace(SMOKE, n_steps=2, validate_every=2)
+>>> fitted = fit(config, Run(torch.device("cpu"), 0), progress=False)
+>>> [name for name in fitted.rows[-1] if name.endswith("accuracy")]
+['accuracy', 'valid_accuracy', 'valid_robust_accuracy']
 """
 
 from __future__ import annotations
@@ -55,7 +61,13 @@ class Config(classifier.Config):
 
 
 def check_attack(config: Any) -> None:
-    """Refuse an attack one of whose fields is out of its range."""
+    """Refuse an attack one of whose fields is out of its range.
+
+    >>> from dataclasses import replace
+    >>> replace(SMOKE, norm="l1")
+    Traceback (most recent call last):
+    ValueError: norm: expected one of linf, l2, got 'l1'.
+    """
     check_ranges(
         config,
         whole="n_attack_steps",
@@ -77,7 +89,12 @@ PRESETS = {"paper": PAPER, "notebook": NOTEBOOK, "smoke": SMOKE}
 
 
 def attacked(config: Any, log_likelihood: Energy, x: Tensor, generator: torch.Generator) -> Tensor:
-    """The configured attack on images (N, C, H, W), downhill in x -> log p(y | x); pixels end in [-1, 1]."""
+    """The configured attack on images (N, C, H, W), downhill in x -> log p(y | x); pixels end in [-1, 1].
+
+    >>> x = torch.tensor([0.5, 0.9]).view(1, 1, 1, 2)
+    >>> attacked(SMOKE, lambda x: x.flatten(1).sum(dim=1), x, torch.Generator().manual_seed(0))  # its radius is 0.3
+    tensor([[[[0.2000, 0.6000]]]])
+    """
     options: dict[str, Any] = {"step_size": config.attack_step_size, "norm": config.norm}
     options |= {"radius": config.radius, "n_steps": config.n_attack_steps, "random_start": config.random_start}
     return pgd(log_likelihood, x.clamp(-1, 1), **options, generator=generator).x
@@ -91,6 +108,11 @@ def adversarial(logits: dict[str, Tensor], y: Tensor, *, clean_share: float) -> 
 
     Returns:
         The loss; terms ``cross_entropy`` and ``accuracy`` of attacked images, those of clean ones with ``clean_``.
+
+    >>> logits = {"attacked": torch.tensor([[0.0, 0.0]]), "clean": torch.tensor([[9.0, -9.0]])}
+    >>> loss = adversarial(logits, torch.tensor([0]), clean_share=0.5)
+    >>> round(float(loss.value), 3), float(loss.terms["clean_accuracy"])  # half of log 2, and half of almost nothing
+    (0.347, 1.0)
     """
     loss = classification(logits["attacked"], y)
     if not clean_share:
@@ -101,7 +123,16 @@ def adversarial(logits: dict[str, Tensor], y: Tensor, *, clean_share: float) -> 
 
 
 def make_step(learner: Learner) -> Step:
-    """One update of the classifier at attacked images; several processes attack their share each."""
+    """One update of the classifier at attacked images; several processes attack their share each.
+
+    >>> from dataclasses import replace
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2, 2))
+    >>> _ = net[1].load_state_dict({"weight": torch.eye(2), "bias": torch.zeros(2)})  # the logits are the pixels
+    >>> step = make_step(Learner(net, replace(SMOKE, image_noise_std=0.0)))
+    >>> log = step(Batch(torch.tensor([[[[0.5, 0.0]]]]), y=torch.tensor([0])), torch.Generator().manual_seed(0))
+    >>> round(float(log["cross_entropy"]), 3), float(log["accuracy"])  # at (0.2, 0.3): log(1 + e^0.1)
+    (0.744, 0.0)
+    """
     config = learner.config
 
     def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -119,6 +150,13 @@ def robust_accuracy(learner: Learner, data: Data) -> Callable[[], dict[str, floa
     """What measures the accuracy on validation images under the training's own attack, from the same start each time.
 
     An attack the net was trained against flatters it; ``metrics`` has the harder ones.
+
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2, 2))
+    >>> _ = net[1].load_state_dict({"weight": torch.eye(2), "bias": torch.zeros(2)})  # the logits are the pixels
+    >>> valid = Batch(torch.tensor([[[[0.5, 0.0]]], [[[0.9, 0.0]]]]), y=torch.tensor([0, 0]))
+    >>> measure = robust_accuracy(Learner(net, SMOKE), Data(valid, valid, (1, 1, 2), 2, score=None))
+    >>> measure()  # a radius of 0.3 changes a difference by 0.6: it turns the first image alone
+    {'robust_accuracy': 0.5}
     """
 
     joint = Joint(learner.net)

@@ -3,6 +3,15 @@ r"""Robust JEM: the joint model's classifier meets attacked images. One change t
 
 The paper does not say whether p(x) sees clean or attacked images: ``energy_sees`` is a field.
 Source: Korst and Asadulaev (2022), Section 3. Their "n = 300, n = 5" has to be m = 300.
+
+>>> from dataclasses import replace
+>>> config: Config = replace(SMOKE, n_steps=2, validate_every=2)
+>>> fitted = fit(config, Run(torch.device("cpu"), 0), progress=False)
+>>> {"valid_energy_gap", "valid_robust_accuracy"} <= set(fitted.rows[-1])
+True
+>>> replace(SMOKE, energy_sees="both")
+Traceback (most recent call last):
+ValueError: energy_sees: expected one of clean, adversarial, got 'both'.
 """
 
 from __future__ import annotations
@@ -46,7 +55,18 @@ PRESETS = {"paper": PAPER, "notebook": NOTEBOOK, "smoke": SMOKE}
 
 
 def make_step(learner: Learner, chains: Chains) -> Step:
-    """One update of the joint model with its classifier at attacked images."""
+    """One update of the joint model with its classifier at attacked images.
+
+    >>> from ebm_course.recipes.images.chains import uniform
+    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
+    >>> for weights in net.parameters():
+    ...     _ = torch.nn.init.zeros_(weights)
+    >>> batch = Batch(torch.ones(3, 1, 2, 2), y=torch.tensor([0, 0, 1]))
+    >>> step = make_step(Learner(net, SMOKE), Chains(jem.langevin_steps(SMOKE), uniform(batch, 2)))
+    >>> log = step(batch, torch.Generator().manual_seed(0))  # a net of zeros: E is -log 2 everywhere
+    >>> [round(float(log[name]), 3) for name in ("cross_entropy", "e_data", "energy_gap")]
+    [0.693, -0.693, 0.0]
+    """
     config, run = learner.config, learner.run
     seen = "clean" if config.energy_sees == "clean" else "attacked"
 

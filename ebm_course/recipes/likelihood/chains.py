@@ -23,7 +23,14 @@ from ebm_course.training.update import update
 
 
 class Sampler(Protocol):
-    """A sampler with all its options set, such as ``functools.partial(gibbs, n_steps=1, n_values=3)``."""
+    """A sampler with all its options set, such as ``functools.partial(gibbs, n_steps=1, n_values=3)``.
+
+    >>> from functools import partial
+    >>> from ebm_course.samplers.langevin import langevin
+    >>> sampler: Sampler = partial(langevin, n_steps=2, step_size=0.1, noise_std=0.0)
+    >>> sampler(lambda x: x.square().sum(dim=1) / 2, torch.ones(1, 1), generator=torch.Generator()).x  # (1 - 0.1)^2
+    tensor([[0.8100]])
+    """
 
     def __call__(self, energy: Energy, x0: Tensor, /, *, generator: torch.Generator) -> Negatives: ...
 
@@ -46,6 +53,15 @@ def make_step(
         buffer: chains to go on with (PCD), at least as many as rows in a batch; None: they start at the data (CD).
         fresh: where restarted chains begin; needed where ``restart_probability`` is above 0.
         l2: weight of the anchor on energies.
+
+    >>> from ebm_course.energies.potts import Potts
+    >>> def other_value(energy, x0, *, generator):
+    ...     return Negatives(1 - x0)
+    >>> energy = Potts(length=1, n_values=2)
+    >>> step = make_step(energy, torch.optim.SGD(energy.parameters(), lr=0.5), other_value)
+    >>> _ = step(Batch(torch.tensor([[1]])), torch.Generator())
+    >>> energy(torch.tensor([[0], [1]])).tolist()  # up on the negatives, down on the data
+    [0.5, -0.5]
     """
 
     def start(batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:

@@ -23,6 +23,14 @@ def make_step(
     Args:
         energy: trained.
         log_z: log Z of the energy as it is now, a scalar in nats with a graph, such as ``potts.log_z``.
+
+    >>> from ebm_course.energies.potts import Potts
+    >>> energy = Potts(length=1, n_values=2)
+    >>> step = make_step(energy, torch.optim.SGD(energy.parameters(), lr=1.0), energy.log_z)
+    >>> round(float(step(Batch(torch.tensor([[0]])), torch.Generator())["loss"]), 3)  # log 2
+    0.693
+    >>> energy(torch.tensor([[0], [1]])).tolist()  # each by 1 - 1/2 of the rate
+    [-0.5, 0.5]
     """
 
     def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:

@@ -1,6 +1,16 @@
 """One update of noise-contrastive estimation: tell data from noise whose density is known. No chains.
 
 Source: Gutmann and Hyvärinen (2010). Departure: fresh noise at every update, as many rows as data.
+
+>>> coin = Noise(
+...     draw=lambda n, generator: torch.randint(2, (n, 1), generator=generator),
+...     log_prob=lambda x: torch.full((len(x),), 0.5).log(),
+... )
+>>> from ebm_course.energies.potts import Potts
+>>> energy = Potts(length=1, n_values=2)  # zero: exp(-E) is 1, where the coin has 1/2, so the odds on data are 2 to 1
+>>> step = make_step(energy, torch.optim.SGD(energy.parameters(), lr=0.1), coin)
+>>> round(float(step(Batch(torch.tensor([[0], [1]])), torch.Generator())["loss"]), 3)  # -log(2/3) - log(1/3)
+1.504
 """
 
 from __future__ import annotations

@@ -3,6 +3,16 @@ r"""Maximum likelihood of a net in the plane, by default with Langevin chains th
 The plane is small enough to integrate, so the likelihood that nobody can compute in more dimensions is reported here.
 Source: Yin (2023), Eq. 3; Du and Mordatch (2019), replay buffer with restarts. Departure: noise of sqrt(2 step_size),
 so that chains sample the model and not a colder one.
+
+>>> from functools import partial
+>>> from ebm_course.tasks.toy2d_densities import Spots
+>>> spot = partial(Spots, "one", points=((1.0, 0.0),), std=0.5)
+>>> config = Config(density=spot, n_train=64, width=4, batch_size=8, n_sampler_steps=1, n_steps=2)
+>>> fitted = fit(config, Run(torch.device("cpu"), 0), progress=False)
+>>> [name for name in fitted.rows[-1] if name.startswith("valid")]
+['valid_nll', 'valid_kl', 'valid_evaluations']
+>>> fitted.module(torch.zeros(3, 2)).shape
+torch.Size([3])
 """
 
 from __future__ import annotations
@@ -144,12 +154,24 @@ def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool 
 
 
 def uniform(n: int, generator: torch.Generator, *, extent: float) -> Tensor:
-    """n points of the square [-extent, extent]^2, where chains start anew."""
+    """n points of the square [-extent, extent]^2, where chains start anew.
+
+    >>> x = uniform(1_000, torch.Generator().manual_seed(0), extent=3.0)
+    >>> x.shape, 2.9 < float(x.abs().max()) <= 3
+    (torch.Size([1000, 2]), True)
+    """
     return (torch.rand(n, 2, generator=generator, device=generator.device) * 2 - 1) * extent
 
 
 def wide_gaussian(x: Tensor, *, widening: float = 1.2) -> Noise:
-    """Gaussian noise with the mean of points x (M, 2) and their covariance, ``widening`` times as wide."""
+    """Gaussian noise with the mean of points x (M, 2) and their covariance, ``widening`` times as wide.
+
+    >>> noise = wide_gaussian(torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]), widening=3.0)
+    >>> round(float(noise.log_prob(torch.zeros(1, 2))), 3)  # variances 3^2 * 2 / 3 = 6: -log(2 pi 6)
+    -3.63
+    >>> noise.draw(5, torch.Generator().manual_seed(0)).shape
+    torch.Size([5, 2])
+    """
     law = torch.distributions.MultivariateNormal(x.mean(dim=0), widening**2 * x.T.cov())
 
     def draw(n: int, generator: torch.Generator) -> Tensor:
@@ -160,13 +182,29 @@ def wide_gaussian(x: Tensor, *, widening: float = 1.2) -> Noise:
 
 @torch.no_grad()
 def nll(model: MLP, x: Tensor, density: Density) -> float:
-    """Mean -log p(x) of points, nats; log Z is integrated over a square half as large again as the density's."""
+    """Mean -log p(x) of points, nats; log Z is integrated over a square half as large again as the density's.
+
+    >>> from ebm_course.tasks.toy2d_densities import Spots
+    >>> model, spot = MLP(2, width=4, n_layers=1, confinement=1.0), Spots("one", points=((0.0, 0.0),), std=1.0)
+    >>> _ = model.net[-1].requires_grad_(False).weight.zero_()  # the bowl alone: E = |x|^2 / 2 + const
+    >>> round(nll(model, torch.tensor([[0.0, 0.0], [2.0, 0.0]]), spot), 3)  # 1 + log(2 pi)
+    2.838
+    """
     return float(model(x).mean() + log_z_plane(model, SQUARE * density.extent, device=x.device))
 
 
 @torch.no_grad()
 def kl(model: MLP, density: Density, *, device: torch.device | str = "cpu") -> float:
-    """KL(density || model), nats, both integrated on that square."""
+    """KL(density || model), nats, both integrated on that square.
+
+    >>> from ebm_course.tasks.toy2d_densities import Spots
+    >>> model, spot = MLP(2, width=4, n_layers=1, confinement=1.0), Spots("one", points=((0.0, 0.0),), std=1.0)
+    >>> _ = model.net[-1].requires_grad_(False).weight.zero_()  # E = |x|^2 / 2 + const: the spot itself
+    >>> abs(kl(model, spot)) < 1e-4
+    True
+    >>> round(kl(model, Spots("moved", points=((2.0, 0.0),), std=1.0)), 2)  # 2^2 / 2
+    2.0
+    """
     x = midpoints(SQUARE * density.extent, device=device)
     log_p, log_q = (torch.log_softmax(values.double(), dim=0) for values in (density.log_prob(x), -model(x)))
     return float((torch.special.xlogy(log_p.exp(), log_p.exp()) - log_p.exp() * log_q).sum())

@@ -2,6 +2,13 @@ r"""Maximum likelihood of a Potts model from states whose law is known, so that 
 
 The gradient's second term comes from enumeration, from chains, or is replaced by noise contrast: see ``ways``.
 Source: Yin (2023), Eq. 3; Hinton (2002); Tieleman (2008); Gutmann and Hyvärinen (2010).
+
+>>> config = Config(length=2, law=two_words, n_train=200, batch_size=50, n_steps=10, validate_every=5)
+>>> fitted = fit(config, Run(torch.device("cpu"), 0), progress=False)
+>>> [row["step"] for row in fitted.rows], fitted.rows[1]["valid_kl"] < fitted.rows[0]["valid_kl"]
+([5, 10], True)
+>>> fitted.module.probabilities().shape
+torch.Size([9])
 """
 
 from __future__ import annotations
@@ -29,7 +36,13 @@ from ebm_course.training.batches import Batches
 
 
 def random_potts(config: Config, run: Run) -> Tensor:
-    """Probabilities of all states under a Potts model with random parameters, (V^L,)."""
+    """Probabilities of all states under a Potts model with random parameters, (V^L,).
+
+    >>> config, run = Config(length=2), Run(torch.device("cpu"), 0)
+    >>> law = random_potts(config, run)
+    >>> law.shape, round(float(law.sum()), 6), bool((law == random_potts(config, run)).all())  # the run's seed names it
+    (torch.Size([9]), 1.0, True)
+    """
     sizes = {"field_std": config.field_std, "coupling_std": config.coupling_std}
     truth = Potts.random(config.length, config.n_values, **sizes, generator=run.generator("truth"))
     return truth.probabilities().detach()
@@ -39,6 +52,10 @@ def two_words(config: Config, run: Run) -> Tensor:
     """Chapter 2's law: 0.8 the word of first letters, 0.2 that of last ones, each letter wrong with probability 0.05.
 
     No Potts model equals it quite.
+
+    >>> law = two_words(Config(length=2, n_values=2), Run(torch.device("cpu"), 0))  # of aa, ab, ba, bb
+    >>> [round(p, 4) for p in law.tolist()]  # aa: 0.8 * 0.95^2 + 0.2 * 0.05^2
+    [0.7225, 0.0475, 0.0475, 0.1825]
     """
     states = Potts(config.length, config.n_values).states()
 
@@ -146,12 +163,24 @@ def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool 
 
 
 def uniform_states(config: Config, n: int, generator: torch.Generator) -> Tensor:
-    """n uniform states (n, L)."""
+    """n uniform states (n, L).
+
+    >>> x = uniform_states(Config(length=4, n_values=3), 500, torch.Generator().manual_seed(0))
+    >>> x.shape, x.unique().tolist()
+    (torch.Size([500, 4]), [0, 1, 2])
+    """
     return torch.randint(config.n_values, (n, config.length), generator=generator, device=generator.device)
 
 
 def independent_positions(x: Tensor, n_values: int) -> Noise:
-    """Noise with the frequencies of each position in tokens x (M, L), one count added to each, and no couplings."""
+    """Noise with the frequencies of each position in tokens x (M, L), one count added to each, and no couplings.
+
+    >>> noise = independent_positions(torch.tensor([[0, 1], [0, 1]]), n_values=2)  # with one count added: 3/4, 1/4
+    >>> noise.log_prob(torch.tensor([[0, 1], [1, 1], [1, 0]])).exp().mul(16).round().tolist()
+    [9.0, 3.0, 1.0]
+    >>> noise.draw(5, torch.Generator().manual_seed(0)).shape
+    torch.Size([5, 2])
+    """
     counts = F.one_hot(x, n_values).sum(dim=0) + 1.0  # (L, V)
     log_p = (counts / counts.sum(dim=1, keepdim=True)).log()
 
@@ -166,5 +195,10 @@ def independent_positions(x: Tensor, n_values: int) -> Noise:
 
 @torch.no_grad()
 def scores(model: Potts, law: Tensor, x: Tensor) -> dict[str, float]:
-    """``nll`` of tokens x, nats, and the distances of :func:`density_distance` from the law, all exact."""
+    """``nll`` of tokens x, nats, and the distances of :func:`density_distance` from the law, all exact.
+
+    >>> found = scores(Potts(2, 2), torch.tensor([1.0, 0.0, 0.0, 0.0]), torch.tensor([[0, 0]]))
+    >>> {name: round(found[name], 3) for name in ("nll", "kl", "total_variation")}  # log 4, log 4, 3/4
+    {'nll': 1.386, 'kl': 1.386, 'total_variation': 0.75}
+    """
     return {"nll": float(-model.log_prob(x).mean()), **density_distance(law, model.probabilities())}

@@ -3,6 +3,39 @@
 A recipe describes its space once (:class:`Space`); each way makes a step of it, says what else has to be saved, and
 counts energy evaluations, so that all are compared at equal updates and at equal evaluations. A forward pass of one
 state counts as one evaluation; the backward pass of a gradient is not counted, for data and negatives alike.
+
+Of one token of two values that chains draw anew, with 5 rows a batch, whose energies the net and then the sampler ask
+for:
+
+>>> from functools import partial
+>>> from ebm_course.core import Batch
+>>> from ebm_course.energies.potts import Potts
+>>> from ebm_course.recipes.likelihood.potts import Config, independent_positions, uniform_states
+>>> from ebm_course.samplers.gibbs import gibbs
+>>> model = Potts(length=1, n_values=2)
+>>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+>>> space = Space(
+...     energy=model,
+...     optimizer=optimizer,
+...     scheduler=torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0),
+...     run=Run(torch.device("cpu"), 0),
+...     batch_size=5,
+...     log_z=model.log_z,
+...     n_summed=2,
+...     sampler=partial(gibbs, n_steps=1, n_values=2),
+...     sampler_evaluations=3,
+...     fresh=partial(uniform_states, Config(length=1, n_values=2)),
+...     noise=independent_positions(torch.tensor([[0]]), n_values=2),
+...     n_chains=5,
+... )
+>>> for way in (exact_gradient, contrastive_divergence, persistent_chains, noise_contrastive):
+...     supplied: Supplied = way(space)
+...     _ = supplied.step(Batch(torch.zeros(5, 1, dtype=torch.int64)), torch.Generator())
+...     print(way.__name__, supplied.evaluations, list(supplied.keep))
+exact_gradient 7 []
+contrastive_divergence 25 []
+persistent_chains 25 ['buffer']
+noise_contrastive 10 []
 """
 
 from __future__ import annotations

@@ -9,6 +9,13 @@ it has plain descent, the last weights where the paper stops early by a rule it 
 that tell held-out data best from held-out samples of P_LM); every choice that the paper leaves open is a field below.
 The notebook's presets also take the logistic loss, keep the current token among the candidates, and let the attack
 grow: with that token kept and all steps from the start nothing was learned in the runs that chapter 6 shows.
+
+>>> config: Config = replace(SMOKE, n_epochs=1)
+>>> energy = fit(config, Run(torch.device("cpu"), 0), progress=False).module
+>>> learner = OneEnergy(energy, torch.optim.SGD(energy.parameters(), lr=0.1), config)
+>>> x = task_for(3).valid.x[:4]
+>>> x.ne(attack(energy, x, n_steps=1, config=config).x).sum(dim=1), learner.attack(x, [1], [])[2]["tokens_moved"]
+(tensor([1, 1, 1, 1]), tensor(1.))
 """
 
 from __future__ import annotations
@@ -119,8 +126,7 @@ def attack(
 ) -> Negatives:
     """What the configured supplier makes of (N, L) sequences, the attack by default.
 
-    Args:
-        streams: what a supplier that draws draws from, one for all rows or one for each of equal blocks.
+    A supplier that draws draws from ``streams``, one for all rows or one for each of equal blocks.
     """
     return config.supply(energy, x_lm, n_steps=n_steps, config=config, streams=streams, keep_path=keep_path)
 
@@ -128,8 +134,7 @@ def attack(
 class OneEnergy:
     """A single energy in the steps of Algorithm 1; every process attacks and scores its share of the rows.
 
-    Args:
-        average: follows the weights, None for no average.
+    ``average`` follows the weights; None for no average.
     """
 
     def __init__(

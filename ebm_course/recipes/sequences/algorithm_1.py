@@ -3,6 +3,20 @@ r"""Algorithm 1 of Yin (2023), one update: attack samples of the language model,
 It stands here once, for one energy and for several that train side by side. What differs between the two (how chains
 are attacked, gradients clipped, a budget of each its own) is a :class:`Learner`. It knows no net and no attack.
 Source: Yin (2023), Algorithm 1, lines 4 to 18; departures are those of ``adversarial``.
+
+>>> from ebm_course.energies.potts import Potts
+>>> from ebm_course.recipes.sequences.adversarial import Config, OneEnergy
+>>> from ebm_course.tasks.arithmetic import Format
+>>> from ebm_course.training.batches import with_replacement
+>>> energy, config = Potts(length=8, n_values=16), Config(n_digits=1)
+>>> learner: Learner = OneEnergy(energy, torch.optim.SGD(energy.parameters(), lr=0.1), config)
+>>> chains = Chains(with_replacement(Format(1).encode(["2+3=07"])), config, Run(torch.device("cpu"), 0))
+>>> chains.start(2).shape
+torch.Size([2, 8])
+>>> data = Format(1).encode(["1+1=02"])
+>>> log = make_step(learner, [chains], [AttackBudget(2, grow_every=0)])(Batch(data), torch.Generator())
+>>> float(log["gap"]), float(log["attack_steps"]), energy(data).item() < 0  # flat before, low on the data after
+(0.0, 2.0, True)
 """
 
 from __future__ import annotations

@@ -26,6 +26,13 @@ class AttackBudget:
     ``grow_every`` updates the budget grows by one if the energy ranked ``grow_above`` of the rows or more rightly
     since the last look, and shrinks by one if it ranked less than half of them rightly. With ``grow_above = 0`` it
     grows by the clock alone. Its state is saved with the run, so that a resumed one goes on with the same budget.
+
+    >>> budget, seen = AttackBudget(3, grow_every=2, grow_above=0.7), []
+    >>> for accuracy in (0.6, 0.9, 0.9, 0.9, 0.4, 0.4):
+    ...     budget.observe(torch.tensor(accuracy))
+    ...     seen.append(budget.steps)
+    >>> seen
+    [0, 1, 1, 2, 2, 1]
     """
 
     reads: ClassVar[str] = "accuracy"
@@ -74,14 +81,25 @@ class DistanceBudget(AttackBudget):
 
 
 def budget_of(config: Any) -> AttackBudget:
-    """The budget that a configuration of ``adversarial`` asks for."""
+    """The budget that a configuration of ``adversarial`` asks for.
+
+    >>> from ebm_course.recipes.sequences.adversarial import NOTEBOOK, PAPER
+    >>> budget_of(PAPER).steps, budget_of(NOTEBOOK).steps, budget_of(NOTEBOOK).most  # all at once, and growing
+    (10, 0, 5)
+    """
     if config.grow_beyond is not None:
         return DistanceBudget(config.n_attack_steps, config.grow_every, config.grow_beyond)
     return AttackBudget(config.n_attack_steps, config.grow_every, config.grow_above)
 
 
 def check_budget(config: Any) -> None:
-    """Refuse a configuration that asks for both kinds of budget, or for one by distance that never looks."""
+    """Refuse a configuration that asks for both kinds of budget, or for one by distance that never looks.
+
+    >>> from ebm_course.recipes.sequences.adversarial import Config
+    >>> Config(grow_beyond=2.0)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: grow_beyond: a budget that grows by distance looks every grow_every updates ... got grow_every=0, ...
+    """
     if config.grow_beyond is not None and (config.grow_above or not config.grow_every):
         raise ValueError(
             f"grow_beyond: a budget that grows by distance looks every grow_every updates and not at the accuracy: "

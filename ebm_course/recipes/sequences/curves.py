@@ -1,4 +1,14 @@
-"""How good sequences become: against attack steps (Figures 1a and 2) and against resampled proposals (Figure 1b)."""
+"""How good sequences become: against attack steps (Figures 1a and 2) and against resampled proposals (Figure 1b).
+
+>>> from ebm_course.energies.potts import Potts
+>>> x0, energy = Format(1).encode(["2+3=06"]), Potts(length=8, n_values=16)
+>>> energy.fields.data[6, 9] = 1.0  # favours a 5 at the end
+>>> [row["correctness"] for row in attack_curve(energy, x0, n_digits=1, at=(0, 1))]
+[0.5, 1.0]
+>>> _, path = attack_path(energy, x0, n_digits=1, at=(0, 1), run=SINGLE_PROCESS)
+>>> [Format(1).decode(x) for x in path]
+[['2+3=06'], ['2+3=05']]
+"""
 
 from __future__ import annotations
 
@@ -66,6 +76,14 @@ def resampling_curve(
 
     Returns:
         Rows with ``n``, ``correctness``, its standard error ``error``, ``oracle`` (best of n) and ``ess``.
+
+    >>> proposals = Format(1).encode(["2+3=05", "2+3=06"] * 4)
+    >>> def wrong(x):
+    ...     return 100 * (1 - correctness(x, 1))
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> rows = resampling_curve(wrong, proposals, n_digits=1, sizes=(1, 2), generator=generator)
+    >>> [(row["n"], row["correctness"], row["oracle"]) for row in rows]
+    [(1, 0.75, 0.75), (2, 1.0, 1.0)]
     """
     rows = []
     for n in sizes:

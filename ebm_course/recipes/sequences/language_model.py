@@ -4,6 +4,11 @@ r"""Train a language model by maximum likelihood: the noise distribution P_LM, o
 
 Source: Yin (2023), Eq. 7 and Table 1. The batch size and which epoch's weights are kept are not said there; both are
 fields here, because the second decides the headline: a net that saw 1,000 rows 500 times recites them.
+
+>>> config: Config = replace(SMOKE, rate=0.01, n_epochs=4)
+>>> fitted = fit(config, Run(torch.device("cpu"), 0), progress=False)
+>>> [row["step"] for row in fitted.rows], fitted.rows[-1]["valid_nll"] < fitted.rows[0]["valid_nll"]
+([2, 4, 6, 8], True)
 """
 
 from __future__ import annotations
@@ -95,7 +100,13 @@ PRESETS = {
 
 
 def build(config: Config) -> LSTMLanguageModel | LikelihoodEnergy:
-    """The untrained net, an energy E(x) = -log p(x) that can be advanced token by token."""
+    """The untrained net, an energy E(x) = -log p(x) that can be advanced token by token.
+
+    >>> [type(build(Config(n_digits=2, width=8, n_heads=n_heads))).__name__ for n_heads in (0, 2)]
+    ['LSTMLanguageModel', 'LikelihoodEnergy']
+    >>> build(SMOKE)(torch.zeros(3, 8, dtype=torch.int64)).shape
+    torch.Size([3])
+    """
     v, length = len(VOCABULARY), Format(config.n_digits).length
     if config.n_heads == 0:
         return LSTMLanguageModel(v, width=config.width, n_layers=config.n_layers)
@@ -119,6 +130,13 @@ def make_step(
 
     With ``precision="bfloat16"`` matrix products are taken in it. With ``compiled`` the first call compiles; ``model``
     itself and its parameters' names stay as they are.
+
+    >>> model, batch = build(SMOKE), Batch(Format(1).encode(["2+3=05", "9+9=18"]))
+    >>> optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    >>> step = make_step(model, optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0), clip=1.0)
+    >>> losses = [float(step(batch, torch.Generator())["loss"]) for _ in range(10)]
+    >>> losses[-1] < losses[0]
+    True
     """
     forward: Callable[[Tensor], Tensor] = torch.compile(model) if compiled else model
 
@@ -162,7 +180,14 @@ def fit(
 
 
 def load(name: str) -> LSTMLanguageModel | LikelihoodEnergy:
-    """A language model that ships with the package, for example ``"arithmetic-3-lm"``."""
+    """A language model that ships with the package, for example ``"arithmetic-3-lm"``.
+
+    >>> model = load("arithmetic-3-lm")
+    >>> x = Format(3).encode(["123+456=0579", "123+456=0+79"])
+    >>> e_right, e_malformed = model(x).tolist()
+    >>> e_right + 3 < e_malformed
+    True
+    """
 
     def rebuilt(meta: dict[str, Any]) -> nn.Module:
         return build(Config(**meta["config"] | {"betas": tuple(meta["config"]["betas"])}))
@@ -177,6 +202,10 @@ def shipped_nets(n_digits: int, run: Run) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: none of this many digits ship with the package.
+
+    >>> nets = shipped_nets(3, Run(torch.device("cpu"), 0))
+    >>> {part: type(net).__name__ for part, net in nets.items()}
+    {'pretrained': 'LikelihoodEnergy', 'noise': 'LSTMLanguageModel'}
     """
     names = {"pretrained": f"arithmetic-{n_digits}-energy", "noise": f"arithmetic-{n_digits}-lm"}
     return {part: load(name).to(run.device) for part, name in names.items()}
@@ -184,6 +213,13 @@ def shipped_nets(n_digits: int, run: Run) -> dict[str, Any]:
 
 @torch.no_grad()
 def nll_per_token(model: nn.Module, x: Tensor) -> float:
-    """Mean -log p(x) a predicted token (nats) in eval mode; exp of it is the perplexity."""
+    """Mean -log p(x) a predicted token (nats) in eval mode; exp of it is the perplexity.
+
+    >>> class Fair(nn.Module):
+    ...     def forward(self, x):
+    ...         return torch.full((len(x),), 7 * 2.0)  # 2 nats for each of the 7 tokens after the first
+    >>> nll_per_token(Fair(), Format(1).encode(["2+3=05"]))
+    2.0
+    """
     model.eval()
     return float(model(x).mean() / (x.shape[1] - 1))

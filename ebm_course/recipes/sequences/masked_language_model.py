@@ -5,6 +5,12 @@ r"""Train a masked language model: hide some digits and predict them from what s
 The other way to pretrain the net of an energy: without a causal mask a pooled feature can say whether each digit fits
 its neighbours. Source: Devlin et al. (2019); the baseline's notebook of Yin (2023) pretrains so, with one token in ten
 hidden. Departure: hidden tokens are always replaced by one mask token, and only digits are hidden.
+
+>>> from dataclasses import replace
+>>> config: Config = replace(SMOKE, n_epochs=1)
+>>> fitted = fit(config, Run(torch.device("cpu"), 0), progress=False)
+>>> [sorted(row) for row in fitted.rows]
+[['gradient_norm', 'loss', 'step', 'valid_nll']]
 """
 
 from __future__ import annotations
@@ -58,7 +64,12 @@ PRESETS = {"paper": PAPER, "notebook": NOTEBOOK, "smoke": SMOKE}
 
 
 def build(config: language_model.Config) -> PseudoLikelihoodEnergy:
-    """The untrained net, an energy: minus the pseudo-likelihood of the answer's digits."""
+    """The untrained net, an energy: minus the pseudo-likelihood of the answer's digits.
+
+    >>> energy = build(SMOKE)
+    >>> energy(Format(1).encode(["2+3=05"])).shape, energy.positions.tolist(), energy.net.causal  # both digits of c
+    (torch.Size([1]), [5, 6], False)
+    """
     layout = Format(config.n_digits)
     sizes = {"width": config.width, "n_layers": config.n_layers, "n_heads": config.n_heads, "dropout": config.dropout}
     net = Transformer(len(VOCABULARY), layout.length, **sizes, causal=False)  # type: ignore[arg-type]
@@ -73,7 +84,16 @@ def make_step(
     config: Config,
     run: Run = SINGLE_PROCESS,
 ) -> Step:
-    """Minimise -log p of hidden digits, nats a hidden digit; each process of ``run`` takes its share of the batch."""
+    """Minimise -log p of hidden digits, nats a hidden digit; each process of ``run`` takes its share of the batch.
+
+    >>> model, batch = build(SMOKE), Batch(Format(1).encode(["2+3=05"]).repeat(20, 1))
+    >>> optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    >>> schedule = torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
+    >>> step = make_step(model, optimizer, schedule, config=SMOKE)
+    >>> losses = [float(step(batch, torch.Generator().manual_seed(0))["loss"]) for _ in range(10)]
+    >>> losses[-1] < losses[0]  # one equation is soon known by heart
+    True
+    """
     digits = Format(config.n_digits).digit_positions().to(model.positions.device)
 
     def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -98,7 +118,12 @@ def make_step(
 
 @torch.no_grad()
 def nll_per_digit(model: PseudoLikelihoodEnergy, x: Tensor) -> float:
-    """Mean -log p(x_i | all others) a digit of the answer (nats) in eval mode."""
+    """Mean -log p(x_i | all others) a digit of the answer (nats) in eval mode.
+
+    >>> model, x = build(SMOKE), Format(1).encode(["2+3=05"])
+    >>> abs(nll_per_digit(model, x) - float(model.eval()(x).detach()) / 2) < 1e-5  # the answer has two digits
+    True
+    """
     model.eval()
     return float(model(x).mean() / len(model.positions))
 

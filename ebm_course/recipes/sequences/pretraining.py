@@ -27,6 +27,11 @@ def rows_for(config: Any, run: Run, data: tuple[Batch, Batch] | None = None) -> 
 
     Raises:
         ValueError: the task has fewer rows, or rows and net do not fit the memory.
+
+    >>> from ebm_course.recipes.sequences.language_model import SMOKE
+    >>> train, valid = rows_for(SMOKE, Run(torch.device("cpu"), 0))  # of one digit
+    >>> train.x.shape, valid.x.shape
+    (torch.Size([20, 8]), torch.Size([10, 8]))
     """
     check_memory(
         config,
@@ -62,6 +67,15 @@ def pretrain(
         rows: to train on and to validate on.
         step: (optimiser, schedule of its rate) -> one update.
         validate: returns the number to be minimised first.
+
+    >>> from ebm_course.recipes.sequences.language_model import SMOKE, fit
+    >>> model, run = nn.Linear(2, 1), Run(torch.device("cpu"), 0)
+    >>> def step_of(optimizer, schedule):
+    ...     return lambda batch, generator: {"rows": torch.tensor(float(len(batch)))}
+    >>> rows, lowest = (Batch(torch.zeros(20, 2)), Batch(torch.zeros(1, 2))), {"nll": 0.5}
+    >>> options = {"fit": fit, "model": model, "rows": rows, "folder": None, "progress": False}
+    >>> pretrain(SMOKE, run, step=step_of, validate=lambda: lowest, **options).rows  # 2 epochs of 2 batches of 10 rows
+    [{'step': 2, 'rows': 10.0, 'valid_nll': 0.5}, {'step': 4, 'rows': 10.0, 'valid_nll': 0.5}]
     """
     train, valid = rows
     optimizer = adamw(model, rate=config.rate, weight_decay=config.weight_decay, betas=config.betas)
@@ -91,7 +105,18 @@ def pretrain(
 
 
 def scheduled(optimizer: torch.optim.Optimizer, n_steps: int, config: Any) -> Schedule:
-    """The learning rate over ``n_steps`` updates as a configuration has it: warm-up, fall, cycles."""
+    """The learning rate over ``n_steps`` updates as a configuration has it: warm-up, fall, cycles.
+
+    >>> from ebm_course.recipes.sequences.language_model import Config
+    >>> optimizer = torch.optim.SGD(nn.Linear(2, 1).parameters(), lr=1.0)
+    >>> schedule, rates = scheduled(optimizer, 8, Config(warm_up=0.25, decay=True)), []
+    >>> for _ in range(8):
+    ...     rates.append(round(schedule.get_last_lr()[0], 2))
+    ...     optimizer.step()
+    ...     schedule.step()
+    >>> rates  # two updates up, then a half cosine down
+    [0.5, 1.0, 1.0, 0.93, 0.75, 0.5, 0.25, 0.07]
+    """
     return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: _rate(i, n_steps, config))
 
 

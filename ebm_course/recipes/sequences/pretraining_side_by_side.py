@@ -45,6 +45,15 @@ def fit_side_by_side(
 
     Raises:
         ValueError: no runs, several devices or processes, an LSTM, or a setting that the ensemble has not.
+
+    >>> from dataclasses import replace
+    >>> config = replace(language_model.SMOKE, n_heads=2, n_epochs=1)
+    >>> runs = [Run(torch.device("cpu"), seed) for seed in (0, 1)]
+    >>> both = fit_side_by_side(config, runs, progress=False)
+    >>> _ = setup(1, device="cpu", quiet=True)
+    >>> alone = language_model.fit(config, runs[1], progress=False)
+    >>> abs(both[1].rows[-1]["valid_nll"] - alone.rows[-1]["valid_nll"]) < 1e-3
+    True
     """
     check_runs(runs)
     if config.n_heads == 0 or config.precision != "float32" or config.compile:

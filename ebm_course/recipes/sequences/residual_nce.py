@@ -3,6 +3,11 @@ r"""Residual noise contrast: tell data from samples of the language model. The n
 The joint model is :math:`p(x) \propto P_{LM}(x) e^{-E(x)}`; binary NCE with noise P_LM then needs no log-probability
 and its optimum is :math:`E = \log P_{LM} - \log p_{data}`. Sequences are improved by resampling with weights e^{-E}.
 Source: Deng et al. (2020); the settings are those of Yin (2023), Section 3.2. Departure: none in the loss.
+
+>>> config: Config = replace(SMOKE, n_epochs=1)
+>>> fitted = fit(config, Run(torch.device("cpu"), 0), progress=False)
+>>> [name for name in fitted.rows[-1] if name.startswith("valid")]
+['valid_loss', 'valid_accuracy']
 """
 
 from __future__ import annotations
@@ -84,7 +89,20 @@ def make_step(
     l2: float,
     run: Run = SINGLE_PROCESS,
 ) -> Step:
-    """One update of noise contrast; ``draw`` supplies the noise, each process of ``run`` takes its share of both."""
+    """One update of noise contrast; ``draw`` supplies the noise, each process of ``run`` takes its share of both.
+
+    >>> from ebm_course.energies.potts import Potts
+    >>> from ebm_course.tasks.arithmetic import Format
+    >>> from ebm_course.training.batches import with_replacement
+    >>> data, noise = Format(1).encode(["2+3=05"]), Format(1).encode(["2+3=06"])
+    >>> energy = Potts(length=8, n_values=16)
+    >>> optimizer = torch.optim.SGD(energy.parameters(), lr=0.1)
+    >>> step = make_step(energy, optimizer, with_replacement(noise), clip=1.0, l2=0.0)
+    >>> round(float(step(Batch(data), torch.Generator())["loss"]), 3)  # 2 log 2: nothing is told apart yet
+    1.386
+    >>> bool(energy(data) < energy(noise))
+    True
+    """
 
     def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         x_noise = run.share(draw(len(batch), generator))
@@ -150,7 +168,13 @@ def fit(
 
 
 def load(name: str) -> PooledEnergy:
-    """A fine-tuned energy that ships with the package, for example ``"arithmetic-3-residual-0"``."""
+    """A fine-tuned energy that ships with the package, for example ``"arithmetic-3-residual-0"``.
+
+    >>> from ebm_course.tasks.arithmetic import Format
+    >>> energy = load("arithmetic-3-residual-0")
+    >>> type(energy).__name__, energy(Format(3).encode(["123+456=0579"])).shape
+    ('PooledEnergy', torch.Size([1]))
+    """
     heads = {head.__name__: head for head in (PooledEnergy, CorrectedEnergy, SurpriseEnergy)}
 
     def rebuilt(meta: dict[str, Any]) -> PooledEnergy:

@@ -1,11 +1,16 @@
 r"""Algorithm 1 for several runs at once: their energies are one ensemble, so that ten runs do not leave a GPU idle.
 
-Run k has the rows, noise, order, initial head, attack budget, clipped gradient and log that
-``adversarial.fit(config, run_k, ...)`` would give it alone; the loss is the sum over runs of each run's
-own, and AdamW works entry by entry. So every member equals the run alone up to rounding. With dropout above 0 the masks
-are others, as of another seed. A bare difference of energies leaves their level to rounding; gaps are equal.
-Chains do not leave the batch and prefixes are read again: where one run fills the device, as on a CPU, run after run
-is faster.
+Run k has the rows, noise, order, initial head, attack budget, clipped gradient and log that ``adversarial.fit(config,
+run_k, ...)`` would give it alone; the loss is the sum over runs of each run's own, and AdamW works entry by entry. So
+every member equals the run alone up to rounding. With dropout above 0 the masks are others, as of another seed. A bare
+difference of energies leaves their level to rounding; gaps are equal. Chains do not leave the batch and prefixes are
+read again: where one run fills the device, as on a CPU, run after run is faster.
+
+>>> rows_of_run(1, [{"step": 5, "loss/0": 0.5, "loss/1": 0.25}])
+[{'step': 5, 'loss': 0.25}]
+>>> check_runs([])  # doctest: +ELLIPSIS
+Traceback (most recent call last):
+ValueError: runs train side by side on one device in one process: got 0 runs on [], ...
 """
 
 from __future__ import annotations
@@ -45,8 +50,7 @@ Pretrained = LikelihoodEnergy | PseudoLikelihoodEnergy
 class SideBySide:
     """R energies as one ensemble in the steps of Algorithm 1: each has the loss, clip and budget it would have alone.
 
-    Args:
-        average: follows the weights of all, None for no average.
+    ``average`` follows the weights of all; None for no average.
     """
 
     def __init__(
@@ -225,11 +229,7 @@ def rows_of_run(k: int, rows: Rows) -> Rows:
 
 
 def check_runs(runs: Sequence[Run]) -> None:
-    """Refuse runs that cannot train side by side.
-
-    Raises:
-        ValueError: none, several devices, or several processes.
-    """
+    """Refuse runs that cannot train side by side: none, several devices or several processes, as a ValueError."""
     devices = sorted({str(run.device) for run in runs})
     if len(devices) != 1 or any(run.n_processes > 1 for run in runs):
         most = max((run.n_processes for run in runs), default=0)

@@ -49,7 +49,15 @@ def by_attack(
     streams: Sequence[torch.Generator] = (),
     keep_path: bool = False,
 ) -> Negatives:
-    """``n_steps`` steps of the attack that ``config`` asks for on digits of x (N, L); ``streams`` are not used."""
+    """``n_steps`` steps of the attack that ``config`` asks for on digits of x (N, L); ``streams`` are not used.
+
+    >>> from ebm_course.energies.potts import Potts
+    >>> from ebm_course.recipes.sequences.adversarial import Config
+    >>> energy, x = Potts(length=8, n_values=16), Format(1).encode(["2+3=06"])
+    >>> energy.fields.data[6, ZERO + 9] = 1.0  # lowest with a 9 at the end
+    >>> Format(1).decode(by_attack(energy, x, n_steps=1, config=Config(n_digits=1)).x)
+    ['2+3=09']
+    """
     return substitution(
         energy,
         x,
@@ -80,6 +88,14 @@ def by_gibbs(
     Returns:
         x (N, L); info, each (N,): ``tokens_moved``; ``frozen``: the last step left the chain where it was;
         ``toggling``: the last two moved it and brought it back.
+
+    >>> from ebm_course.energies.potts import Potts
+    >>> from ebm_course.recipes.sequences.adversarial import Config
+    >>> energy, x = Potts(length=8, n_values=16), Format(1).encode(["2+3=06"]).repeat(4, 1)
+    >>> options = {"config": Config(n_digits=1, answer_only=True), "streams": [torch.Generator().manual_seed(0)]}
+    >>> moved = by_gibbs(energy, x, n_steps=3, **options).x
+    >>> moved[:, :5].equal(x[:, :5]), bool((moved[:, 5:7] >= ZERO).all())  # digits of the answer alone
+    (True, True)
     """
     free = free_positions(config).to(x.device)
     held = x[:, free]
@@ -101,13 +117,24 @@ def by_gibbs(
 
 
 def free_positions(config: Any) -> Tensor:
-    """The positions that may change, bool (L,): digits of the answer, or all digits."""
+    """The positions that may change, bool (L,): digits of the answer, or all digits.
+
+    >>> from ebm_course.recipes.sequences.adversarial import Config
+    >>> [free_positions(Config(n_digits=1, answer_only=only)).nonzero()[:, 0].tolist() for only in (False, True)]
+    [[1, 3, 5, 6], [5, 6]]
+    """
     layout = Format(config.n_digits)
     return layout.answer_positions() if config.answer_only else layout.digit_positions()
 
 
 def check_processes(config: Any, run: Run) -> None:
-    """Refuse chains that draw in several processes: each would need the draws of the others' rows."""
+    """Refuse chains that draw in several processes: each would need the draws of the others' rows.
+
+    >>> from ebm_course.recipes.sequences.adversarial import Config
+    >>> check_processes(Config(supply=by_gibbs), Run(torch.device("cpu"), 0, n_processes=2))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: by_gibbs: a stream of draws moves all chains in one process, got 2 processes. ...
+    """
     if config.supply is by_gibbs and run.n_processes > 1:
         raise ValueError(
             f"by_gibbs: a stream of draws moves all chains in one process, got {run.n_processes} processes. "

@@ -1,6 +1,27 @@
 """Tags of a part of the data: in short batches of about one length, by a network, by descent or by exact search.
 
 It knows energies, searches and batches; no recipe and no loss.
+
+>>> from ebm_course.energies.token_encoder import TokenEncoder
+>>> x, y = torch.tensor([[1], [2], [3]]), torch.tensor([0, 1, 2])
+>>> rows = Batch.padded([x, x[:1]], [y, y[:1]])
+>>> energy = Spen(TokenEncoder((4,), width=4, hidden=3), n_tags=3)
+>>> nets = InferenceNetworks(TokenEncoder((4,), width=4, hidden=3), n_tags=3, parametrisation="stacked")
+>>> ways = {
+...     "exact": searched(energy, width=1),
+...     "descent": descended(energy, n_steps=5, step_size=1.0, method="exponentiated"),
+...     "network": answered(nets),
+...     "cost_augmented": cost_augmented(nets),
+... }
+>>> e = {name: energy(rows.x, rows.mask, decoded(decode, rows)).sum().item() for name, decode in ways.items()}
+>>> min(e, key=e.get)
+'exact'
+>>> decoders = {name: Decoder(decode, rows) for name, decode in ways.items()}
+>>> def share_of_tag_0(tags, batch):
+...     return {"tag_0": float((tags[batch.mask] == 0).float().mean())}
+>>> found = measured(decoders, share_of_tag_0)
+>>> list(found), 0 <= found["exact"]["tag_0"] <= 1
+(['exact', 'descent', 'network', 'cost_augmented'], True)
 """
 
 from __future__ import annotations
@@ -53,7 +74,13 @@ def decoded(decode: Decode, batch: Batch, *, rows_at_once: int = 128) -> Tensor:
 
 
 def chain_of(energy: Spen | GlobalEnergy) -> Spen:
-    """The part of an energy that sees neighbouring tags alone."""
+    """The part of an energy that sees neighbouring tags alone.
+
+    >>> from ebm_course.energies.token_encoder import TokenEncoder
+    >>> chain = Spen(TokenEncoder((4,), width=4, hidden=3), n_tags=3)
+    >>> chain_of(chain) is chain, chain_of(GlobalEnergy(chain, "a")) is chain
+    (True, True)
+    """
     return energy if isinstance(energy, Spen) else energy.spen
 
 
@@ -84,7 +111,11 @@ def searched(energy: Spen | GlobalEnergy, *, width: int, n_passes: int = 2) -> D
 
 
 def in_parts(batch: Batch, n: int) -> list[Batch]:
-    """The rows in their order, n at a time."""
+    """The rows in their order, n at a time.
+
+    >>> [part.x.tolist() for part in in_parts(Batch(torch.tensor([[5], [6], [7]])), 2)]
+    [[[5], [6]], [[7]]]
+    """
     return [batch[i : i + n] for i in range(0, len(batch), n)]
 
 
@@ -106,7 +137,12 @@ def descended(energy: Spen | GlobalEnergy, *, n_steps: int, step_size: float, me
 
 
 def uniform(batch: Batch, n_tags: int) -> Tensor:
-    """The middle of each simplex (N, L, K)."""
+    """The middle of each simplex (N, L, K).
+
+    >>> uniform(Batch(torch.zeros(1, 2, dtype=torch.int64)), n_tags=4)
+    tensor([[[0.2500, 0.2500, 0.2500, 0.2500],
+             [0.2500, 0.2500, 0.2500, 0.2500]]])
+    """
     return torch.full((*batch.x.shape[:2], n_tags), 1 / n_tags, device=batch.x.device)
 
 

@@ -2,6 +2,18 @@ r"""What a trained tagger is worth on a part of the data: its network's tags bes
 
 The two may lie far apart, for a network learns from labels what its energy need not know. Their energies say by how
 much the network misses the minimum that it is there to find. It knows trained modules, no training.
+
+>>> from ebm_course.energies.token_encoder import TokenEncoder
+>>> from ebm_course.tasks.agreement import agreement
+>>> made = agreement(n_train=20, n_valid=10, n_test=10)
+>>> encoders = [TokenEncoder(made.vocabulary.n_values_of_columns, width=4, hidden=3) for _ in range(2)]
+>>> energy = Spen(encoders[0], n_tags=7)
+>>> nets = InferenceNetworks(encoders[1], n_tags=7, parametrisation="single")
+>>> found = evaluation(Game(energy, nets), made.task.valid, made.task.score)
+>>> [name for name in found if name.endswith("accuracy")], found["energy_gap"] > -1e-5
+(['network_accuracy', 'exact_accuracy'], True)
+>>> energies(energy, made.task.valid, made.task.valid.y).shape
+torch.Size([10])
 """
 
 from __future__ import annotations

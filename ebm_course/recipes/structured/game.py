@@ -3,6 +3,22 @@ r"""The game of an energy and the networks that do its inference: who plays, and
 I step: the networks lower E(x, A) and E(x, F) - Delta(F, y). E step: the energy lowers the compound loss at what they
 found. Each player is frozen, in eval mode, while the other moves. It knows energies, networks and losses; no data.
 Source: Tu, Pang and Gimpel (2020), Sections 3 and 4.
+
+>>> from ebm_course.recipes.structured.data import data_of
+>>> from ebm_course.recipes.structured.inference_network import SMOKE, fresh_networks
+>>> from ebm_course.recipes.structured.parts import energy_of
+>>> data = data_of(SMOKE, SINGLE_PROCESS)
+>>> game, batch = Game(energy_of(SMOKE, data), fresh_networks(SMOKE, data)), data.train[:8]
+>>> nets = Learner(game.nets, SMOKE.optimizer(game.nets, rate=0.01), player="inference")
+>>> energy = Learner(game.energy, SMOKE.energy_optimizer(game.energy, rate=0.01), player="energy")
+>>> updates, anchor = Updates(), Anchor(game.nets, SMOKE.anchor)
+>>> before = inference_loss(game, batch, SMOKE, entropy_weight=0.0, anchor=anchor).value
+>>> step = make_step(game, nets, energy, SMOKE, updates=updates, n_updates=10, anchor=anchor)
+>>> log = step(batch, torch.Generator())  # the networks' move, then the energy's
+>>> torch.allclose(log["inference_loss"], before), bool(log["energy_loss"] >= 0), updates.done
+(True, True, 1)
+>>> bool(energy_loss(game, batch, SMOKE).value < log["energy_loss"])  # whose step went down
+True
 """
 
 from __future__ import annotations
@@ -53,7 +69,14 @@ class Game(nn.Module):
 
 
 class Updates:
-    """How many updates were made; kept with the state of a run, because the entropy's weight hangs on it."""
+    """How many updates were made; kept with the state of a run, because the entropy's weight hangs on it.
+
+    >>> first, resumed = Updates(), Updates()
+    >>> first.done = 7
+    >>> resumed.load_state_dict(first.state_dict())
+    >>> resumed.done
+    7
+    """
 
     def __init__(self) -> None:
         self.done = 0
@@ -66,7 +89,14 @@ class Updates:
 
 
 class Anchor:
-    """weight * the squared distance of the networks' parameters from where they started; 0 without a weight."""
+    """weight * the squared distance of the networks' parameters from where they started; 0 without a weight.
+
+    >>> net = nn.Linear(1, 1, bias=False)
+    >>> anchor = Anchor(net, weight=0.5)
+    >>> _ = net.weight.data.add_(2.0)
+    >>> round(anchor().item(), 4), Anchor(net, weight=0.0)()  # 0.5 * 2^2
+    (2.0, 0.0)
+    """
 
     def __init__(self, nets: nn.Module, weight: float):
         self.weight, self.starts = weight, [p.detach().clone() for p in nets.parameters()] if weight else []
@@ -172,6 +202,13 @@ def started_from(nets: InferenceNetworks, pretrained: InferenceNetworks | None) 
     """The networks, each encoder and head that a pretrained tagger has too put where it ended; changes ``nets``.
 
     The layer of a stacked F stays fresh: it reads tags and not features.
+
+    >>> from ebm_course.energies.token_encoder import TokenEncoder
+    >>> def networks(parametrisation):
+    ...     return InferenceNetworks(TokenEncoder((50,), width=8, hidden=6), n_tags=5, parametrisation=parametrisation)
+    >>> tagger, nets, x = networks("single"), networks("stacked"), torch.ones(2, 4, 1, dtype=torch.int64)
+    >>> torch.equal(started_from(nets, tagger).test_time(x), tagger.test_time(x)), started_from(nets, None) is nets
+    (True, True)
     """
     if pretrained is None:
         return nets

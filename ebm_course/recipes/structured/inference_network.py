@@ -11,6 +11,11 @@ without labels where ``cross_entropy_a`` is 0.
 Source: Tu, Pang and Gimpel (2020), Eqs. 4 to 6. Departures: pads change nothing; the I steps of an update share its
 minibatch. lambda and the learning rates are unsaid; those by default are of the authors' code for "stacked", and SGD
 is the paper's, where the code has Adam.
+
+>>> config: Config = replace(SMOKE, n_epochs=1)
+>>> fitted = fit(config, Run(torch.device("cpu"), 0), progress=False)
+>>> type(fitted.module).__name__, "valid_a_minus_f" in fitted.rows[-1]
+('Game', True)
 """
 
 from __future__ import annotations
@@ -121,7 +126,16 @@ PRESETS = {"paper": PAPER, "cpu": CPU, "ner": NER, "notebook": NOTEBOOK, "smoke"
 
 
 def fresh_networks(config: Config, data: Data) -> InferenceNetworks:
-    """A and F as the configuration shares their parameters."""
+    """A and F as the configuration shares their parameters.
+
+    >>> data = data_of(SMOKE, Run(torch.device("cpu"), 0))
+    >>> for parametrisation in JOINT:
+    ...     nets = fresh_networks(replace(SMOKE, parametrisation=parametrisation), data)
+    ...     print(parametrisation, nets.cost_encoder is not None, nets.cost_head.in_features)
+    separated True 12
+    shared False 12
+    stacked False 14
+    """
     second = encoder_of(config, data) if config.parametrisation == "separated" else None
     return InferenceNetworks(
         encoder_of(config, data), data.n_tags, parametrisation=config.parametrisation, cost_encoder=second

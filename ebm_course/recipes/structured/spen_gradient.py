@@ -5,6 +5,12 @@ r"""A structured prediction energy network whose inference is descent. One chang
 The maximum over relaxed tags is approached by descent on E - Delta; no sum over tags is needed, so that the energy may
 have terms of which no sum is known: language models of tags.
 Source: Belanger and McCallum (2016); Eq. 4 of Tu, Pang and Gimpel (2020) with descent in the place of its network.
+
+>>> from dataclasses import replace
+>>> config: Config = replace(SMOKE, n_epochs=1)
+>>> fitted = fit(config, Run(torch.device("cpu"), 0), progress=False)
+>>> [name for name in fitted.rows[-1] if name.startswith("valid") and name.endswith("accuracy")]
+['valid_descent_accuracy', 'valid_exact_accuracy']
 """
 
 from __future__ import annotations
@@ -33,7 +39,12 @@ from ebm_course.tasks.tagging import gold_of
 
 @dataclass(frozen=True)
 class EnergyConfig(crf.Config):
-    """The chain's configuration and global terms."""
+    """The chain's configuration and global terms.
+
+    >>> EnergyConfig(global_terms="d")
+    Traceback (most recent call last):
+    ValueError: global_terms: expected one of a, b, c or None, got 'd'.
+    """
 
     global_terms: Literal["a", "b", "c"] | None = None  # Section 5: tag language models beside the chain
     gamma: float = 1.0  # Eq. 9, of the models with words; tuned, unsaid
@@ -74,7 +85,13 @@ PRESETS = {"paper": PAPER, "cpu": CPU, "ner": NER, "notebook": NOTEBOOK, "smoke"
 
 
 class CostAugmented:
-    """y -> E(x, y) - Delta(y, gold), the energy of tags that look good to E and are wrong."""
+    """y -> E(x, y) - Delta(y, gold), the energy of tags that look good to E and are wrong.
+
+    >>> gold, mask = torch.tensor([[0, 1]]), torch.tensor([[True, True]])
+    >>> energy = CostAugmented(lambda y: torch.zeros(len(y)), gold, mask)
+    >>> energy(torch.tensor([[0, 1]])), energy(torch.tensor([[0, 0]]))  # a wrong tag is worth 2 nats
+    (tensor([0.]), tensor([-2.]))
+    """
 
     def __init__(self, energy: Energy, gold: Tensor, mask: Tensor):
         self.energy, self.gold, self.mask = energy, gold, mask
@@ -85,7 +102,15 @@ class CostAugmented:
 
 
 def make_step(learner: Learner, config: Config) -> Step:
-    """One update of the margin loss, at relaxed tags that descent has found."""
+    """One update of the margin loss, at relaxed tags that descent has found.
+
+    >>> data = data_of(SMOKE, Run(torch.device("cpu"), 0))
+    >>> energy = energy_of(SMOKE, data)
+    >>> step = make_step(Learner(energy, SMOKE.optimizer(energy, rate=0.01)), SMOKE)
+    >>> losses = [float(step(data.train[:8], torch.Generator())["loss"]) for _ in range(5)]
+    >>> losses[-1] < losses[0]
+    True
+    """
     descent: dict[str, Any] = {"n_steps": config.n_descent_steps, "step_size": config.descent_step_size}
 
     def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:

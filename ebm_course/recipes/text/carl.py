@@ -14,6 +14,22 @@ old ones behind together, and end in one place. ``freshness`` = k takes negative
 are where sentences are now.
 Source: Qiu, Zhang and Zhou, Section 3.2; Tian, Krishnan and Isola (2020). Departure: sentences have norm 1 in L_D, as
 theirs, without which e^(x.x / tau) says nothing; of a data set larger than needed, one draw of rows serves a batch.
+
+>>> from dataclasses import replace
+>>> config: Config = replace(SMOKE, contrast_after=1, n_steps=2, validate_every=1)
+>>> run = Run(torch.device("cpu"), 0)
+>>> data = data_of(config, run)
+>>> batches = NumberedBatches(data.train, 8, seed=0)
+>>> batch: Numbered = batches[0]
+>>> torch.equal(batch.y, data.train.y[batch.rows])
+True
+>>> net = classifier_for(config, data, run)
+>>> contrast = Contrast(labels(data.train), net.width, config, n_classes=2, fill_from=0)
+>>> step, generator = make_step(Learner(net, config), contrast), torch.Generator().manual_seed(0)
+>>> ["pair" in step(batches[i], generator) for i in range(2)], contrast.updates
+([False, True], 2)
+>>> ["pair" in row for row in fit(config, run, progress=False).rows]
+[False, True]
 """
 
 from __future__ import annotations

@@ -5,6 +5,12 @@ r"""A classifier of texts, by cross-entropy: the first of four recipes, each one
 
 Source: Qiu, Zhang and Zhou, Eq. 8 and Section 4.3. What they leave unsaid is marked so, and taken from the settings of
 FreeLB, Zhu et al. (2020), whose SST-2 column their Table 1 repeats.
+
+>>> from dataclasses import replace
+>>> config: Config = replace(SMOKE, n_steps=4, validate_every=2)
+>>> fitted = fit(config, Run(torch.device("cpu"), 0), progress=False)
+>>> [(row["step"], round(row["valid_error"] + row["valid_accuracy"], 6)) for row in fitted.rows]
+[(2, 1.0), (4, 1.0)]
 """
 
 from __future__ import annotations
@@ -120,7 +126,16 @@ PRESETS = {"paper": PAPER, "cpu": CPU, "minilm": PRETRAINED, "notebook": NOTEBOO
 
 
 def make_step(learner: Learner) -> Step:
-    """theta <- theta - rate grad of the mean -log p(y | x)."""
+    """theta <- theta - rate grad of the mean -log p(y | x).
+
+    >>> run = Run(torch.device("cpu"), 0)
+    >>> data = data_of(SMOKE, run)
+    >>> net = classifier_for(SMOKE, data, run)
+    >>> before = net.word_embedding.weight.detach().clone()
+    >>> log = make_step(Learner(net, SMOKE))(data.train[:8], torch.Generator())
+    >>> abs(float(log["loss"]) - 0.693) < 0.1, torch.equal(net.word_embedding.weight, before)  # from log 2 on
+    (True, False)
+    """
 
     def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         share = learner.run.share(batch)

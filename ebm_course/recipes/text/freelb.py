@@ -6,6 +6,15 @@ r"""FreeLB: the classifier also meets perturbed embeddings. One change to ``fine
 The gradient that moves delta is there once that of the parameters is: n passes, each forward and backward once, with
 one dropout mask. With noise at the start the clean input is never seen; ``clean_pass`` adds it to the mean.
 Source: Zhu et al. (2020), Algorithm 1; settings: Qiu, Zhang and Zhou, Table 1, SST-2.
+
+>>> from dataclasses import replace
+>>> config: Config = replace(SMOKE, n_steps=4, validate_every=2)
+>>> fitted = fit(config, Run(torch.device("cpu"), 0), progress=False)
+>>> ["rise" in row for row in fitted.rows]
+[True, True]
+>>> replace(SMOKE, noise_size=0.0, clean_pass=True)
+Traceback (most recent call last):
+ValueError: clean_pass: expected False where noise_size is 0, for the first pass is clean already, got True.
 """
 
 from __future__ import annotations
@@ -63,7 +72,12 @@ Also = Callable[[Passed, Passed | None, Batch], Loss]
 
 
 class Climbed(NamedTuple):
-    """The loss whose gradients an update has added up, the last pass, and the clean one where it was asked for."""
+    """The loss whose gradients an update has added up, the last pass, and the clean one where it was asked for.
+
+    >>> passed = Passed(torch.zeros(1, 2), torch.zeros(1, 3, 8), torch.zeros(1, 8))
+    >>> Climbed(Loss(torch.tensor(0.5)), last=passed, clean=None).last.logits.shape
+    torch.Size([1, 2])
+    """
 
     loss: Loss
     last: Passed
@@ -85,6 +99,17 @@ def climb(
     Returns:
         The loss; terms ``cross_entropy`` and ``accuracy``, means over passes of L_C, ``rise``, L_C of the last minus
         that of the first, and those of ``also``.
+
+    >>> from dataclasses import replace
+    >>> config, run = replace(SMOKE, noise_size=0.0), Run(torch.device("cpu"), 0)
+    >>> data = data_of(config, run)
+    >>> learner = Learner(classifier_for(config, data, run), config)
+    >>> found: Climbed = climb(learner, data.train[:8], torch.Generator(), clean=True)
+    >>> bool(found.loss.terms["rise"] > 0), found.last.logits.shape  # one ascent, then the last pass
+    (True, torch.Size([8, 2]))
+    >>> clean = classification(found.clean.logits, labels(data.train[:8]))
+    >>> torch.allclose(clean.value + found.loss.terms["rise"] / 2, found.loss.value)  # the mean over both passes
+    True
     """
     config, run = learner.config, learner.run
     share = run.share(batch)
@@ -147,7 +172,16 @@ def _terms(losses: list[Loss]) -> dict[str, Tensor]:
 
 
 def make_step(learner: Learner) -> Step:
-    """One update along the gradient of the mean loss over n passes."""
+    """One update along the gradient of the mean loss over n passes.
+
+    >>> run = Run(torch.device("cpu"), 0)
+    >>> data = data_of(SMOKE, run)
+    >>> net = classifier_for(SMOKE, data, run)
+    >>> before, generator = net.word_embedding.weight.detach().clone(), torch.Generator().manual_seed(0)
+    >>> log = make_step(Learner(net, SMOKE))(data.train[:8], generator)
+    >>> sorted(log), torch.equal(net.word_embedding.weight, before)
+    (['accuracy', 'cross_entropy', 'gradient_norm', 'loss', 'rise'], False)
+    """
 
     def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         return learner.descend(climb(learner, batch, generator).loss)

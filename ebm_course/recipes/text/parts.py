@@ -1,6 +1,24 @@
 """What the text recipes share: optimiser and rate, a classifier in training, its data, and the loop round a step.
 
 It knows classifiers, texts and labels; no perturbation, no bank and no head.
+
+>>> from ebm_course.recipes.text.finetune import SMOKE, fit, make_step
+>>> data: Data = data_of(SMOKE, SINGLE_PROCESS)
+>>> len(data.train), data.n_classes, data.train.x.shape[1] <= data.longest
+(2000, 2, True)
+>>> net = classifier_for(SMOKE, data, SINGLE_PROCESS)
+>>> learner = Learner(net, SMOKE)
+>>> passed: Passed = learner.passed(net.embed(data.valid.x[:3]), data.valid.mask[:3])
+>>> passed.logits.shape, passed.sentence.shape
+(torch.Size([3, 2]), torch.Size([3, 8]))
+>>> options = {"recipe": fit, "folder": None, "progress": False}
+>>> fitted = train(SMOKE, SINGLE_PROCESS, learner, data, make_step(learner), **options)
+>>> loss, y = classification(evaluated(net, data.valid), labels(data.valid)), labels(data.valid)
+>>> abs(float(loss.terms["accuracy"]) - max(row["valid_accuracy"] for row in fitted.rows)) < 1e-4  # the best is kept
+True
+>>> log_p = log_likelihood(classifier_of(fitted.module), y, data.valid.mask)(net.embed(data.valid.x))
+>>> torch.allclose(evaluated(net, data.valid).log_softmax(dim=1)[range(len(y)), y], log_p, atol=1e-5)
+True
 """
 
 from __future__ import annotations
@@ -31,7 +49,12 @@ PRECISIONS = ("float32", "bfloat16")
 
 
 def adamw(net: nn.Module, *, rate: float, weight_decay: float) -> torch.optim.Optimizer:
-    """AdamW that decays matrices alone, as BERT-like encoders are fine-tuned."""
+    """AdamW that decays matrices alone, as BERT-like encoders are fine-tuned.
+
+    >>> optimizer = adamw(nn.Linear(2, 1), rate=1e-3, weight_decay=0.01)
+    >>> [(list(group["params"][0].shape), group["weight_decay"]) for group in optimizer.param_groups]
+    [([1, 2], 0.01), ([1], 0.0)]
+    """
     return decayed(net, rate=rate, weight_decay=weight_decay, betas=(0.9, 0.999))
 
 

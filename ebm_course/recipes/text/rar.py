@@ -4,6 +4,12 @@ r"""RAR: the words have to be named from perturbed states. One change to ``freel
 
 L_R is that of the last perturbation, the strongest, which no ascent follows: the attack climbs L_C alone.
 Source: Qiu, Zhang and Zhou, Section 3.3.
+
+>>> from dataclasses import replace
+>>> config: Config = replace(SMOKE, n_steps=2, validate_every=2)
+>>> fitted = fit(config, Run(torch.device("cpu"), 0), progress=False)
+>>> type(fitted.module).__name__, 0 <= fitted.rows[-1]["named"] <= 1
+('Reconstructing', True)
 """
 
 from __future__ import annotations
@@ -50,14 +56,29 @@ PRESETS = {"paper": PAPER, "cpu": CPU, "minilm": PRETRAINED, "notebook": NOTEBOO
 
 
 def with_head(config: Config, data: Data, run: Run) -> Reconstructing:
-    """A fresh classifier and its head, on the run's device."""
+    """A fresh classifier and its head, on the run's device.
+
+    >>> run = Run(torch.device("cpu"), 0)
+    >>> data = data_of(SMOKE, run)
+    >>> module = with_head(SMOKE, data, run)
+    >>> module.head.loss(torch.zeros(1, 2, 8), data.train.x[:1, :2], torch.ones(1, 2).bool())[0].shape
+    torch.Size([])
+    """
     parts = (data.task.train, data.task.valid, data.task.test)
     kept = None if config.whole_vocabulary else torch.cat([part.x[mask_of(part)] for part in parts]).unique()
     return Reconstructing(classifier_for(config, data, run), kept=kept).to(run.device)
 
 
 def make_step(learner: Learner) -> Step:
-    """One update of FreeLB with ``reconstruction_weight`` L_R at its last pass; terms of L_R, and ``named``."""
+    """One update of FreeLB with ``reconstruction_weight`` L_R at its last pass; terms of L_R, and ``named``.
+
+    >>> run = Run(torch.device("cpu"), 0)
+    >>> data = data_of(SMOKE, run)
+    >>> learner, generator = Learner(with_head(SMOKE, data, run), SMOKE), torch.Generator().manual_seed(0)
+    >>> log = make_step(learner)(data.train[:8], generator)
+    >>> torch.allclose(log["loss"], log["cross_entropy"] + SMOKE.reconstruction_weight * log["reconstruction"])
+    True
+    """
     module, weight = learner.module, learner.config.reconstruction_weight
     assert isinstance(module, Reconstructing)
     head = module.head
