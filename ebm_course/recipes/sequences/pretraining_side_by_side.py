@@ -19,8 +19,8 @@ from ebm_course.core import Batch
 from ebm_course.energies.ensemble import Ensemble
 from ebm_course.recipes.sequences import language_model, masked_language_model
 from ebm_course.recipes.sequences.best_of_each import BestOfEach
+from ebm_course.recipes.sequences.members import check_runs, clip_each, rows_of_run
 from ebm_course.recipes.sequences.pretraining import rows_for, scheduled
-from ebm_course.recipes.sequences.side_by_side import check_runs, clip_each, rows_of_run
 from ebm_course.recipes.shared import Fitted, origin_of
 from ebm_course.runtime import Run, setup
 from ebm_course.tasks.arithmetic import Format

@@ -5,12 +5,6 @@ run_k, ...)`` would give it alone; the loss is the sum over runs of each run's o
 every member equals the run alone up to rounding. With dropout above 0 the masks are others, as of another seed. A bare
 difference of energies leaves their level to rounding; gaps are equal. Chains do not leave the batch and prefixes are
 read again: where one run fills the device, as on a CPU, run after run is faster.
-
->>> rows_of_run(1, [{"step": 5, "loss/0": 0.5, "loss/1": 0.25}])
-[{'step': 5, 'loss': 0.25}]
->>> check_runs([])  # doctest: +ELLIPSIS
-Traceback (most recent call last):
-ValueError: runs train side by side on one device in one process: got 0 runs on [], ...
 """
 
 from __future__ import annotations
@@ -35,8 +29,9 @@ from ebm_course.recipes.sequences.adversarial import Config, attack
 from ebm_course.recipes.sequences.algorithm_1 import Chains, make_step
 from ebm_course.recipes.sequences.attack_budget import budget_of
 from ebm_course.recipes.sequences.best_of_each import BestOfEach
+from ebm_course.recipes.sequences.members import check_runs, clip_each, rows_of_run
 from ebm_course.recipes.sequences.parts import data_and_noise, sample_sequences, start_energy, task_for
-from ebm_course.recipes.shared import Fitted, Rows, origin_of
+from ebm_course.recipes.shared import Fitted, origin_of
 from ebm_course.runtime import Run, setup
 from ebm_course.samplers.ancestral import LanguageModel
 from ebm_course.samplers.substitution_proposals import by_short_list
@@ -50,7 +45,16 @@ Pretrained = LikelihoodEnergy | PseudoLikelihoodEnergy
 class SideBySide:
     """R energies as one ensemble in the steps of Algorithm 1: each has the loss, clip and budget it would have alone.
 
-    ``average`` follows the weights of all; None for no average.
+    Args:
+        average: follows the weights of all, None for no average.
+
+    >>> from ebm_course.energies.potts import Potts
+    >>> from ebm_course.recipes.sequences.adversarial import SMOKE
+    >>> ensemble, x = Ensemble([Potts(8, 16), Potts(8, 16)]), torch.full((2, 8), 5)  # a row for each of two energies
+    >>> side_by_side = SideBySide(ensemble, torch.optim.SGD(ensemble.module.parameters(), lr=1.0), SMOKE)
+    >>> log = side_by_side.descend(*side_by_side.energies(x, 1 + x[:, None]))
+    >>> log["loss"], bool((ensemble(x) < ensemble(x + 1)).all())
+    (tensor([0., 0.]), True)
     """
 
     def __init__(
@@ -105,6 +109,12 @@ def attack_each(
     All chains go as far as the largest budget; a member's states are read off the path at its own, which is where they
     would have ended. A supplier that draws takes the draws of each member from its own stream. ``frozen``: the last
     step stayed (with position memory there may be positions left to try).
+
+    >>> from ebm_course.energies.potts import Potts
+    >>> ensemble, x = Ensemble([Potts(8, 16), Potts(8, 16)]), torch.full((2, 8), 5)
+    >>> end, shares = attack_each(ensemble, x, n_steps=[0, 1], config=Config(n_digits=1))
+    >>> end.shape, shares["tokens_moved"]
+    (torch.Size([2, 1, 8]), tensor([0., 1.]))
     """
     found = attack(ensemble, x, n_steps=max(n_steps), config=config, streams=streams, keep_path=True)
     assert found.path is not None
@@ -121,16 +131,6 @@ def attack_each(
         "toggling": ~stayed & (end == back(2)).all(dim=2),
     }
     return end, {name: values.float().mean(dim=1) for name, values in shares.items()}
-
-
-def clip_each(ensemble: Ensemble, most: float) -> Tensor:
-    """Scale every member's gradient to a norm of at most ``most``; the norms (R,) before. Changes ``.grad``."""
-    grads = [p.grad for p in ensemble.module.parameters() if p.grad is not None]
-    norms = torch.stack([grad.reshape(ensemble.size, -1).norm(dim=1) for grad in grads]).norm(dim=0)
-    scales = (most / (norms + 1e-6)).clamp(max=1.0)  # as torch.nn.utils.clip_grad_norm_
-    for grad in grads:
-        grad.mul_(scales.view(-1, *[1] * (grad.ndim - 1)))
-    return norms
 
 
 @usual_settings()
@@ -154,6 +154,13 @@ def fit_side_by_side(
     Raises:
         ValueError: no runs, several devices or processes, other numbers of nets, or a proposal that reads one table
             for all chains.
+
+    >>> from ebm_course.recipes.sequences.language_model import shipped_nets
+    >>> runs = [Run(torch.device("cpu"), seed) for seed in (0, 1)]
+    >>> config = Config(n_digits=3, n_rows=4, n_noise=4, n_epochs=1, batch_size=2, n_attack_steps=1)
+    >>> pair = fit_side_by_side(config, runs, **shipped_nets(3, runs[0]), progress=False)
+    >>> [(type(each.module).__name__, [row["attack_steps"] for row in each.rows]) for each in pair]
+    [('PooledEnergy', [1.0]), ('PooledEnergy', [1.0])]
     """
     _check(config, runs)
     models, nets = _one_each("noise", noise, runs), _one_each("pretrained", pretrained, runs)
@@ -220,23 +227,6 @@ def _one_each(name: str, given: Any, runs: Sequence[Run]) -> list[Any]:
     if len(each) != len(runs):
         raise ValueError(f"{name}: expected one net for all runs or {len(runs)}, one each, got {len(each)}.")
     return each
-
-
-def rows_of_run(k: int, rows: Rows) -> Rows:
-    """The log of run k, under the names it has alone."""
-    end = f"/{k}"
-    return [{n.removesuffix(end): v for n, v in row.items() if n == "step" or n.endswith(end)} for row in rows]
-
-
-def check_runs(runs: Sequence[Run]) -> None:
-    """Refuse runs that cannot train side by side: none, several devices or several processes, as a ValueError."""
-    devices = sorted({str(run.device) for run in runs})
-    if len(devices) != 1 or any(run.n_processes > 1 for run in runs):
-        most = max((run.n_processes for run in runs), default=0)
-        raise ValueError(
-            f"runs train side by side on one device in one process: got {len(runs)} runs on {devices}, of up to "
-            f"{most} processes. Give every process runs of its own."
-        )
 
 
 def _check(config: Config, runs: Sequence[Run]) -> None:

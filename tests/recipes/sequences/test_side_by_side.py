@@ -22,8 +22,9 @@ from ebm_course.objectives.contrastive import contrastive
 from ebm_course.objectives.logistic import logistic
 from ebm_course.recipes.sequences import adversarial, side_by_side
 from ebm_course.recipes.sequences.adversarial import SMOKE, Config
+from ebm_course.recipes.sequences.members import clip_each
 from ebm_course.recipes.sequences.parts import start_energy, task_for
-from ebm_course.recipes.sequences.side_by_side import attack_each, clip_each, fit_side_by_side
+from ebm_course.recipes.sequences.side_by_side import attack_each, fit_side_by_side
 from ebm_course.recipes.sequences.suppliers import Supplier, by_attack, by_gibbs
 from ebm_course.recipes.shared import Fitted
 from ebm_course.runtime import Run, setup
