@@ -42,7 +42,7 @@ def times_faster(benchmark: Any) -> Callable[..., float]:
 
 @pytest.fixture
 def times_the_work(benchmark: Any) -> Callable[..., float]:
-    """``times_the_work(name, one, other, rounds=...)``: the median over rounds of the ratio of CPU seconds, one / other.
+    """``times_the_work(name, one, other, rounds=...)``: the median ratio of CPU seconds, one / other.
 
     Both run in each round, on one thread, every other round in the other order: what else the machine does meanwhile
     meets both and counts for neither. The ratio is printed and kept in ``extra_info`` with its quartiles.

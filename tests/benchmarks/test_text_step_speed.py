@@ -1,10 +1,11 @@
 """Updates of the text recipes against one another: what a pass, a contrast and a reconstruction cost.
 
-Run with ``make bench``. Batches of 32 texts of 8 to 24 tokens; the small encoder, two layers of width 128 that read 4,000
-subwords, and one of MiniLM's size, three layers of width 384 that read 30,522. What an update costs beside another is
-the median ratio of CPU seconds of one thread, paired round by round, so that a busy machine biases it little; other
-ratios are those of the shortest times, with the lowest and highest of single rounds beside them. FreeLB at n passes is
-to cost at most 1.05 n plain updates; CARL with m = 16,000 negatives at most 1.3 of FreeLB, RAR at most 1.5.
+Run with ``make bench``. Batches of 32 texts of 8 to 24 tokens; the small encoder, two layers of width 128 that read
+4,000 subwords, and one of MiniLM's size, three layers of width 384 that read 30,522. What an update costs beside
+another is the median ratio of CPU seconds of one thread, paired round by round, so that a busy machine biases it
+little; other ratios are those of the shortest times, with the lowest and highest of single rounds beside them. FreeLB
+at n passes is to cost at most 1.05 n plain updates; CARL with m = 16,000 negatives at most 1.3 of FreeLB, RAR at most
+1.5.
 
 By count, with a pass of the small encoder forward F, its gradient in the activations B and in the weights W, about as
 much each, 9 such units make FreeLB's update of three passes. From noise with a clean pass CARL makes the same passes;
@@ -12,8 +13,8 @@ from the clean input one B more, 10 units, for the ascent leaves the clean pass 
 known. The contrast is two products of 32 anchors with 21,334 rows (three quarters of them have another label) and two
 of the slopes with the rows, 0.70 GFLOP of width 128 beside about 5.7 of FreeLB's; of width 384, 2.1 beside 74. From
 noise without a clean pass CARL makes one pass more than FreeLB, 3 for 2, so that 1.5 is the least there: its measure is
-FreeLB with the same passes. Less than a tenth of the work is to be on pads, and the adapter of the library's encoders is
-to be no slower than the encoder itself.
+FreeLB with the same passes. Less than a tenth of the work is to be on pads, and the adapter of the library's encoders
+is to be no slower than the encoder itself.
 """
 
 from __future__ import annotations
