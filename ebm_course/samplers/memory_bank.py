@@ -11,7 +11,7 @@ Source: Wu et al. (2018), Section 3; two of them, Tian, Krishnan and Isola (2020
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -19,6 +19,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ebm_course.checks import check_count, check_finite, check_generator
+
+CACHED_BYTES = 1 << 20
+"""How many bytes of rows are handed out at a time on a CPU, so that its second cache holds them."""
 
 
 class MemoryBank:
@@ -55,6 +58,7 @@ class MemoryBank:
         dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)  # a momentum is lost in 16 bits
         self.features = torch.zeros(n_rows, width, device=labels.device, dtype=dtype)
         self.written_at = torch.full((n_rows,), -1, device=labels.device)  # the number of the update, -1: never
+        self._values, self._kinds = self.labels.unique(return_inverse=True)  # (C - 1,), (n_rows,)
 
     def __len__(self) -> int:
         return len(self.features)
@@ -89,13 +93,43 @@ class MemoryBank:
             rows: int64 (M,), those that are looked at; None: all of the bank.
             last_k: as in :meth:`fresh`.
         """
+        kinds, counted = self.kinds_of(labels, rows=rows, last_k=last_k)
+        return counted.index_select(0, kinds).T.contiguous()
+
+    def kinds_of(
+        self, labels: Tensor, *, rows: Tensor | None = None, last_k: int | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """What :meth:`negatives_of` says, without its N M values: it is ``counted[kinds].T``.
+
+        Returns:
+            ``kinds``, int64 (M,), the number of each row's label among all there are, from 1, or 0 where it is not
+            fresh; ``counted``, bool (C, N), whether rows of a kind may be negatives of an anchor.
+        """
         if labels.ndim != 1 or labels.dtype != torch.int64:
             raise ValueError(f"labels of anchors are int64 (N,): got {labels.dtype} {tuple(labels.shape)}.")
-        fresh, own = self.fresh(last_k), self.labels
+        kinds = torch.where(self.fresh(last_k), self._kinds + 1, 0)
         if rows is not None:
             self._check_rows(rows)
-            fresh, own = fresh.index_select(0, rows), own.index_select(0, rows)
-        return fresh & (labels[:, None] != own)
+            kinds = kinds.index_select(0, rows)
+        return kinds, torch.cat([torch.zeros_like(labels, dtype=torch.bool)[None], self._values[:, None] != labels])
+
+    def pieces(self, rows: Tensor | None = None, *, max_bytes: float = math.inf) -> Iterator[Tensor]:
+        """The features of rows, (P, width) after (P, width), to be used one after another; no gradient.
+
+        Args:
+            rows: int64 (M,); None: all of the bank, without a copy.
+            max_bytes: of a copy; on a CPU it is ``CACHED_BYTES`` at most.
+
+        Raises:
+            ValueError: ``max_bytes`` holds not even one row.
+        """
+        row = self.features[0].nbytes
+        room = max(row, CACHED_BYTES) if self.features.device.type == "cpu" else self.features.nbytes
+        if rows is None:
+            return iter(self.features.split(room // row))
+        self._check_rows(rows)
+        self._check_room(max_bytes)
+        return (self.features.index_select(0, some) for some in rows.split(int(min(room, max_bytes) // row)))
 
     def scores(self, anchors: Tensor, rows: Tensor | None = None, *, max_bytes: float = math.inf) -> Tensor:
         """Inner products of anchors (N, width) with rows of the bank, (N, M); only anchors take a gradient.
@@ -117,13 +151,11 @@ class MemoryBank:
         if rows is None:
             return anchors @ self.features.T.to(anchors.dtype)
         self._check_rows(rows)
-        row = self.features.element_size() * width
+        row = self.features[0].nbytes
         if len(rows) * row <= max_bytes:
             return anchors @ self.features.index_select(0, rows).T.to(anchors.dtype)
-        piece = int(max_bytes // row) if max_bytes > 0 else 0  # nor is a NaN room for a row
-        if piece < 1:
-            raise ValueError(f"max_bytes: expected {row} or more, a row of this bank, got {max_bytes}.")
-        products: Tensor = _Products.apply(anchors, self.features, rows, piece)
+        self._check_room(max_bytes)
+        products: Tensor = _Products.apply(anchors, self.features, rows, int(max_bytes // row))
         return products
 
     @torch.no_grad()
@@ -140,6 +172,11 @@ class MemoryBank:
         self.features.index_copy_(0, rows, mixed)
         self.written_at.index_fill_(0, rows, self.n_updates)
         self.n_updates += 1
+
+    def _check_room(self, max_bytes: float) -> None:
+        row = self.features[0].nbytes
+        if not max_bytes >= row:  # nor is a NaN room for a row
+            raise ValueError(f"max_bytes: expected {row} or more, a row of this bank, got {max_bytes}.")
 
     def _check(self, rows: Tensor, features: Tensor) -> None:
         n, width = self.features.shape

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 
 Act = Callable[[], Any]
 
@@ -34,5 +36,42 @@ def times_faster(benchmark: Any) -> Callable[..., float]:
         benchmark.extra_info[name] = {"of_shortest": ratio, "lowest": min(ratios), "highest": max(ratios)}
         print(f"\n{name}: {ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f} over {len(ratios)} rounds)")
         return ratio
+
+    return measure
+
+
+@pytest.fixture
+def times_the_work(benchmark: Any) -> Callable[..., float]:
+    """``times_the_work(name, one, other, rounds=...)``: the median ratio of CPU seconds, one / other.
+
+    Both run in each round, on one thread, every other round in the other order: what else the machine does meanwhile
+    meets both and counts for neither. The ratio is printed and kept in ``extra_info`` with its quartiles.
+    """
+
+    def measure(name: str, one: Act, other: Act, *, rounds: int) -> float:
+        ratios: list[float] = []
+
+        def seconds(act: Act) -> float:
+            start = time.process_time()
+            act()
+            return time.process_time() - start
+
+        def a_round() -> None:
+            if len(ratios) % 2:
+                ratios.append(seconds(one) / seconds(other))
+            else:
+                below = seconds(other)
+                ratios.append(seconds(one) / below)
+
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            benchmark.pedantic(a_round, rounds=rounds, warmup_rounds=2)
+        finally:
+            torch.set_num_threads(threads)
+        low, middle, high = statistics.quantiles(ratios[2:], n=4)
+        benchmark.extra_info[name] = {"median": middle, "quartiles": [low, high], "rounds": len(ratios) - 2}
+        print(f"\n{name}: {middle:.3f} (quartiles {low:.3f} and {high:.3f} of {len(ratios) - 2} rounds)")
+        return middle
 
     return measure

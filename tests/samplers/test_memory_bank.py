@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ebm_course.samplers import memory_bank
 from ebm_course.samplers.memory_bank import MemoryBank
 
 LABELS = torch.tensor([0, 1, 0, 2, 1, 0])
@@ -65,6 +66,37 @@ def test_negatives_are_written_rows_of_another_label_and_as_fresh_as_asked() -> 
     assert b.negatives_of(anchors, last_k=2)[1].tolist() == [False, False, True, True, False, False]
     some = torch.tensor([3, 0])
     assert b.negatives_of(anchors, rows=some).tolist() == [[True, False], [True, True]]
+
+
+@pytest.mark.parametrize("last_k", [None, 1])
+@pytest.mark.parametrize("values", [[0, 1, 2], [-5, 3, 10**12]])
+def test_kinds_of_rows_say_which_are_negatives_label_by_label(values: list[int], last_k: int | None) -> None:
+    g = torch.Generator().manual_seed(0)
+    b = MemoryBank(50, 2, labels=torch.tensor(values)[torch.randint(3, (50,), generator=g)])
+    for _ in range(2):
+        b.update(torch.randperm(50, generator=g)[:30], torch.ones(30, 2))
+    anchors, rows = torch.tensor([values[0], values[2], 7]), torch.randperm(50, generator=g)[:31]
+    for some in (None, rows):
+        kinds, counted = b.kinds_of(anchors, rows=some, last_k=last_k)
+        own, fresh = (t if some is None else t[some] for t in (b.labels, b.fresh(last_k)))
+        assert torch.equal(counted[kinds].T, fresh & (own != anchors[:, None])) and counted.shape == (4, 3)
+        assert torch.equal(b.negatives_of(anchors, rows=some, last_k=last_k), counted[kinds].T)
+        assert 0 < fresh.sum() < len(own)
+
+
+@pytest.mark.parametrize("max_bytes, cached", [(math.inf, 1 << 20), (8 * 4 * 7 + 3, 1 << 20), (math.inf, 8 * 4 * 7)])
+def test_pieces_are_the_rows_in_their_order_as_large_as_set(
+    max_bytes: float, cached: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_bank, "CACHED_BYTES", cached)
+    b = filled()
+    rows = b.draw(31, generator=torch.Generator().manual_seed(2))
+    found = list(b.pieces(rows, max_bytes=max_bytes))
+    assert torch.equal(torch.cat(found), b.features[rows])
+    assert [len(piece) for piece in found] == ([31] if min(max_bytes, cached) >= 1 << 20 else [7, 7, 7, 7, 3])
+    whole = list(b.pieces(max_bytes=max_bytes))
+    assert torch.equal(torch.cat(whole), b.features) and len(whole[0]) == (50 if cached >= 1 << 20 else 7)
+    assert whole[0].data_ptr() == b.features.data_ptr(), "all rows are read where they lie"
 
 
 @pytest.mark.parametrize("max_bytes", [math.inf, 8 * 4, 8 * 4 * 7 + 3])
@@ -138,6 +170,8 @@ def test_bad_input_is_refused() -> None:
         b.scores(torch.ones(4, 3))
     with pytest.raises(ValueError, match=r"max_bytes: expected 8 or more, a row of this bank, got 7"):
         b.scores(torch.ones(4, 2), torch.arange(2), max_bytes=7)
+    with pytest.raises(ValueError, match=r"max_bytes: expected 8 or more, a row of this bank, got 7"):
+        b.pieces(torch.arange(2), max_bytes=7)
     with pytest.raises(ValueError, match=r"a label a row: expected int64 \(5,\), got torch.int64 \(6,\)"):
         MemoryBank(5, 2, labels=LABELS)
     with pytest.raises(ValueError, match=r"momentum: expected 0 or more and below 1, got 1\.0"):

@@ -44,6 +44,8 @@ OF_TEXTS = {
     "meaning-others": "that cosine of a text and the reconstruction of another one",
 }
 """Table 6 as numbers."""
+OF_A_SET = {"train": "to train on", "valid": "to select weights by", "test": "to test on"}
+"""Parts of a set: a folder may hold fewer texts than were published."""
 LOGGED = {
     "valid_accuracy": ("valid", "validation accuracy"),
     "valid_other_label": ("other-label", "cosine of texts of two labels"),
@@ -70,6 +72,7 @@ def findings(config: Config, results: Results) -> Findings:
     """
     found = _Collected(config, results)
     for data in config.data:
+        found.texts(data)
         for variant in config.arms(data):
             found.arm(data, variant)
         for variant in config.searched(data):
@@ -80,6 +83,15 @@ def findings(config: Config, results: Results) -> Findings:
 
 
 class _Collected(Collected):
+    def texts(self, data: str) -> None:
+        """How many texts of a set were there; no more than work of earlier versions, which did not count them, says."""
+        first = self.config.arms(data)[0].name
+        runs = [self.results[f"run-{k}/{first}-measured"] for k in range(self.config.n_runs)]
+        for part, what in OF_A_SET.items() if all("texts" in run for run in runs) else ():
+            paper = published.texts(data) if part == "train" else None
+            values = [float(run["texts"][part]) for run in runs]
+            self.add(f"{data}/texts/{part}", f"texts of {data} {what}.", values, paper=paper)
+
     def arm(self, data: str, variant: Variant) -> None:
         """Everything of one arm: as a classifier, under attack, its representations, its reconstructions."""
         names = [f"run-{k}/{variant.name}" for k in range(self.config.n_runs)]

@@ -103,6 +103,8 @@ class Bench:
             sentences, logits = represented(net, rows)
             found["last"] = classified(logits, rows) | pair_cosines(sentences, labels(rows))
             found["last"] |= against(max(self.config.radii_of(name)))
+            data = self.data(name, k)
+            found["texts"] = {"train": len(data.train), "valid": len(data.valid), "test": len(data.task.test)}
             return found
 
         return work

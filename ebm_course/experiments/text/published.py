@@ -6,6 +6,7 @@ Theirs on SST-2 are means of three runs on the 872 sentences that also chose the
 from __future__ import annotations
 
 from ebm_course.experiments.text.sets import AG_NEWS, SST2, YAHOO, YELP, texts_of
+from ebm_course.tasks.text import PAPER
 
 ACCURACY = {
     SST2: {"plain": 92.16, "freelb": 93.23, "carl": 93.77, "rar": 93.73},
@@ -38,6 +39,16 @@ def accuracy(data: str, arm: str) -> str | None:
     """
     value = ACCURACY.get(texts_of(data), {}).get(arm)
     return None if value is None else f"{value} % with ALBERT"
+
+
+def texts(data: str) -> str | None:
+    """How many texts of a set the paper trained on; of SST-2 phrases.
+
+    >>> texts("ag-news-minilm"), texts("toy")
+    ('60,000', None)
+    """
+    sizes = PAPER.get(texts_of(data))
+    return None if sizes is None else f"{sizes['n_train']:,}"
 
 
 def attacked(data: str, arm: str, figure: str, radius: float) -> str | None:

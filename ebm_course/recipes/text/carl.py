@@ -45,6 +45,7 @@ from torch.nn.functional import normalize
 
 from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch, Loss, Step
+from ebm_course.objectives.frozen_nce_in_pieces import frozen_nce_in_pieces
 from ebm_course.objectives.info_nce import Normaliser, frozen_nce, info_nce
 from ebm_course.recipes.shared import Fitted, check_ranges
 from ebm_course.recipes.text import finetune, freelb
@@ -155,16 +156,7 @@ class Contrast:
         assert clean is not None
         r_adv, r = normalize(last.sentence, dim=1), normalize(clean.sentence, dim=1)
         pair = (r_adv * r).sum(dim=1)
-        rows, config = self._rows(n, generator), self.config
-        last_k = None if config.freshness == "bank" else config.freshness
-        mask = self.clean.negatives_of(y, rows=rows, last_k=last_k)  # both banks are written together
-        losses = [
-            self._one(pair, anchors, bank, rows, mask, normaliser)
-            for anchors, bank, normaliser in (
-                (r_adv, self.clean, self.of_perturbed),
-                (r, self.perturbed, self.of_clean),
-            )
-        ]
+        losses = self._both(pair, r_adv, r, y, self._rows(n, generator))
         terms = {"contrast_perturbed": losses[0].value.detach(), "contrast_clean": losses[1].value.detach()}
         terms |= {"pair": losses[0].terms["positive"], "others": losses[0].terms["negative"]}
         return Loss(self.config.contrast_weight * (losses[0].value + losses[1].value), terms)
@@ -175,15 +167,28 @@ class Contrast:
             return self.clean.newest(min(self.config.freshness * n, self.n_drawn))
         return None if self.n_drawn >= len(self.clean) else self.clean.draw(self.n_drawn, generator=generator)
 
-    def _one(
-        self, pair: Tensor, anchors: Tensor, bank: MemoryBank, rows: Tensor | None, mask: Tensor, normaliser: Normaliser
-    ) -> Loss:
+    def _both(self, pair: Tensor, r_adv: Tensor, r: Tensor, y: Tensor, rows: Tensor | None) -> list[Loss]:
+        """L_D^a and L_D^o; both banks are written together, so that one look at labels and ages serves both.
+
+        With both normalisers frozen, NCE reads the banks piece by piece and makes no table of similarities.
+        """
         config = self.config
-        scores = bank.scores(anchors, rows, max_bytes=config.bank_bytes)
-        options: dict[str, Any] = {"temperature": config.temperature, "mask": mask}
+        of: dict[str, Any] = {"rows": rows, "last_k": None if config.freshness == "bank" else config.freshness}
+        sides = ((r_adv, self.clean, self.of_perturbed), (r, self.perturbed, self.of_clean))
+        tau, max_bytes = config.temperature, config.bank_bytes
+        if config.estimator == "nce" and self.of_perturbed.known and self.of_clean.known:
+            kinds, counted = self.clean.kinds_of(y, **of)
+            among: dict[str, Any] = {"kinds": kinds, "counted": counted, "n_rows": len(self.clean), "temperature": tau}
+            return [
+                frozen_nce_in_pieces(pair, a, bank.pieces(rows, max_bytes=max_bytes), log_z=z.value, **among)
+                for a, bank, z in sides
+            ]
+        options: dict[str, Any] = {"mask": self.clean.negatives_of(y, **of), "temperature": tau}
+        scores = [bank.scores(a, rows, max_bytes=max_bytes) for a, bank, _ in sides]
         if config.estimator == "softmax":
-            return info_nce(pair, scores, **options)
-        return frozen_nce(pair, scores, **options, normaliser=normaliser, n_rows=len(bank))
+            return [info_nce(pair, s, **options) for s in scores]
+        pairs = zip(scores, sides, strict=True)
+        return [frozen_nce(pair, s, **options, normaliser=z, n_rows=len(bank)) for s, (_, bank, z) in pairs]
 
     def store(self, rows: Tensor, clean: Tensor, perturbed: Tensor) -> None:
         """Mix the sentences (N, H) of an update into their rows of both banks."""

@@ -12,7 +12,7 @@ from ebm_course.experiments.text.arms import ALL as ARMS
 from ebm_course.experiments.text.arms import TABLE
 from ebm_course.experiments.text.config import CPU, PAPER, Config
 from ebm_course.experiments.text.declared import ACCURACY, ROWS, claims
-from ebm_course.experiments.text.findings import OF_TEXTS, findings
+from ebm_course.experiments.text.findings import OF_A_SET, OF_TEXTS, findings
 from ebm_course.experiments.text.sets import RECORDED
 from ebm_course.recipes.text import rar
 from ebm_course.results.findings import Curve, Entry, Findings
@@ -44,6 +44,7 @@ def measured(config: Config, data: str, i: int, k: int) -> dict[str, Any]:
         "attacked": [under(value, radius) for radius in radii],
         "relative": [under(value, 0.3 + share) for share in config.relative_radii],
         "last": last | under(value - 0.2, max(radii)),
+        "texts": {"train": 9_000, "valid": 1_000 + k, "test": 7_600},
         **cosines,
     }
 
@@ -184,12 +185,35 @@ def test_published_numbers_stand_beside_the_paper_s_rows_and_nowhere_else(
     assert papers["plain/accuracy"] == "89.9 % with ALBERT" and papers["carl/accuracy"] == "92.05 % with ALBERT"
     assert papers["freelb/pgd-0.075"] == "80.25 % with ALBERT" and papers["plain/pgd-0.02"] == "86.6 % with ALBERT"
     assert papers["rar/cosine-0.075"] == "0.941 with ALBERT" and papers["carl/euclidean-0.1"] == "5.34 with ALBERT"
+    assert papers.pop("texts/train") == "60,000"
     assert len(papers) == 4 * (1 + 3 + 2 * 2)  # Table 2, Table 5, and both figures of Table 4 at its two radii
     beside = {one.name: one.paper for one in on_reviews.entries if one.paper}
-    assert beside == {
+    assert beside == {f"{SST2}/texts/train": "66,477"} | {
         f"{SST2}/{arm}/accuracy": f"{value} % with ALBERT"
         for arm, value in {"plain": 92.16, "freelb": 93.23, "carl": 93.77, "rar": 93.73}.items()
     }
+
+
+def test_how_many_texts_were_used_is_said_run_by_run(on_news: Findings) -> None:
+    name = "ag-news-albert-base-v2"
+    found = {part: entry(on_news, f"{name}/texts/{part}") for part in ("train", "valid", "test")}
+    assert found["train"].values == (9_000,) * 3 and found["test"].values == (7_600,) * 3
+    assert found["valid"].values == (1_000, 1_001, 1_002)
+    assert [found[part].what.removeprefix(f"texts of {name} ") for part in found] == [
+        "to train on.",
+        "to select weights by.",
+        "to test on.",
+    ]
+
+
+def test_work_of_before_texts_were_counted_has_all_other_numbers(on_news: Findings) -> None:
+    config = replace(PAPER, data=("ag-news-albert-base-v2",))
+    results: Any = made(config, *config.data)
+    for name in results:
+        if name.endswith("-measured"):
+            del results[name]["texts"]
+    names = {one.name for one in findings(config, results).entries}
+    assert {one.name for one in on_news.entries} - names == {f"{config.data[0]}/texts/{p}" for p in OF_A_SET}
 
 
 def test_the_search_has_the_best_validation_of_each_setting_and_no_test_text(on_reviews: Findings) -> None:

@@ -125,10 +125,14 @@ def test_a_number_that_is_read_would_be_counted(host_copies: HostCopies) -> None
     assert host_copies.found == ["_local_scalar_dense", "_local_scalar_dense", "tolist", "index", "nonzero"]
 
 
-def largest(bank_bytes: float) -> int:
-    """Bytes of the largest tensor that the contrast and its gradient make, with 3,000 of 4,000 rows drawn."""
+def largest(bank_bytes: float, *, frozen: bool = False) -> int:
+    """Bytes of the largest tensor that the contrast and its gradient make, with 3,000 of 4,000 rows drawn.
+
+    ``frozen``: with normalisers that are known, as at all updates but the first.
+    """
     config = replace(carl.SMOKE, noise_size=0.0, n_negatives=1_500, bank_bytes=bank_bytes)
     contrast, rows = contrast_of(config, n_rows=4_000), batch()[:2]
+    contrast.of_clean.known = contrast.of_perturbed.known = frozen
     one, other = torch.randn(2, 2, WIDTH, generator=torch.Generator().manual_seed(3)).requires_grad_()
     passes = (Passed(torch.zeros(2, K), torch.zeros(2, L, WIDTH), sentence) for sentence in (one, other))
     with torch.profiler.profile(profile_memory=True) as seen:
@@ -140,3 +144,5 @@ def test_the_memory_of_a_contrast_is_bounded_as_set() -> None:
     copied, scores = 3_000 * WIDTH * 4, 2 * 3_000 * 4
     assert largest(256e6) >= copied
     assert largest(4 * WIDTH * 100) <= 3 * scores < copied / 2
+    of_a_piece, of_rows = 4 * WIDTH * 100, 3_000 * 8  # the numbers of the rows that were drawn
+    assert largest(of_a_piece, frozen=True) <= max(of_a_piece, of_rows, 4_000 * 8)
