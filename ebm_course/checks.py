@@ -19,9 +19,12 @@ def check_generator(generator: torch.Generator | Sequence[torch.Generator] | Non
 
     Of several generators each moves one of as many equal blocks of rows, where a sampler takes several.
     """
-    if generator is None:
-        raise TypeError("this sampler draws: pass generator=run.generator(name), so that the draw can be repeated.")
-    several = (generator,) if isinstance(generator, torch.Generator) else tuple(generator)
+    several = (generator,) if isinstance(generator, torch.Generator) else generator
+    if not isinstance(several, Sequence) or not all(isinstance(one, torch.Generator) for one in several):
+        raise TypeError(
+            f"this sampler draws: expected a torch.Generator, got {generator!r}. "
+            f"Pass generator=run.generator(name), so that the draw can be repeated."
+        )
     if not several or len(x) % len(several):
         raise ValueError(
             f"several generators move as many equal blocks of rows: got {len(several)} for {len(x)} rows. "

@@ -42,8 +42,9 @@ def locked(folder: Path, name: str = LOCK, *, patience: float = 0.0) -> Iterator
 
     Raises:
         BlockingIOError: another run works there.
+        OSError: a part of the path is a file, or the folder is read-only.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder / name)
     lock = FileLock(folder / name)
     try:
         lock.acquire(timeout=patience)
