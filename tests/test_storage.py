@@ -80,7 +80,7 @@ def test_json_that_is_damaged_is_refused_by_its_name(content: str, tmp_path: Pat
 def test_a_folder_that_cannot_be_one_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "afile").write_text("")
     for folder in (tmp_path / "afile", tmp_path / "afile" / "below"):
-        with pytest.raises(OSError, match="nothing can be written to .*afile.*: name another place"), locked(folder):
+        with pytest.raises(OSError, match=r"nothing can be written to .*afile.*: name another place"), locked(folder):
             pass
 
 
