@@ -137,7 +137,7 @@ def test_an_environment_has_a_name_without_spaces(clone: Clone, name: str):
 
 
 def test_an_address_that_is_not_given_is_asked_for_before_anything_is_installed(clone: Clone):
-    with pytest.raises(AssertionError, match="make address URL=https://github.com/owner/course"):
+    with pytest.raises(AssertionError, match=r"make address URL=https://github\.com/owner/course"):
         clone.make("address")
     assert clone.log.read_text().count(" install ") == clone.log.read_text().count(" -m venv") == 0
     assert clone.make("address", "URL=") == [NEW, INSTALL]
