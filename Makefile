@@ -119,11 +119,15 @@ results: $(STAMP)
 minutes: $(STAMP)
 	$(BIN)/python book/_scripts/write_minutes.py
 
-# URL= alone takes the address back.
+# URL= alone takes the address back. Without URL nothing is installed first.
+ifneq ($(origin URL),command line)
+address:
+	@echo "Say where the course is: make address URL=https://github.com/owner/course"; exit 1
+else
 address: $(STAMP)
-	@test "$(origin URL)" = "command line" || { echo "Say where the course is: make address URL=https://github.com/owner/course"; exit 1; }
 	$(BIN)/python book/_scripts/set_address.py "$(URL)"
 	$(BIN)/python book/_scripts/refresh_notebooks.py --cells
+endif
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -24,9 +24,12 @@ def check_generator(generator: torch.Generator | Sequence[torch.Generator] | Non
     TypeError: this sampler draws: pass generator=run.generator(name), so that the draw can be repeated.
     >>> check_generator([torch.Generator(), torch.Generator()], torch.zeros(4, 2))  # each moves two rows
     """
-    if generator is None:
-        raise TypeError("this sampler draws: pass generator=run.generator(name), so that the draw can be repeated.")
-    several = (generator,) if isinstance(generator, torch.Generator) else tuple(generator)
+    several = (generator,) if isinstance(generator, torch.Generator) else generator
+    if not isinstance(several, Sequence) or not all(isinstance(one, torch.Generator) for one in several):
+        raise TypeError(
+            f"this sampler draws: expected a torch.Generator, got {generator!r}. "
+            f"Pass generator=run.generator(name), so that the draw can be repeated."
+        )
     if not several or len(x) % len(several):
         raise ValueError(
             f"several generators move as many equal blocks of rows: got {len(several)} for {len(x)} rows. "

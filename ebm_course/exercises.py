@@ -6,6 +6,7 @@ test and a grader use the same function. It knows no exercise: what is right sta
 
 from __future__ import annotations
 
+import dis
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,7 +76,7 @@ def check(
     Args:
         name: what the answer is, the first words of every message.
         answer: a number, several numbers (list, array or tensor) or, with ``cases``, a function. None, or a function
-            that returns None, counts as missing.
+            without a line of its own, counts as missing.
         right: what ``seen(answer)`` has to equal.
         cases: (arguments, right result) pairs for an answer that is a function.
         seen: what of the answer is compared, ``answer`` itself by default. With it a page can check an answer without
@@ -101,13 +102,16 @@ def check(
     """
     if (right is None) + (not cases) + (holds is None) != 2:
         raise TypeError(f"check of {name!r} needs exactly one of right, cases and holds.")
-    if _missing(answer) or (cases and _missing(_called(name, answer, cases[0][0]))):
+    if _missing(answer) or (cases and _missing(_called(name, answer, cases[0][0])) and is_stub(answer)):
         print(f"{name}: not answered yet")
         return Answer(right=False)
     if cases:
         for arguments, expected in cases:
-            given = ", ".join(_words(argument) for argument in arguments)
-            _compare(f"{name}({given})", _called(name, answer, arguments), expected, tolerance, mistakes or {}, hint)
+            call = f"{name}({', '.join(_words(argument) for argument in arguments)})"
+            found = _called(name, answer, arguments)
+            if found is None:
+                raise WrongAnswer(f"{call} returns None: a function gives back what stands after return.")
+            _compare(call, found, expected, tolerance, mistakes or {}, hint)
     elif holds is not None:
         _hold(name, answer, _asked(name, answer, holds), hint)
     else:
@@ -118,6 +122,17 @@ def check(
 
 def _same(answer: Any) -> Any:
     return answer
+
+
+def is_stub(function: Any) -> bool:
+    """Whether a function does nothing: its body is ``...``, ``pass``, ``return None`` or a docstring.
+
+    >>> is_stub(lambda x: None), is_stub(lambda x: print(x))
+    (True, False)
+    """
+    nothing = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"}
+    code = getattr(function, "__code__", None)
+    return code is not None and {step.opname for step in dis.get_instructions(code)} <= nothing
 
 
 def _missing(answer: Any) -> bool:
@@ -132,7 +147,7 @@ def _called(name: str, function: Any, arguments: tuple[Any, ...]) -> Any:
     copies = [a.clone() if isinstance(a, Tensor) else a for a in arguments]
     try:
         return function(*copies)
-    except Exception as error:  # whatever a student's code raises is an answer's fault, not the page's
+    except (Exception, SystemExit) as error:  # whatever a student's code raises is its own fault, not the page's
         given = ", ".join(_words(argument) for argument in arguments)
         raise WrongAnswer(f"{name}({given}) stops with {type(error).__name__}: {error}") from error
 
@@ -200,7 +215,10 @@ def _numbers(value: Any) -> Tensor:
     """As float64 on the CPU, without a graph."""
     if isinstance(value, list | tuple):
         return torch.stack([_numbers(part) for part in value]) if value else torch.zeros(0, dtype=torch.float64)
-    return torch.as_tensor(value).detach().cpu().to(torch.float64)
+    numbers = torch.as_tensor(value).detach().cpu()
+    if numbers.is_complex():
+        raise TypeError("complex numbers are no answers here")
+    return numbers.to(torch.float64)
 
 
 def _asked_for(expected: Tensor) -> str:

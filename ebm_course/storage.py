@@ -55,6 +55,7 @@ def locked(folder: Path, name: str = LOCK, *, patience: float = 0.0) -> Iterator
 
     Raises:
         BlockingIOError: another run works there.
+        OSError: a part of the path is a file, or the folder is read-only.
 
     >>> with tempfile.TemporaryDirectory() as folder, locked(Path(folder)):
     ...     with locked(Path(folder)):  # doctest: +ELLIPSIS
@@ -62,7 +63,7 @@ def locked(folder: Path, name: str = LOCK, *, patience: float = 0.0) -> Iterator
     Traceback (most recent call last):
     BlockingIOError: ... is in use by another run, expected a folder of this run alone. Wait for the other, or give ...
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder / name)
     lock = FileLock(folder / name)
     try:
         lock.acquire(timeout=patience)

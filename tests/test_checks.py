@@ -8,9 +8,10 @@ import torch
 from ebm_course.checks import check_bounds, check_count, check_finite, check_generator, check_tokens
 
 
-def test_a_missing_generator_is_refused_before_the_global_stream_is_used() -> None:
-    with pytest.raises(TypeError, match="this sampler draws"):
-        check_generator(None, torch.zeros(1))
+@pytest.mark.parametrize("given", [None, 0, "chains", [torch.Generator(), 0], torch.zeros(1)])
+def test_what_is_no_generator_is_refused_before_the_global_stream_is_used(given: object) -> None:
+    with pytest.raises(TypeError, match=r"this sampler draws: expected a torch\.Generator, got .* Pass generator=run"):
+        check_generator(given, torch.zeros(1))  # type: ignore[arg-type]
 
 
 def test_a_generator_on_another_device_is_refused() -> None:

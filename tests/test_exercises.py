@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,35 @@ def test_a_missing_answer_is_told_and_does_not_raise(answer: Any, capsys: pytest
     assert capsys.readouterr().out == "one: not answered yet\n"
 
 
-def test_a_function_that_returns_none_is_missing():
-    assert check("f", lambda x: None, cases=[((1,), 2)]) == Answer(right=False)
+def empty(x):
+    """Says what it would do."""
+
+
+def no_return(x):
+    y = x + 1  # noqa: F841 - the mistake
+
+
+def sometimes(x):
+    if x == 1:
+        return 2
+
+
+@pytest.mark.parametrize("stub", [lambda x: None, empty])
+def test_a_function_without_a_line_of_its_own_is_missing(stub: Any):
+    assert check("f", stub, cases=[((1,), 2)]) == Answer(right=False)
+
+
+@pytest.mark.parametrize(("function", "where"), [(no_return, 1), (sometimes, 2), ([].append, 1)])
+def test_a_forgotten_return_is_told(function: Any, where: int):
+    with pytest.raises(
+        WrongAnswer, match=rf"f\({where}\) returns None: a function gives back what stands after return"
+    ):
+        check("f", function, cases=[((1,), 2), ((2,), 3)])
+
+
+def test_a_function_that_ends_the_program_is_wrong():
+    with pytest.raises(WrongAnswer, match=r"f\(1\) stops with SystemExit: 0"):
+        check("f", lambda x: sys.exit(0), cases=[((1,), 2)])
 
 
 WRONG = {
@@ -40,6 +68,7 @@ WRONG = {
     "type": ("a half", 0.25, "one number is asked for"),
     "list for a number": ([1, 2], 0.25, r"one number is asked for, yours has shape \(2,\)"),
     "number for a list": (0.5, PAIR, "2 numbers are asked for"),
+    "complex": (0.25j, 0.25, "one number is asked for"),
     "ragged": ([[1, 2], [3]], PAIR, "2 numbers are asked for"),
     "order": ([0.3, 0.5], PAIR, "their order is not"),
     "one of them": ([0.5, 0.7], PAIR, "1 of 2 numbers are wrong, the first at place 1"),

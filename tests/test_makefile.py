@@ -136,6 +136,13 @@ def test_an_environment_has_a_name_without_spaces(clone: Clone, name: str):
         clone.make("install", f"VENV={name}")
 
 
+def test_an_address_that_is_not_given_is_asked_for_before_anything_is_installed(clone: Clone):
+    with pytest.raises(AssertionError, match=r"make address URL=https://github\.com/owner/course"):
+        clone.make("address")
+    assert clone.log.read_text().count(" install ") == clone.log.read_text().count(" -m venv") == 0
+    assert clone.make("address", "URL=") == [NEW, INSTALL]
+
+
 @pytest.mark.parametrize(("allowed", "status"), [(True, 0), (False, 1)])
 def test_a_folder_that_cannot_be_written_is_no_fault_of_the_tests(tmp_path: Path, allowed: bool, status: int):
     """Where pytest's cache cannot be, it warns, and with the tested set every warning but this one is a fault."""

@@ -77,6 +77,13 @@ def test_json_that_is_damaged_is_refused_by_its_name(content: str, tmp_path: Pat
         read_json(tmp_path / "x.json")
 
 
+def test_a_folder_that_cannot_be_one_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "afile").write_text("")
+    for folder in (tmp_path / "afile", tmp_path / "afile" / "below"):
+        with pytest.raises(OSError, match=r"nothing can be written to .*afile.*: name another place"), locked(folder):
+            pass
+
+
 def test_a_locked_folder_is_refused_to_other_threads_until_it_is_free(tmp_path: Path) -> None:
     refused: list[BaseException] = []
 

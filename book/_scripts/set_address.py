@@ -52,7 +52,7 @@ def checked(address: str) -> str:
     Raises:
         ValueError: it is no address of the form ``https://host/path``, where the name of a host has a dot.
     """
-    if address and not re.fullmatch(r"https://[\w-]+(\.[\w-]+)+(:\d+)?(/[\w.~+-]+)+/?", address):
+    if address and not re.fullmatch(r"https://[\w-]+(\.[\w-]+)+(:\d+)?(/[\w.~+-]+)+/?", address, flags=re.ASCII):
         raise ValueError(
             f"the address is {address!r}, expected https://host/owner/course, or nothing to take it back: "
             f"make address URL=https://github.com/owner/course."

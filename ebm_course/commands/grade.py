@@ -99,16 +99,18 @@ def _read(paths: Mapping[str, Path]) -> tuple[dict[str, Submission], dict[str, s
     for name, path in paths.items():
         try:
             read[name] = read_submission(path)
-        except (ValueError, OSError) as error:
+        except ValueError as error:
             unread[name] = str(error)
+        except OSError as error:
+            unread[name] = f"this file cannot be read: {error.strerror}"
     return read, unread
 
 
 def _submissions(folder: Path) -> dict[str, Path]:
-    """Path below the folder -> file; what editors keep beside a notebook is none."""
+    """Path below the folder -> file or broken link; folders, and what editors keep beside a notebook, are none."""
     if not folder.is_dir():
         raise RefusedError(f"{folder} is no folder: expected one with submitted notebooks.")
-    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.ipynb"))}
+    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.ipynb")) if not path.is_dir()}
     found = {name: path for name, path in found.items() if not any(p.startswith(".") for p in Path(name).parts)}
     if not found:
         raise RefusedError(f"{folder} holds no notebooks: submissions are files *.ipynb.")

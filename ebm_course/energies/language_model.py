@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ebm_course.checks import check_count
 from ebm_course.energies.sequence_energies import sequence_nll
 from ebm_course.energies.tokens import embed_tokens
 
@@ -24,6 +25,9 @@ class LSTMLanguageModel(nn.Module):
         n_values: size V of the vocabulary.
         width: size of the embedding and of the hidden state.
 
+    Raises:
+        ValueError: a size is below 1.
+
     >>> import torch
     >>> model = LSTMLanguageModel(5, width=8)
     >>> x = torch.tensor([[0, 1, 2, 3], [0, 4, 4, 4]])
@@ -33,6 +37,8 @@ class LSTMLanguageModel(nn.Module):
 
     def __init__(self, n_values: int, *, width: int = 256, n_layers: int = 1):
         super().__init__()
+        for name, size in (("n_values", n_values), ("width", width), ("n_layers", n_layers)):
+            check_count(name, size, least=1)
         self.n_values, self.width = n_values, width
         self.embedding = nn.Embedding(n_values, width)
         self.lstm = nn.LSTM(width, width, n_layers, batch_first=True)

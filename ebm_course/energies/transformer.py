@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ebm_course.checks import check_count, check_share
 from ebm_course.energies.tokens import embed_tokens
 
 Cache = list[tuple[Tensor, Tensor]]
@@ -75,6 +76,9 @@ class Transformer(nn.Module):
         causal: whether position t sees positions 0..t only. An attribute: a net pretrained as a language model may
             be fine-tuned with ``net.causal = False``.
 
+    Raises:
+        ValueError: a size is below 1, the width no multiple of the heads, or dropout no share.
+
     >>> net = Transformer(n_values=16, length=8, width=32).eval()
     >>> x = torch.tensor([[2, 5, 7]])
     >>> net.logits(x).shape
@@ -97,6 +101,10 @@ class Transformer(nn.Module):
         causal: bool = True,
     ):
         super().__init__()
+        sizes = {"n_values": n_values, "length": length, "width": width, "n_layers": n_layers, "n_heads": n_heads}
+        for name, size in sizes.items():
+            check_count(name, size, least=1)
+        check_share("dropout", dropout)
         if width % n_heads:
             raise ValueError(f"width {width} must be a multiple of n_heads {n_heads}.")
         self.n_values, self.length, self.width, self.causal, self.dropout = n_values, length, width, causal, dropout

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ebm_course.exercises import WrongAnswer, check
+from ebm_course.exercises import WrongAnswer, check, is_stub
 
 
 def judge(name: str, answer: Any, right: Any = None, **options: Any) -> None:
@@ -113,11 +113,13 @@ def _returned(name: str, answer: Callable[..., Any], given: tuple[Any, ...]) -> 
     copies = _copies(given)
     try:
         value = answer(*copies)
-    except Exception as error:  # whatever a student's code raises is an answer's fault
+    except (Exception, SystemExit) as error:  # whatever a student's code raises is an answer's fault
         raise WrongAnswer(f"{_called(name, given)} stops with {type(error).__name__}: {error}") from error
     for number, (before, after) in enumerate(zip(given, copies, strict=True), start=1):
         if isinstance(before, Tensor) and not torch.equal(before, after):
             raise WrongAnswer(f"{name} changes its argument number {number} in place: work on a copy.")
+    if value is None and not is_stub(answer):
+        raise WrongAnswer(f"{_called(name, given)} returns None: a function gives back what stands after return.")
     return None if value is ... else value
 
 

@@ -180,7 +180,7 @@ def _stopped(source: str, names: dict[str, Any], seconds: float) -> tuple[str, s
     except TimeUp:
         return f"was stopped after {seconds:g} s", ""
     except SyntaxError as error:
-        return f"is not valid Python, line {error.lineno}: {error.msg}", ""
+        return f"is not valid Python, line {error.lineno or 1}: {error.msg}", ""
     except NameError as error:
         return f"stops with NameError: {error}", error.name or ""
     except (Exception, SystemExit, KeyboardInterrupt) as error:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,12 +65,15 @@ def read_submission(path: Path) -> Submission:
     """
     try:
         notebook = json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise ValueError(f"this file is no notebook: it is not JSON in UTF-8 ({error})") from error
+    try:
         sheets = [notebook] if "cells" in notebook else notebook["worksheets"]
         cells = [cell for sheet in sheets for cell in sheet["cells"]]
         code = tuple(_source(cell) for cell in cells if cell["cell_type"] == "code")
         text = tuple(_source(cell) for cell in cells if cell["cell_type"] == "markdown")
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"this file is no notebook ({type(error).__name__}: {error})") from error
+    except (KeyError, TypeError) as error:
+        raise ValueError("this file is no notebook: it is JSON, and holds no cells as a notebook does") from error
     return Submission(code, text)
 
 
@@ -79,9 +83,11 @@ def _source(cell: dict[str, Any]) -> str:
 
 
 def fingerprint(*paths: Path) -> str:
-    """The first 16 digits of a SHA-256 of files: the same where nothing has changed."""
+    """The first 16 digits of a SHA-256 of files: the same where nothing has changed. What cannot be read is empty."""
     digest = hashlib.sha256()
     for path in paths:
-        content = path.read_bytes()
+        content = b""
+        with suppress(OSError):
+            content = path.read_bytes()
         digest.update(f"{len(content)} ".encode() + content)
     return digest.hexdigest()[:16]

@@ -77,7 +77,8 @@ def read_file(path: Path) -> Record:
     try:
         return from_plain(json.loads(path.read_text(encoding="utf-8")))
     except ValueError as error:  # a fault of JSON is one as well
-        raise ValueError(f"{path.name} is no record of this course: {error} Run its command again.") from error
+        reason = str(error).rstrip(".")
+        raise ValueError(f"{path.name} is no record of this course: {reason}. Run its command again.") from error
 
 
 def write(record: Record, folder: Path) -> Path:

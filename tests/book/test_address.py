@@ -75,7 +75,13 @@ def test_another_setting_is_found_in_every_file(address: ModuleType, clone: Path
     assert capsys.readouterr().out.count("does not follow") == len(address.FILES) - 1
 
 
-@pytest.mark.parametrize("given", ["github.com/a/b", "http://github.com/a/b", "https://github.com", "https://a/b", "/"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        *("github.com/a/b", "http://github.com/a/b", "https://github.com", "https://a/b", "/"),
+        *("https://github.com/o/\u00fcbung", "https://github.com/o/a b", "https://g\u00eft.example.org/o/a"),
+    ],
+)
 def test_what_is_no_address_is_refused(address: ModuleType, clone: Path, given: str, capsys: pytest.CaptureFixture):
     before = texts(clone, address.FILES)
     assert address.main([given]) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +11,8 @@ from typing import Any
 import nbformat
 import pytest
 from nbformat import v4
+
+from ebm_course.results import ledger
 
 BOOK = Path(__file__).parents[2] / "book"
 TEXTS = (
@@ -49,6 +52,17 @@ def some(heads: ModuleType, *minutes: int) -> list[Any]:
 def test_the_pages_say_what_the_chapters_and_records_say(minutes: ModuleType, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("sys.argv", ["write_minutes.py", "--check"])
     assert minutes.main() == 0, "run make minutes"
+
+
+def test_the_limits_say_how_many_runs_the_records_have():
+    words = dict(
+        enumerate(
+            ["no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+        )
+    )
+    runs = [len(record.seeds) for record in ledger.records()]
+    found = re.search(r"\*\*Few independent runs\.\*\* (\w+) to (\w+),", (BOOK / "limits.md").read_text())
+    assert (found[1].lower(), found[2]) == (words[min(runs)], words[max(runs)])
 
 
 def test_a_head_is_read_with_its_minutes_memory_and_prerequisites(heads: ModuleType, tmp_path: Path):

@@ -40,6 +40,7 @@ CASES = {  # name: cells, points, and what the message has to say
     "nothing": ((), 0, "q0_10: there is no z"),
     "raises": (("x = 1", "1 / 0", "y = 2", "z = 4"), 4, "code cell 2 stops with ZeroDivisionError: division by zero"),
     "not-python": (("x = 1", "y = = 2", "z = 3"), 4, "code cell 2 is not valid Python, line 1"),
+    "null": (("x = 1", "a = '\x00'", "y = 2", "z = 3"), 6, "code cell 2 is not valid Python, line 1: source code"),
     "endless": (("x = 1", "while True:\n    pass", "y = 2", "z = 3"), 6, "code cell 2 was stopped after 3 s"),
     "stubborn": (
         ("x = 1", "y = 2", STUBBORN, "z = 3"),
@@ -88,13 +89,16 @@ def test_whatever_a_notebook_does_it_gets_a_score_and_a_message(
     write(handed_in / "wrote.ipynb", *RIGHT, text("### Question 0.3"), text("Because, *in short*."))
     write(handed_in / "untitled.ipynb", *RIGHT, title="no heading")
     (handed_in / "broken.ipynb").write_text("x = 1")
+    (handed_in / "lost.ipynb").symlink_to(tmp_path / "nowhere.ipynb")
+    (handed_in / "folder.ipynb").mkdir()
+    write(handed_in / "folder.ipynb" / "work.ipynb", *RIGHT)
     (handed_in / "right" / ".ipynb_checkpoints").mkdir()
     write(handed_in / "right" / ".ipynb_checkpoints" / "work.ipynb", "x = 0")
     old = {"worksheets": [{"cells": [{"cell_type": "code", "input": "x = 1"}]}], "nbformat": 3}
     (handed_in / "old.ipynb").write_text(json.dumps(old))
     run(handed_in, "--assignment", assignment, "--seconds", 3, "--workers", 2, "--memory", 1)
     found = rows(handed_in / "grades.csv")
-    assert len(found) == len(CASES) + 4
+    assert len(found) == len(CASES) + 6
     for name, (_, points, message) in CASES.items():
         row = found[f"{name}/work.ipynb"]
         assert (float(row["points"]), float(row["of"])) == (points, 6), (name, row["messages"])
@@ -104,6 +108,11 @@ def test_whatever_a_notebook_does_it_gets_a_score_and_a_message(
     assert found["broken.ipynb"]["points"] == "0"
     assert "this file is no notebook" in found["broken.ipynb"]["messages"]
     assert found["old.ipynb"]["points"] == "2"
+    assert found["folder.ipynb/work.ipynb"]["points"] == "6"
+    assert (found["lost.ipynb"]["points"], found["lost.ipynb"]["messages"]) == (
+        "0",
+        "this file cannot be read: No such file or directory",
+    )
 
 
 @pytest.mark.slow

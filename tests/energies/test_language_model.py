@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch.nn import functional as F
 
 from ebm_course.energies.language_model import LSTMLanguageModel
+
+
+@pytest.mark.parametrize("size", ["n_values", "width", "n_layers"])
+@pytest.mark.parametrize("value", [0, -4, 2.5])
+def test_a_size_that_is_none_is_refused_by_name(size: str, value: float) -> None:
+    with pytest.raises(ValueError, match=rf"^{size} is a whole number: expected 1 or larger, got {value}\."):
+        LSTMLanguageModel(**{"n_values": 5, size: value})  # type: ignore[arg-type]
 
 
 def test_advancing_with_carried_state_equals_reading_the_whole_sequence() -> None:

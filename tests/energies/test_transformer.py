@@ -42,6 +42,19 @@ def test_advancing_token_by_token_equals_reading_the_prefix_again() -> None:
         torch.testing.assert_close(logits, made.logits(x[:, : t + 1])[:, -1], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("size", ["n_values", "length", "width", "n_layers", "n_heads"])
+@pytest.mark.parametrize("value", [0, -4, 2.5])
+def test_a_size_that_is_none_is_refused_by_name(size: str, value: float) -> None:
+    with pytest.raises(ValueError, match=rf"^{size} is a whole number: expected 1 or larger, got {value}\."):
+        Transformer(**{"n_values": 6, "length": 8, size: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dropout", [-7.0, 1.5, float("nan")])
+def test_a_dropout_that_is_no_share_is_refused_before_training(dropout: float) -> None:
+    with pytest.raises(ValueError, match="dropout is a share: expected 0 to 1, got"):
+        Transformer(6, 8, dropout=dropout)
+
+
 def test_sizes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="multiple of n_heads"):
         Transformer(6, 8, width=10, n_heads=4)

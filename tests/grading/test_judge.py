@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
@@ -43,6 +45,25 @@ def test_a_function_that_changes_its_argument_is_wrong_though_its_value_is_right
 def test_a_function_that_raises_is_wrong_and_its_error_is_told():
     with pytest.raises(WrongAnswer, match=r"f\(0\) stops with ZeroDivisionError: division by zero"):
         judge_function("f", lambda x: 1 / x, lambda x: x, [(0,)])
+
+
+def test_a_function_that_ends_the_program_is_wrong():
+    with pytest.raises(WrongAnswer, match=r"f\(0\) stops with SystemExit: 3"):
+        judge_function("f", lambda x: sys.exit(3), lambda x: x, [(0,)])
+
+
+def test_a_forgotten_return_is_told_and_an_empty_function_is_no_answer():
+    def forgot(x):
+        y = x + 1  # noqa: F841 - the mistake
+
+    def untouched(x):
+        return ...
+
+    with pytest.raises(WrongAnswer, match=r"f\(0\) returns None: a function gives back what stands after return"):
+        judge_function("f", forgot, lambda x: x, [(0,)])
+    for stub in (untouched, lambda x: None):
+        with pytest.raises(WrongAnswer, match=r"f\(0\): not answered yet"):
+            judge_function("f", stub, lambda x: x, [(0,)])
 
 
 def test_answer_and_reference_draw_the_same_numbers():

@@ -29,11 +29,14 @@ def test_cells_are_all_that_is_asked_of_a_notebook(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{}", "[]", "x = 1", '{"cells": [{}]}', '{"cells": 3}', '{"worksheets": null}']
+    "content",
+    ["", "{}", "[]", "x = 1", '{"cells": [{}]}', '{"cells": 3}', '{"worksheets": null}', b'{"cells": "\xff"}'],
 )
-def test_what_is_no_notebook_is_said_to_be_none(tmp_path: Path, content: str):
-    (tmp_path / "a.ipynb").write_text(content)
-    with pytest.raises(ValueError, match="this file is no notebook"):
+def test_what_is_no_notebook_is_said_to_be_none_and_why(tmp_path: Path, content: str | bytes):
+    (tmp_path / "a.ipynb").write_bytes(content if isinstance(content, bytes) else content.encode())
+    json_at_all = isinstance(content, str) and content[:1] in ("{", "[")
+    reason = "it is JSON, and holds no cells" if json_at_all else "it is not JSON in UTF-8"
+    with pytest.raises(ValueError, match=f"this file is no notebook: {reason}"):
         read_submission(tmp_path / "a.ipynb")
 
 
