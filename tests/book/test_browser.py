@@ -27,7 +27,7 @@ SHOTS = ROOT / "book" / "_build" / "screenshots"
 WIDTHS = (1400, 390)
 PAGE_LIMIT = 5e6  # bytes
 PATIENCE = 120_000  # ms, on a machine that others use
-RAW = r"\$\$|\\tag\{|\\begin\{|\\mathbb|\]\(http|^:::|\{image\}|(?:^|\s)\*\*\w"
+RAW = r"\|\s*:?[-–—]+:?\s*\||\$\$|\\tag\{|\\begin\{|\\mathbb|\]\(http|^:::|\{image\}|(?:^|\s)\*\*\w"
 SETTLED = """async () => {
     if (window.MathJax?.startup) await MathJax.startup.promise;
     await new Promise(done => setTimeout(done, 300));

@@ -101,6 +101,7 @@ def test_formulas_and_markup_reach_the_reader_rendered(page: tuple[Path, str]):
     assert "$" not in words.replace(" $ ", "")
     assert "**" not in re.sub(r"\*\*(?=\w)", "", words)
     assert "{image}" not in words
+    assert not re.search(r"\|\s*:?[-–—]+:?\s*\|", words), "a table is shown as it was written"
     formulas = re.findall(r"\\begin\{split\}.*?\\end\{split\}", page[1], flags=re.DOTALL)
     assert not [formula for formula in formulas if r"\tag{" in formula], "MathJax numbers no formula inside split"
 
