@@ -26,8 +26,11 @@ ENTRY = """\
 """
 MARKUP = re.compile(r"(?<!\\)(\*(?!\s)|(?<=\S)\*|\||_(?=\W|$))")
 """What would begin or end something: a star that is no bullet, a bar, an underscore at a word's end."""
+LETTER = re.compile(r"((?:^|: )\s*)([A-Za-z])\.$")
+"""A letter that is all there is to say of a name, and would begin a list: A, B, C."""
 TAG = re.compile(r"\\tag\{(.+?)\}")
-LITERAL = re.compile(r"(``.*?``|(?<!\S)\*\*[^*\s][^*\n]*\*\*(?!\w)|:\w+:`.*?`|`[^`\n]+`)")
+WORDS = r"(?<![\w*])\*[a-z][a-z -]*[a-z]\*(?![\w*])"  # *in italics*
+LITERAL = re.compile(rf"({WORDS}|``.*?``|(?<!\S)\*\*[^*\s][^*\n]*\*\*(?!\w)|:\w+:`.*?`|`[^`\n]+`)")
 
 
 def modules(name: str) -> list[str]:
@@ -78,7 +81,7 @@ def escape(app: Sphinx, what: str, name: str, obj: object, options: Any, lines: 
             parts = LITERAL.split(line)
             parts[::2] = [MARKUP.sub(r"\\\1", part) for part in parts[::2]]
             parts[2::2] = [re.sub(r"^(?=[\w^=<>+])", r"\\ ", part) for part in parts[2::2]]  # ends what is before it
-            lines[k] = "".join(parts)
+            lines[k] = LETTER.sub(r"\1\\\2.", "".join(parts))
     if what in ("data", "attribute"):
         lines[:0] = ["..", ""]
 
