@@ -177,6 +177,7 @@ def parts_of(
     Where a set has no validation file, those rows and the training rows are one draw from the training file, cut in two
     at random: the first is n_valid (2,000 where it is None).
     """
+    check_count("seed", seed)  # Python's streams of -1 and 1 are one
     n_train, n_valid, n_test = sizes
     read = source.rows(folder=folder)
     test = sampled(read["test"](), n_test, seed=seed)
