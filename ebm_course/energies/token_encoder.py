@@ -73,7 +73,7 @@ class TokenEncoder(nn.Module):
                 f"{tuple(vectors.shape)}. Take them in the order of the vocabulary."
             )
         self.n_values_of_columns, self.width, self.n_features = sizes, width, 2 * hidden
-        self.register_buffer("vectors", None if vectors is None else vectors.detach().float())
+        self.register_buffer("vectors", None if vectors is None else vectors.detach().to(torch.get_default_dtype()))
         learned = sizes if vectors is None else sizes[1:]
         self.register_buffer("sizes", torch.tensor(learned, dtype=torch.int64), persistent=False)
         self.register_buffer("first", self.sizes.cumsum(0) - self.sizes, persistent=False)  # a column's first row
