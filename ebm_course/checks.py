@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor, nn
@@ -162,16 +163,15 @@ def width_of_features(encoder: Any) -> int:
     Traceback (most recent call last):
     ValueError: an encoder is a module with n_features, 1 or more: got Linear with None. Say what it returns a token.
     """
-    try:
-        n = operator.index(encoder.n_features)
-    except (AttributeError, TypeError):
-        n = None
-    if not isinstance(encoder, nn.Module) or n is None or n < 1:
+    found: Any = None
+    with suppress(AttributeError):
+        found = encoder.n_features
+    if not isinstance(encoder, nn.Module) or not isinstance(found, SupportsIndex) or operator.index(found) < 1:
         raise ValueError(
-            f"an encoder is a module with n_features, 1 or more: got {type(encoder).__name__} with "
-            f"{getattr(encoder, 'n_features', None)!r}. Say what it returns a token."
+            f"an encoder is a module with n_features, 1 or more: got {type(encoder).__name__} with {found!r}. Say what "
+            f"it returns a token."
         )
-    return n
+    return operator.index(found)
 
 
 def check_features(features: Tensor, n_features: int) -> Tensor:
