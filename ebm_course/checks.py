@@ -1,6 +1,6 @@
 """What samplers and energies refuse, each in its own words: a missing generator, foreign tokens, impossible numbers.
 
-It knows tensors alone: no energy, no sampler, no task.
+It knows tensors and modules alone: no energy, no sampler, no task.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, SupportsIndex
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def check_generator(generator: torch.Generator | Sequence[torch.Generator] | None, x: Tensor) -> None:
@@ -148,6 +149,18 @@ def check_mask(mask: Tensor | None, shape: tuple[int, ...]) -> None:
             )
 
 
+def check_moves(mask: Tensor | None, shape: tuple[int, ...]) -> None:
+    """Refuse a mask that does not say, position by position, which may move; None: all.
+
+    >>> check_moves(torch.tensor([[True, False, True]]), (1, 3))
+    """
+    if mask is not None and (mask.dtype != torch.bool or mask.shape != shape):
+        raise ValueError(
+            f"a mask says which positions may move: expected bool {shape}, got {mask.dtype} {tuple(mask.shape)}. "
+            f"Use batch.mask."
+        )
+
+
 def check_chain(unary: Tensor, transitions: Tensor, mask: Tensor | None) -> None:
     """Refuse scores, transitions and a mask that are not of one chain.
 
@@ -164,6 +177,39 @@ def check_chain(unary: Tensor, transitions: Tensor, mask: Tensor | None) -> None
             f"got {tuple(transitions.shape)}."
         )
     check_mask(mask, tuple(unary.shape[:2]))
+
+
+def width_of_features(encoder: Any) -> int:
+    """``n_features`` of an encoder of sentences, refused where what is given is no module or does not say it.
+
+    >>> width_of_features(nn.Linear(2, 3))
+    Traceback (most recent call last):
+    ValueError: an encoder is a module with n_features, 1 or more: got Linear with None. Say what it returns a token.
+    """
+    found: Any = None
+    with suppress(AttributeError):
+        found = encoder.n_features
+    if not isinstance(encoder, nn.Module) or not isinstance(found, SupportsIndex) or operator.index(found) < 1:
+        raise ValueError(
+            f"an encoder is a module with n_features, 1 or more: got {type(encoder).__name__} with {found!r}. Say what "
+            f"it returns a token."
+        )
+    return operator.index(found)
+
+
+def check_features(features: Tensor, n_features: int) -> Tensor:
+    """Features (N, L, n_features) of the tokens of sentences, refused where an encoder returned something else.
+
+    >>> check_features(torch.zeros(2, 3, 4), 4).shape
+    torch.Size([2, 3, 4])
+    """
+    if not isinstance(features, Tensor) or features.ndim != 3 or features.shape[2] != n_features:
+        got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+        raise ValueError(
+            f"an encoder that says n_features={n_features} returns (N, L, {n_features}): got {got}. Set n_features to "
+            f"what it returns."
+        )
+    return features
 
 
 def check_share(name: str, value: float) -> None:

@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from ebm_course.energies.completions import ChainCompletions, ModelCompletions, Sentence
 from ebm_course.energies.spen import chain_energy
 from ebm_course.energies.tag_language_model import TagLanguageModel
 from ebm_course.objectives.info_nce import Normaliser, frozen_nce
 from ebm_course.objectives.tagging_terms import l1_cost, local_cross_entropy, local_entropy
+from ebm_course.samplers.cky import cky, log_sum_of_trees
 from ebm_course.samplers.forward_algorithm import log_partition, marginals
 from ebm_course.samplers.memory_bank import MemoryBank
 from ebm_course.samplers.viterbi import viterbi
@@ -77,6 +79,43 @@ def test_a_reader_s_settings_change_nothing_of_a_chain(name: str, setting: Setti
     with setting():
         found = OF_A_CHAIN[name](*given)
     assert torch.equal(found, expected) and found.dtype == expected.dtype
+
+
+RULES = torch.tensor([[0, 1, 2], [1, 2, 2], [2, 0, 1], [0, 2, 0], [1, 0, 0]])
+OF_TREES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "the best tree": lambda words, rules: cky(words, RULES, rules)[0],
+    "its score": lambda words, rules: cky(words, RULES, rules)[1],
+    "the sum of trees": lambda words, rules: log_sum_of_trees(words, RULES, rules),
+}
+
+
+@pytest.mark.parametrize("name", OF_TREES)
+@HALVES
+def test_scores_of_trees_of_sixteen_bits_are_summed_in_thirty_two(name: str, dtype: torch.dtype) -> None:
+    words, rules = ((x * 8).round() / 8 for x in (3 * torch.randn(N, 12, 3), torch.randn(len(RULES))))
+    expected = OF_TREES[name](words, rules)
+    assert torch.equal(OF_TREES[name](words.to(dtype), rules.to(dtype)), expected)
+
+
+@HALVES
+def test_kept_prefixes_have_the_energies_of_whole_sentences_where_scores_have_sixteen_bits(dtype: torch.dtype) -> None:
+    unary, w, y = scores()
+    whole = [y.clone() for _ in range(K)]
+    for k in range(K):
+        whole[k][:, 0] = k
+    expected = torch.stack([chain_energy(unary, w, None, tags) for tags in whole], dim=1)
+    found = ChainCompletions(unary.to(dtype), w.to(dtype), Sentence(y, None, None)).scores()
+    torch.testing.assert_close(-found[:, 0], expected, rtol=1e-6, atol=0)
+
+
+def test_kept_prefixes_have_the_energies_of_whole_sentences_in_a_model_of_sixteen_bits() -> None:
+    model, (_, _, y) = TagLanguageModel(K, width=4, hidden=6).bfloat16(), scores()
+    with torch.no_grad():
+        whole = torch.cat([torch.arange(K).expand(N, K)[..., None], y[:, None, 1:].expand(-1, K, -1)], dim=2)
+        expected = model(whole.flatten(0, 1)).view(N, K)
+        found = ModelCompletions(model, Sentence(y, None, None)).scores()[:, 0]
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(-found, expected, rtol=1e-3, atol=0)  # two bits more than 16 bits have
 
 
 def test_wrong_tags_are_counted_where_sixteen_bits_would_round_the_count() -> None:

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ebm_course.core import Batch
+from ebm_course.core import Batch, Energy
 from ebm_course.energies.bert import Bert
+from ebm_course.energies.global_energy import GlobalEnergy
 from ebm_course.energies.reconstruction_head import ReconstructionHead
 from ebm_course.energies.spen import Spen, chain_energy
 from ebm_course.energies.tag_language_model import TagLanguageModel
@@ -20,21 +21,32 @@ from ebm_course.energies.word_encoder import WordEncoder
 from ebm_course.objectives.compound import compound
 from ebm_course.objectives.info_nce import Normaliser, frozen_nce, info_nce
 from ebm_course.objectives.tagging_terms import annealed, l1_cost, local_cross_entropy, local_entropy
+from ebm_course.samplers.beam import beam
+from ebm_course.samplers.cky import cky, log_sum_of_trees
 from ebm_course.samplers.forward_algorithm import log_partition, marginals
 from ebm_course.samplers.inference_network import InferenceNetworks
 from ebm_course.samplers.memory_bank import MemoryBank
+from ebm_course.samplers.relaxed_descent import relaxed_descent
 from ebm_course.samplers.viterbi import viterbi
+from ebm_course.tasks import images, text_task
 from ebm_course.tasks.agreement import agreement
+from ebm_course.tasks.arithmetic import arithmetic
 from ebm_course.tasks.sentiment_language import bag_ceiling
 from ebm_course.tasks.tagging_score import accuracy
-from ebm_course.tasks.text import toy
+from ebm_course.tasks.text import parts_of, toy
+from ebm_course.tasks.text_sources import AG_NEWS
+from ebm_course.tasks.toy2d import toy2d
+from ebm_course.tasks.toy2d_densities import ring
+from ebm_course.tasks.tree_language import tree_language
 from ebm_course.training.batches import Batches
 
 N, L, K, NAN = 2, 3, 4, float("nan")
 U, W, TAGS = torch.zeros(N, L, K), torch.zeros(K + 1, K + 1), torch.zeros(N, L, dtype=torch.int64)
+LOGITS, LABELS = torch.zeros(N, 2), torch.tensor([0, 1])
 X, MASK = TAGS[..., None], torch.tensor([[True, True, True], [True, False, False]])
 FOREIGN, FLOATS, SHORT = TAGS + K, TAGS.float(), MASK[:, :2]
 ROWS = torch.tensor([0])
+RULES, SCORES = torch.tensor([[0, 1, 2], [1, 0, 3]]), torch.zeros(2)
 
 
 def hurt(x: Tensor, value: float = NAN) -> Tensor:
@@ -59,6 +71,89 @@ def frozen(n_rows: Any) -> object:
     return frozen_nce(torch.zeros(2), torch.zeros(2, 3), normaliser=Normaliser(torch.device("cpu")), n_rows=n_rows)
 
 
+def by_place(y: Tensor) -> Tensor:
+    return y.sum(dim=1).float()
+
+
+def kept(n: int = N, length: int = L, kind: str = "c") -> Energy:
+    """An energy that keeps what it has read of a prefix."""
+    return GlobalEnergy(Spen(encoder(), K), kind, width=4, hidden=4).given(X[:n, :length])
+
+
+def search(energy: Energy, x0: Tensor = TAGS, *, n_values: int = K, mask: Tensor | None = None) -> Tensor:
+    return beam(energy, x0, n_steps=1, n_values=n_values, width=2, mask=mask, generator=torch.Generator()).x
+
+
+class Features(nn.Module):
+    """An encoder that says what it returns a token, or that it says nothing, and returns four numbers."""
+
+    def __init__(self, n_features: Any = None):
+        super().__init__()
+        if n_features is not None:
+            self.n_features = n_features
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return x.new_zeros(*x.shape[:2], 4, dtype=torch.float32)
+
+
+ENCODED: dict[str, Callable[[Any], nn.Module]] = {
+    "SPEN": lambda e: Spen(e, K),
+    "A": lambda e: InferenceNetworks(e, K, parametrisation="shared"),
+    "F": lambda e: InferenceNetworks(encoder(), K, parametrisation="separated", cost_encoder=e),
+}
+
+
+@pytest.mark.parametrize("name", ENCODED)
+@pytest.mark.parametrize("given", [Features(), "words", Features(0), Features(-1), Features(2.5), Features("4")])
+def test_an_encoder_that_does_not_say_what_it_returns_is_refused(name: str, given: Any) -> None:
+    with pytest.raises(ValueError, match=r"an encoder is a module with n_features, 1 or more: got (Features|str) with"):
+        ENCODED[name](given)
+
+
+def test_an_encoder_that_returns_other_features_than_it_says_is_refused() -> None:
+    calls: dict[str, Callable[[nn.Module], object]] = {
+        "SPEN": lambda made: made(X, None, TAGS),
+        "A": lambda made: made.test_time(X),  # type: ignore[operator]
+        "F": lambda made: made.cost_augmented(X, TAGS),  # type: ignore[operator]
+    }
+    for name, make in ENCODED.items():
+        calls[name](make(Features(4)))
+        with pytest.raises(ValueError, match=r"an encoder that says n_features=7 returns \(N, L, 7\): got \(2, 3, 4\)"):
+            calls[name](make(Features(7)))
+
+
+def test_a_language_model_with_words_needs_an_encoder_that_has_their_vectors() -> None:
+    GlobalEnergy(Spen(Features(4), K), "b")
+    with pytest.raises(ValueError, match=r"kind 'c' reads vectors of words: expected an encoder with embed\(x\)"):
+        GlobalEnergy(Spen(Features(4), K), "c")
+
+
+SEARCHES: dict[str, tuple[Callable[[], object], str]] = {
+    "rows of another number": (lambda: search(kept(), TAGS[:1].repeat(3, 1)), "for each of 2 sentences"),
+    "fewer rows": (lambda: search(kept(), TAGS[:1]), "for each of 2 sentences"),
+    "shorter rows": (lambda: search(kept(), TAGS[:, :2]), "K rows of 3 tags"),
+    "foreign tags": (lambda: search(kept(), FOREIGN), "a token is out of the vocabulary"),
+    "foreign tags, a function": (lambda: search(by_place, FOREIGN), "a token is out of the vocabulary"),
+    "more values": (
+        lambda: search(kept(), n_values=K + 2),
+        "n_values is the number of tags: expected 4 or fewer, got 6",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_search_by_prefixes_refuses_other_rows_and_tags(name: str) -> None:
+    call, words = SEARCHES[name]
+    with pytest.raises(ValueError, match=words):
+        call()
+
+
+@pytest.mark.parametrize("kind", ["a", "b", "c"])
+def test_a_search_by_prefixes_takes_no_sentence_and_sentences_of_one_word(kind: str) -> None:
+    assert search(kept(0, kind=kind), TAGS[:0]).shape == (0, L)
+    assert search(kept(N, 1, kind), TAGS[:, :1]).shape == (N, 1)
+
+
 MASKS: dict[str, Callable[[Tensor], object]] = {
     "log Z": lambda mask: log_partition(U, W, mask),
     "viterbi": lambda mask: viterbi(U, W, mask),
@@ -66,6 +161,8 @@ MASKS: dict[str, Callable[[Tensor], object]] = {
     "SPEN": lambda mask: Spen(encoder(), K)(X, mask, TAGS),
     "token encoder": lambda mask: encoder()(X, mask),
     "word encoder": lambda mask: WordEncoder((5,), width=4)(X, mask),
+    "best tree": lambda mask: cky(U, RULES, SCORES, mask),
+    "sum of trees": lambda mask: log_sum_of_trees(U, RULES, SCORES, mask),
 }
 
 
@@ -80,6 +177,22 @@ def test_a_mask_of_other_shape_or_type_with_a_hole_or_an_empty_row_is_refused(na
 def test_a_tag_language_model_refuses_a_foreign_mask(mask: Tensor) -> None:
     with pytest.raises(ValueError, match="a mask says which tags are real"):
         TagLanguageModel(K)(TAGS, mask)
+
+
+MOVED: dict[str, Callable[[Tensor], object]] = {
+    "beam": lambda mask: search(by_place, mask=mask),
+    "beam that keeps prefixes": lambda mask: search(kept(), mask=mask),
+    "relaxed descent": lambda mask: relaxed_descent(
+        lambda y: y[..., 0].sum(dim=1), U + 1 / K, n_steps=1, step_size=1.0, mask=mask, generator=torch.Generator()
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MOVED)
+@pytest.mark.parametrize("mask", [SHORT, MASK.float(), MASK[:1], MASK[0]])
+def test_a_mask_that_does_not_say_what_moves_is_refused(name: str, mask: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"a mask says which positions may move: expected bool \(2, 3\)"):
+        MOVED[name](mask)
 
 
 @pytest.mark.parametrize("term", [stacked, lambda y: l1_cost(U, y), lambda y: local_cross_entropy(U, y)])
@@ -115,12 +228,50 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "newest": (lambda: bank().newest(-1), "n is a whole number"),
     "drawn": (lambda: bank().draw(-1, generator=torch.Generator()), "n is a whole number"),
     "state of a bank": (lambda: bank().load_state_dict({}), "no state of a bank: features, n_updates, written_at"),
+    "state of a bank, none": (lambda: bank().load_state_dict(None), "no state of a bank: features"),  # type: ignore[arg-type]
+    "updates of a bank": (
+        lambda: bank().load_state_dict({**bank().state_dict(), "n_updates": -5}),
+        "n_updates is a whole",
+    ),
+    "rows of a later update": (
+        lambda: bank().load_state_dict(
+            {**bank().state_dict(), "written_at": torch.tensor([0, 1, 7, -1]), "n_updates": 2}
+        ),
+        r"updates 0 to 1, or never, -1: got -1 to 7",
+    ),
+    "half an update": (
+        lambda: bank().load_state_dict({**bank().state_dict(), "written_at": torch.full((4,), -0.5)}),
+        "real features and whole numbers of updates",
+    ),
+    "state of a normaliser": (
+        lambda: Normaliser(torch.device("cpu")).load_state_dict({}),
+        "no state of a normaliser: known, value",
+    ),
+    "whole numbers as scores of words": (lambda: cky(U.long(), RULES, SCORES), "scores are real numbers"),
+    "a column of scores": (lambda: log_sum_of_trees(U, RULES, SCORES[:, None]), "and their scores"),
+    "a number as scores": (lambda: cky(U, RULES, torch.tensor(0.0)), "and their scores"),
+    "no text": (lambda: text_task.score(LOGITS[:0], Batch(TAGS[:0], LABELS[:0])), "N > 0, against labels"),
+    "labels of real numbers": (
+        lambda: text_task.score(LOGITS[:, 0], Batch(TAGS, LABELS)),
+        "of torch.float32 for 2 texts",
+    ),
+    "a label of a text": (lambda: text_task.score(LOGITS, Batch(TAGS, LABELS + 2)), "a label is out of range"),
     "negatives": (lambda: info_nce(torch.zeros(2), TAGS), "real similarities"),
     "n_rows NaN": (lambda: frozen(NAN), "n_rows is a whole number"),
     "n_rows 2.5": (lambda: frozen(2.5), "n_rows is a whole number"),
     "noise": (lambda: toy(n_train=2, n_valid=2, n_test=2, noise=2.0), "noise is a share"),
     "noise NaN": (lambda: bag_ceiling(NAN), "noise is a share"),
     "seed of texts": (lambda: toy(n_train=2, n_valid=2, n_test=2, seed=-1), "seed is a whole number"),
+    "seed of texts from files": (
+        lambda: parts_of(AG_NEWS, (2, 2, 2), seed=-1, folder="nowhere"),
+        "seed is a whole number",
+    ),
+    "seed of equations": (lambda: arithmetic(2, n_train=2, n_valid=2, n_test=2, seed=-1), "seed is a whole number"),
+    "equations": (lambda: arithmetic(2, n_train=-2, n_valid=2, n_test=2), "n_train is a whole number"),
+    "digits": (lambda: arithmetic(2.5), "n_digits is a whole number"),  # type: ignore[arg-type]
+    "points": (lambda: toy2d(ring(), n_valid=-1), "n_valid is a whole number"),
+    "sentences": (lambda: agreement(n_test=0), "n_test is a whole number: expected 1 or larger, got 0"),
+    "trees": (lambda: tree_language(n_train=-1), "n_train is a whole number: expected 1 or larger"),
     "seed of tags": (lambda: agreement(seed=-1), "seed is a whole number"),
     "seed of batches": (lambda: Batches(Batch(TAGS), 1, seed=1.5), "seed is a whole number"),  # type: ignore[arg-type]
 }
@@ -145,6 +296,20 @@ DIVERGED: dict[str, Callable[[], object]] = {
     "marginals": lambda: marginals(hurt(U), W),
     "relaxed tags": lambda: accuracy(hurt(U), TAGS, MASK),
     "memory bank": lambda: bank().update(ROWS, torch.tensor([[NAN, 1.0]])),
+    "best tree": lambda: cky(hurt(U), RULES, SCORES),
+    "best tree, infinite": lambda: cky(hurt(U, torch.inf), RULES, SCORES),
+    "best tree, rules": lambda: cky(U, RULES, hurt(SCORES)),
+    "logits of images": lambda: images.score(hurt(LOGITS), Batch(torch.zeros(N, 1, 8, 8), LABELS)),
+    "logits of images, infinite": lambda: images.score(
+        hurt(LOGITS, -torch.inf), Batch(torch.zeros(N, 1, 8, 8), LABELS)
+    ),
+    "logits of texts": lambda: text_task.score(hurt(LOGITS), Batch(TAGS, LABELS)),
+    "memory bank, its state": lambda: bank().load_state_dict(
+        {**bank().state_dict(), "features": hurt(torch.zeros(4, 2))}
+    ),
+    "normaliser, its state": lambda: Normaliser(torch.device("cpu")).load_state_dict(
+        {"value": torch.tensor(NAN), "known": True}
+    ),
     "memory bank, infinite": lambda: bank().update(ROWS, torch.tensor([[torch.inf, 1.0]])),
 }
 

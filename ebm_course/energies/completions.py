@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ebm_course.checks import at_least_single
 from ebm_course.energies.tag_language_model import TagLanguageModel
 
 State = tuple[Tensor, Tensor]
@@ -48,7 +49,8 @@ class ChainCompletions:
     """
 
     def __init__(self, unary: Tensor, transitions: Tensor, sentence: Sentence):
-        (n, length, k), w, tags = unary.shape, transitions, sentence.tags
+        unary, w = at_least_single(unary), at_least_single(transitions)  # 16 bits would keep other rows
+        (n, length, k), tags = unary.shape, sentence.tags
         behind, following = unary.new_zeros(n), torch.full_like(tags[:, 0], k)  # the end comes last
         self.behind, self.following = [behind] * length, [following] * length
         for t in range(length - 1, -1, -1):  # score of the start's tags from t + 1 on, and the first of them
@@ -87,9 +89,9 @@ class ModelCompletions:
         begun = self._step(model.start.expand(n, 1, -1), words, None)
         self.prefix = sentence.tags.new_zeros(n, 1, 0)  # tags of the kept rows (N, B, t)
         if not model.backward:
-            self.before, self.state = model.start.new_zeros(n, 1), begun  # (N, B), and of N B rows
+            self.before, self.state = at_least_single(model.start).new_zeros(n, 1), begun  # (N, B), and of N B rows
             return
-        total, state = model.start.new_zeros(n), begun
+        total, state = at_least_single(model.start).new_zeros(n), begun
         self.behind, self.states = [total] * length, [begun] * length  # what stands behind t has been read
         for t in range(length - 1, -1, -1):
             self.behind[t], self.states[t] = total, state
@@ -134,7 +136,7 @@ class ModelCompletions:
         if later.shape[1]:
             inputs = self._inputs(later, slice(self.t + 1, None)).repeat_interleave(m, dim=0)
             states = torch.cat([states, self._run(inputs, state)], dim=1)
-        log_q = self.model.to_logits(states).log_softmax(dim=2)  # at the places t + 1 to L
+        log_q = self._log_q(states)  # at the places t + 1 to L
         mask = self.sentence.mask
         real = torch.ones_like(later, dtype=torch.bool) if mask is None else mask[:, self.t + 1 :]
         index = later.repeat_interleave(m, dim=0)[..., None]
@@ -151,13 +153,13 @@ class ModelCompletions:
             words = self.sentence.words
             some = None if words is None else words[:, :t].flip(1).repeat_interleave(m, dim=0)
             states = torch.cat([states, self._run(self._joined(earlier, some), state)], dim=1)
-        log_q = self.model.to_logits(states).log_softmax(dim=2)
+        log_q = self._log_q(states)
         return log_q[:, :-1].gather(2, earlier[..., None])[..., 0].sum(dim=1) + log_q[:, -1, -1]
 
     def _read(self, tags: Tensor, t: int, state: State) -> State:
         """The state after the tags (M, 1) at place t, M a multiple of N."""
         words = self.sentence.words
-        some = None if words is None else words[:, t, None].repeat_interleave(len(tags) // len(words), dim=0)
+        some = None if words is None else words[:, t, None].repeat_interleave(len(tags) // max(len(words), 1), dim=0)
         inputs = self._joined(tags, some)
         _, (h, c) = self.model.lstm(inputs, (state[0][None], state[1][None]))
         return h[0], c[0]
@@ -179,5 +181,4 @@ class ModelCompletions:
         return states
 
     def _log_q(self, h: Tensor) -> Tensor:
-        log_q: Tensor = self.model.to_logits(h).log_softmax(dim=1)
-        return log_q
+        return at_least_single(self.model.to_logits(h)).log_softmax(dim=-1)

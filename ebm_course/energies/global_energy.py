@@ -9,14 +9,16 @@ Source: Tu, Pang and Gimpel (2020), Eq. 9, whose sign of the terms after the fir
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 import torch
 from torch import Tensor, nn
 
+from ebm_course.checks import at_least_single, check_tokens
 from ebm_course.core import Conditioned
 from ebm_course.energies.completions import ChainCompletions, ModelCompletions, Sentence
 from ebm_course.energies.spen import Spen
 from ebm_course.energies.tag_language_model import TagLanguageModel
-from ebm_course.energies.token_encoder import TokenEncoder
 
 KINDS = {
     "a": ("tags",),
@@ -24,6 +26,21 @@ KINDS = {
     "c": ("tags", "tags_backward", "words", "words_backward"),
 }
 """Which tag language models each of the paper's three settings adds."""
+
+
+@runtime_checkable
+class EmbedsWords(Protocol):
+    """An encoder that gives vectors of words too, of the ``width`` that it says.
+
+    >>> from ebm_course.energies.token_encoder import TokenEncoder
+    >>> isinstance(TokenEncoder((50,)), EmbedsWords), isinstance(nn.Linear(2, 2), EmbedsWords)
+    (True, False)
+    """
+
+    width: int
+
+    def embed(self, x: Tensor, /) -> Tensor:
+        """Vectors (N, L, width) of the words of sentences."""
 
 
 class GlobalEnergy(nn.Module):
@@ -37,8 +54,12 @@ class GlobalEnergy(nn.Module):
         gamma: weight of the models with words, 0 or larger.
         weight: weight of all language models beside the chain, 0 or larger; the paper's is 1.
 
+    Raises:
+        ValueError: another kind, a weight below 0, or an encoder that gives no vectors of words where (c) reads them.
+
     Source: Tu, Pang and Gimpel (2020), Eq. 9. Departure: the words' vectors are those of the energy's own encoder.
 
+    >>> from ebm_course.energies.token_encoder import TokenEncoder
     >>> energy = GlobalEnergy(Spen(TokenEncoder((50,), width=8, hidden=6), n_tags=5), "c")
     >>> x, y = torch.randint(50, (2, 4, 1)), torch.zeros(2, 4, dtype=torch.int64)
     >>> energy(x, None, y).shape, sorted(energy.language_models)
@@ -56,13 +77,20 @@ class GlobalEnergy(nn.Module):
             )
         self.spen, self.n_values, self.gamma, self.weight = spen, spen.n_values, gamma, weight
         self.language_models = nn.ModuleDict()
-        encoder: TokenEncoder = spen.encoder  # type: ignore[assignment]
+        encoder, word_width = spen.encoder, 0
+        if "words" in KINDS[kind]:
+            if not isinstance(encoder, EmbedsWords):
+                raise ValueError(
+                    f"kind {kind!r} reads vectors of words: expected an encoder with embed(x) and width, got "
+                    f"{type(encoder).__name__}. Take kind 'b', or a TokenEncoder."
+                )
+            word_width = encoder.width
         for name in KINDS[kind]:
             model = TagLanguageModel(
                 self.n_values,
                 width=width,
                 hidden=hidden,
-                word_width=encoder.width if name.startswith("words") else 0,
+                word_width=word_width if name.startswith("words") else 0,
                 backward=name.endswith("backward"),
             )
             self.language_models[name] = model
@@ -95,6 +123,7 @@ class GlobalEnergy(nn.Module):
 class Given(Conditioned):
     """y -> E(x, y) of a :class:`GlobalEnergy`, for searches too: a ``samplers.beam.CompletesPrefix``.
 
+    >>> from ebm_course.energies.token_encoder import TokenEncoder
     >>> chain = Spen(TokenEncoder((50,), width=8, hidden=6), n_tags=5)
     >>> energy = GlobalEnergy(chain, "a").given(torch.ones(2, 4, 1).long())
     >>> energy(torch.zeros(2, 4).long()).shape, hasattr(energy, "completions")
@@ -102,9 +131,20 @@ class Given(Conditioned):
     """
 
     def completions(self, x: Tensor) -> GlobalCompletions:
-        """Of the start's tags x (N, L)."""
+        """Of the start's tags x (K N, L), row m of sentence m // K.
+
+        Raises:
+            ValueError: there are other rows, of another length, or tags that are none.
+        """
         assert isinstance(self.module, GlobalEnergy)
-        k = len(x) // len(self.condition)
+        n, length = self.condition.shape[:2]
+        if x.ndim != 2 or x.shape[1] != length or (len(x) % n if n else len(x)):
+            raise ValueError(
+                f"a search starts from K rows of {length} tags for each of {n} sentences, row m for sentence m // K: "
+                f"got {tuple(x.shape)}. Pass tags of these sentences."
+            )
+        check_tokens(x, self.module.n_values)
+        k = len(x) // max(n, 1)
         unary, mask, words = (
             None if c is None else c.repeat_interleave(k, dim=0) for c in (self.condition, *self.more)
         )
@@ -115,6 +155,7 @@ class Given(Conditioned):
 class GlobalCompletions:
     """Energies of a :class:`GlobalEnergy` of kept rows that go on by one tag: ``samplers.beam.Completions``.
 
+    >>> from ebm_course.energies.token_encoder import TokenEncoder
     >>> chain = Spen(TokenEncoder((50,), width=8, hidden=6), n_tags=5)
     >>> energy = GlobalEnergy(chain, "a").given(torch.ones(2, 4, 1).long())
     >>> rows = energy.completions(torch.zeros(2, 4).long())
@@ -133,7 +174,7 @@ class GlobalCompletions:
             assert isinstance(model, TagLanguageModel)
             own = ModelCompletions(model, Sentence(x, mask, words if model.word_width else None))
             self.models.append((energy.weight_of(name), own))
-        self.e = unary.new_zeros(len(x), 1)  # of the kept rows (N, B), which at pads stays
+        self.e = at_least_single(unary).new_zeros(len(x), 1)  # of the kept rows (N, B), which at pads stays
         self.found = self.e[..., None]
 
     def energies(self) -> Tensor:

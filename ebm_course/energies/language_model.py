@@ -12,6 +12,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ebm_course.checks import check_count
+from ebm_course.energies.lstm import LSTM
 from ebm_course.energies.sequence_energies import sequence_nll
 from ebm_course.energies.tokens import embed_tokens
 
@@ -41,7 +42,7 @@ class LSTMLanguageModel(nn.Module):
             check_count(name, size, least=1)
         self.n_values, self.width = n_values, width
         self.embedding = nn.Embedding(n_values, width)
-        self.lstm = nn.LSTM(width, width, n_layers, batch_first=True)
+        self.lstm = LSTM(width, width, n_layers, batch_first=True)
         self.to_logits = nn.Linear(width, n_values)
 
     def embed(self, x: Tensor) -> Tensor:

@@ -18,7 +18,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ebm_course.checks import at_least_single, check_chain, check_count, check_tokens
+from ebm_course.checks import (
+    at_least_single,
+    check_chain,
+    check_count,
+    check_features,
+    check_tokens,
+    width_of_features,
+)
 from ebm_course.core import Conditioned
 
 
@@ -44,6 +51,9 @@ class Spen(nn.Module):
         n_tags: K, 1 or more.
         init: parameters W start uniform between -init and init, nats.
 
+    Raises:
+        ValueError: the encoder says no ``n_features``, or returns others, or there is no tag.
+
     ``transitions`` is W (K + 1, K + 1): row K holds the scores of first tags, column K those of last tags; its corner
     is not used.
 
@@ -62,14 +72,14 @@ class Spen(nn.Module):
         super().__init__()
         check_count("n_tags", n_tags, least=1)
         self.n_values = n_tags
+        n_features = width_of_features(encoder)
         self.encoder = encoder
-        features: Encoder = encoder  # type: ignore[assignment]
-        self.to_scores = nn.Linear(features.n_features, n_tags, bias=False)  # U
+        self.to_scores = nn.Linear(n_features, n_tags, bias=False)  # U
         self.transitions = nn.Parameter(torch.empty(n_tags + 1, n_tags + 1).uniform_(-init, init))  # W
 
     def unary(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Scores U_j . b(x, t), (N, L, K); 0 at pads."""
-        scores: Tensor = self.to_scores(self.encoder(x, mask))
+        scores: Tensor = self.to_scores(check_features(self.encoder(x, mask), self.to_scores.in_features))
         return scores
 
     def given(self, x: Tensor, mask: Tensor | None = None) -> Conditioned:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from ebm_course.checks import at_least_single, check_count
 from ebm_course.core import Conditioned
+from ebm_course.energies.lstm import LSTM
 from ebm_course.energies.reversal import reversed_within
 from ebm_course.energies.spen import tag_rows
 
@@ -58,7 +59,7 @@ class TagLanguageModel(nn.Module):
         self.n_values, self.word_width, self.backward = n_tags, word_width, backward
         self.embedding = nn.Embedding(n_tags, width)
         self.start = nn.Parameter(torch.randn(width))
-        self.lstm = nn.LSTM(width + word_width, hidden, batch_first=True)
+        self.lstm = LSTM(width + word_width, hidden, batch_first=True)
         self.to_logits = nn.Linear(hidden, n_tags + 1)  # the last is the end symbol
 
     def given(self, words: Tensor | None, mask: Tensor | None = None) -> Conditioned:

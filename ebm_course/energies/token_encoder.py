@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ebm_course.checks import check_mask, check_share
+from ebm_course.energies.lstm import LSTM
 from ebm_course.energies.reversal import reversed_within
 
 
@@ -72,7 +73,7 @@ class TokenEncoder(nn.Module):
                 f"{tuple(vectors.shape)}. Take them in the order of the vocabulary."
             )
         self.n_values_of_columns, self.width, self.n_features = sizes, width, 2 * hidden
-        self.register_buffer("vectors", None if vectors is None else vectors.detach().float())
+        self.register_buffer("vectors", None if vectors is None else vectors.detach().to(torch.get_default_dtype()))
         learned = sizes if vectors is None else sizes[1:]
         self.register_buffer("sizes", torch.tensor(learned, dtype=torch.int64), persistent=False)
         self.register_buffer("first", self.sizes.cumsum(0) - self.sizes, persistent=False)  # a column's first row
@@ -81,8 +82,8 @@ class TokenEncoder(nn.Module):
             nn.init.normal_(self.table.weight, std=len(sizes) ** -0.5)
         fits = vectors is None or vectors.shape[1] == width
         self.project = None if fits or vectors is None else nn.Linear(vectors.shape[1], width, bias=False)
-        self.forwards = nn.LSTM(width, hidden, batch_first=True)
-        self.backwards = nn.LSTM(width, hidden, batch_first=True)
+        self.forwards = LSTM(width, hidden, batch_first=True)
+        self.backwards = LSTM(width, hidden, batch_first=True)
         self.dropout = nn.Dropout(dropout)
 
     def embed(self, x: Tensor) -> Tensor:

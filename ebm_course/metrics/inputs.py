@@ -22,7 +22,7 @@ def vectors(name: str, x: Tensor, *, least: int) -> Tensor:
             f"{name} has one row for each image, {least} rows or more: got shape {tuple(x.shape)}. "
             f"Pass images (N, C, H, W) or features (N, D)."
         )
-    return _finite(name, x).flatten(1)
+    return finite(name, x).flatten(1)
 
 
 def rows_of_logits(name: str, logits: Tensor) -> Tensor:
@@ -36,7 +36,7 @@ def rows_of_logits(name: str, logits: Tensor) -> Tensor:
             f"{name} has shape (N, K), a row for each image and a column for each of K > 1 classes: got "
             f"{tuple(logits.shape)}. Pass what the classifier returns for the whole set."
         )
-    return _finite(name, logits)
+    return finite(name, logits)
 
 
 def labels_of(rows: Tensor, labels: Tensor) -> Tensor:
@@ -59,7 +59,12 @@ def labels_of(rows: Tensor, labels: Tensor) -> Tensor:
     return labels.to(rows.device)
 
 
-def _finite(name: str, x: Tensor) -> Tensor:
+def finite(name: str, x: Tensor) -> Tensor:
+    """x in float64, without its graph; refused where a number is not finite.
+
+    >>> finite("values", torch.ones(1)).dtype
+    torch.float64
+    """
     if not bool(torch.isfinite(x).all()):
         raise ValueError(
             f"{name} holds finite numbers: got {int((~torch.isfinite(x)).sum())} of {x.numel()} that are not. "

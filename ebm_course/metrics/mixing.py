@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ebm_course.checks import in_double
+from ebm_course.metrics.inputs import finite
 
 
 def mixing(values: Tensor) -> dict[str, float]:
@@ -25,7 +25,7 @@ def mixing(values: Tensor) -> dict[str, float]:
         ``autocorrelation_time``: tau, in steps; ``r_hat``: 1 when mixed. NaN where every value is the same.
 
     Raises:
-        ValueError: not (T, N), or fewer than 8 steps.
+        ValueError: not (T, N), fewer than 8 steps, or a number that is not finite.
 
     Source: Gelman et al. (2013), chapter 11; the sum stops as in Geyer (1992), initial monotone sequence.
 
@@ -38,7 +38,7 @@ def mixing(values: Tensor) -> dict[str, float]:
     if values.ndim != 2 or len(values) < 8:
         raise ValueError(f"values by step and chain (T, N) with T >= 8 were expected, got shape {tuple(values.shape)}.")
     n = len(values) // 2
-    halves = in_double(torch.cat([values[:n], values[n : 2 * n]], dim=1))  # (T // 2, 2 N)
+    halves = finite("values", torch.cat([values[:n], values[n : 2 * n]], dim=1))  # (T // 2, 2 N)
     within = halves.var(0).mean()
     total = within * (n - 1) / n + halves.mean(0).var()
     rho = 1 - (within - _autocovariance(halves).mean(1) * n / (n - 1)) / total  # (T // 2,)

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ebm_course.checks import in_double
+from ebm_course.metrics.inputs import finite
 
 PAIRS = 4_000_000  # in a block, of 8 bytes, twice
 OF_MEDIAN = 2_000
@@ -31,7 +31,7 @@ def maximum_mean_discrepancy(x: Tensor, y: Tensor, *, bandwidth: float | None = 
         ``mmd2`` and the ``bandwidth`` used.
 
     Raises:
-        ValueError: fewer than two samples, states of different shape, or a bandwidth that is not positive.
+        ValueError: fewer than two samples, states of different shape, not finite, or a bandwidth that is not positive.
 
     Source: Gretton et al. (2012), the unbiased estimate and the median heuristic.
 
@@ -43,7 +43,7 @@ def maximum_mean_discrepancy(x: Tensor, y: Tensor, *, bandwidth: float | None = 
         raise ValueError(
             f"two samples of one space with two rows or more were expected: got {tuple(x.shape)} and {tuple(y.shape)}."
         )
-    n, pooled = len(x), in_double(torch.cat([x, y]).flatten(1))  # (N + M, D)
+    n, pooled = len(x), finite("samples", torch.cat([x, y])).flatten(1)  # (N + M, D)
     if bandwidth is None:
         spaced = torch.arange(min(len(pooled), OF_MEDIAN), device=pooled.device) * len(pooled) // OF_MEDIAN
         bandwidth = float(torch.pdist(pooled if len(pooled) <= OF_MEDIAN else pooled[spaced]).median())

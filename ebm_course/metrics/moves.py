@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ebm_course.checks import in_double
+from ebm_course.metrics.inputs import finite
 
 
 def moves(path: Tensor, *, window: int = 1) -> dict[str, float]:
@@ -24,7 +25,7 @@ def moves(path: Tensor, *, window: int = 1) -> dict[str, float]:
         that ever differed from the start.
 
     Raises:
-        ValueError: no step in the path, or a window outside 1 to T.
+        ValueError: no step in the path, a number in it that is not finite, or a window outside 1 to T.
 
     >>> import torch
     >>> moves(torch.tensor([[[1], [5]], [[2], [6]], [[1], [6]]]))  # two chains: 1 2 1 toggles, 5 6 6 freezes
@@ -35,6 +36,8 @@ def moves(path: Tensor, *, window: int = 1) -> dict[str, float]:
             f"a path (T + 1, N, *S) with T > 0 and a window of 1 to T were expected: got shape {tuple(path.shape)} "
             f"and window {window}. Sample with keep_path=True."
         )
+    if path.is_floating_point():
+        finite("the path", path)  # a NaN differs from itself: a chain that froze there would count as moving
     path = path.flatten(2)  # (T + 1, N, D)
     moved = (path[1:] != path[:-1]).any(2)  # (T, N)
     frozen = ~moved[-window:].any(0)  # (N,)

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
-from ebm_course.checks import check_count
+from ebm_course.checks import check_count, check_finite
 from ebm_course.core import Loss
 from ebm_course.objectives.terms import check_energies
 
@@ -131,7 +131,16 @@ class Normaliser:
         return {"value": self.value, "known": self.known}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` gave."""
+        """Take over what :meth:`state_dict` gave.
+
+        Raises:
+            ValueError: it is the state of something else.
+            FloatingPointError: log Z is not finite.
+        """
+        given = state.keys() if isinstance(state, Mapping) else set[str]()
+        if missing := self.state_dict().keys() - given:
+            raise ValueError(f"this is no state of a normaliser: {', '.join(sorted(missing))} missing.")
+        check_finite("log Z of a contrast", state["value"], "Take a state from before it diverged.")
         self.value, self.known = state["value"].to(self.value.device).clone(), bool(state["known"])
 
 

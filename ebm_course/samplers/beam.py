@@ -15,7 +15,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from ebm_course.checks import check_count, check_finite, check_generator
+from ebm_course.checks import check_count, check_finite, check_generator, check_moves, check_tokens
 from ebm_course.core import Energy, Negatives, energies_of, frozen
 
 
@@ -81,7 +81,8 @@ def beam(
         x (N, L); info ``energy`` at x, (N,).
 
     Raises:
-        ValueError: tags of another shape, or counts out of their range.
+        ValueError: tags or a mask of another shape, tags out of 0 .. K - 1, counts out of their range, or more tags
+            than the energy knows.
         FloatingPointError: the energies at the end are not finite.
 
     >>> agree = lambda y: (y[:, 0] != y[:, -1]).float() - 1.5 * (y[:, 0] == 2)  # ends agree, 2 is best
@@ -98,6 +99,8 @@ def beam(
             f"a beam starts from int64 tags (N, L), L > 0, got {tuple(x0.shape)} of {x0.dtype}: "
             f"use x0[None] for one sentence."
         )
+    check_tokens(x0, n_values)
+    check_moves(mask, tuple(x0.shape))
     x = x0.clone()
     with frozen(energy):
         for _ in range(n_steps):
@@ -112,7 +115,10 @@ def _pass(energy: Energy, x: Tensor, n_values: int, width: int, mask: Tensor | N
     search = energy.completions(x) if isinstance(energy, CompletesPrefix) else _Recomputed(energy, x, n_values)
     rows, values = x[:, None], torch.arange(n_values, device=x.device)  # (N, B, L), B = 1 at first
     for t in range(x.shape[1]):
-        e, here = search.energies()[..., :n_values], rows[:, :, t, None]  # (N, B, K), (N, B, 1)
+        e, here = search.energies(), rows[:, :, t, None]  # (N, B, K), (N, B, 1)
+        if e.shape[2] < n_values:
+            raise ValueError(f"n_values is the number of tags: expected {e.shape[2]} or fewer, got {n_values}.")
+        e = e[..., :n_values]
         if mask is not None:  # at a pad a row goes on with what it has, once
             real = mask[:, t, None, None]
             e = torch.where(real, e, e.gather(2, here).expand_as(e).masked_fill(values > 0, torch.inf))

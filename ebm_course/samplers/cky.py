@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ebm_course.ambient import recording_gradients
+from ebm_course.checks import at_least_single, check_finite, check_mask
 
 
 def log_sum_of_trees(words: Tensor, rules: Tensor, scores: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -25,7 +26,9 @@ def log_sum_of_trees(words: Tensor, rules: Tensor, scores: Tensor, mask: Tensor 
         mask: (N, L) bool, True from position 0 on; None where all are real.
 
     Raises:
-        ValueError: shapes do not belong together, or a symbol is out of 0 to A - 1.
+        ValueError: shapes do not belong together, a symbol is out of 0 to A - 1, or scores are no real numbers.
+
+    It is summed in float32 at least: 16 bits have no digits for the sum of a sentence.
 
     >>> words = torch.zeros(1, 4, 1)  # one symbol, S -> S S: as many trees as there are ways to put brackets, 5
     >>> log_sum_of_trees(words, torch.tensor([[0, 0, 0]]), torch.zeros(1)).exp().round()
@@ -38,7 +41,7 @@ def log_sum_of_trees(words: Tensor, rules: Tensor, scores: Tensor, mask: Tensor 
 def cky(words: Tensor, rules: Tensor, scores: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """The best tree of each sentence and its score; of equal ones any.
 
-    Args, Raises: as of :func:`log_sum_of_trees`.
+    Args, Raises: as of :func:`log_sum_of_trees`, and FloatingPointError where a score of a tree is NaN or infinite.
 
     Returns:
         Symbols (N, L, L) int64: at [n, i, j] that of the constituent of words i to j, both included, -1 where the tree
@@ -51,8 +54,10 @@ def cky(words: Tensor, rules: Tensor, scores: Tensor, mask: Tensor | None = None
     _check(words, rules, scores, mask)
     n, length, n_symbols = words.shape
     with recording_gradients():
-        spans = words.new_zeros(n, length, length, n_symbols).requires_grad_()
+        spans = at_least_single(words).new_zeros(n, length, length, n_symbols).requires_grad_()
         found = _root(words.detach(), rules, scores.detach(), mask, best=True, spans=spans)
+        some = found.detach().masked_fill(found.isneginf(), 0.0)  # what has no tree is no fault
+        check_finite("the score of a tree", some, "Look for the scores that diverged.")
         (used,) = torch.autograd.grad(torch.where(found.isfinite(), found, 0.0).sum(), spans)
     weight, symbols = used.max(dim=3)
     return torch.where(weight > 0.5, symbols, -1), found.detach()
@@ -62,6 +67,7 @@ def _root(
     words: Tensor, rules: Tensor, scores: Tensor, mask: Tensor | None, *, best: bool, spans: Tensor | None = None
 ) -> Tensor:
     """beta of the root over each whole sentence; ``spans`` (N, L, L, A) is added to every cell, last word included."""
+    words, scores = at_least_single(words), at_least_single(scores)
     (n, length, n_symbols), parents = words.shape, rules[:, 0]
     wide = [words if spans is None else words + spans.diagonal(dim1=1, dim2=2).transpose(1, 2)]  # [w]: (N, L - w, A)
     for width in range(1, length):
@@ -90,7 +96,7 @@ def _joined(own: Tensor, best: bool) -> Tensor:
 
 
 def _check(words: Tensor, rules: Tensor, scores: Tensor, mask: Tensor | None) -> None:
-    if words.ndim != 3 or 0 in words.shape[1:] or rules.ndim != 2 or rules.shape != (len(scores), 3):
+    if words.ndim != 3 or 0 in words.shape[1:] or scores.ndim != 1 or rules.shape != (len(scores), 3):
         raise ValueError(
             f"a grammar has scores of words (N, L, A), L and A above 0, rules (R, 3) and their scores (R,): got "
             f"{tuple(words.shape)}, {tuple(rules.shape)} and {tuple(scores.shape)}."
@@ -100,8 +106,8 @@ def _check(words: Tensor, rules: Tensor, scores: Tensor, mask: Tensor | None) ->
             f"rules are int64 numbers of symbols, 0 to {words.shape[2] - 1}: got {rules.dtype}. "
             f"Give words a score for every symbol."
         )
-    if mask is not None and (mask.dtype != torch.bool or mask.shape != words.shape[:2] or not mask[:, 0].all()):
+    if not words.is_floating_point() or not scores.is_floating_point():
         raise ValueError(
-            f"a mask says which tokens are real: expected bool {tuple(words.shape[:2])}, True from position 0 on, got "
-            f"{mask.dtype} {tuple(mask.shape)}. Use batch.mask."
+            f"scores are real numbers: got {words.dtype} of words and {scores.dtype} of rules. Use .float()."
         )
+    check_mask(mask, tuple(words.shape[:2]))

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ebm_course.checks import check_count, check_tokens
+from ebm_course.checks import check_count, check_features, check_tokens, width_of_features
 
 PARAMETRISATIONS = ("separated", "shared", "stacked", "single")
 
@@ -55,7 +55,8 @@ class InferenceNetworks(nn.Module):
         cost_encoder: the features F reads where "separated"; None elsewhere.
 
     Raises:
-        ValueError: another parametrisation, or a second encoder missing or not used.
+        ValueError: another parametrisation, a second encoder missing or not used, or an encoder that says no
+            ``n_features``, or returns others.
 
     >>> from ebm_course.energies.token_encoder import TokenEncoder
     >>> nets = InferenceNetworks(TokenEncoder((50,), width=8, hidden=6), n_tags=5, parametrisation="stacked")
@@ -77,14 +78,12 @@ class InferenceNetworks(nn.Module):
             )
         self.n_tags, self.parametrisation = n_tags, parametrisation
         self.encoder, self.cost_encoder = encoder, cost_encoder
-        features: Encoder = encoder  # type: ignore[assignment]
-        self.head = nn.Linear(features.n_features, n_tags)
+        self.head = nn.Linear(width_of_features(encoder), n_tags)
         self.cost_head: nn.Linear | None = None
         if parametrisation == "stacked":
             self.cost_head = nn.Linear(2 * n_tags, n_tags)  # W_q, b_q
         elif parametrisation != "single":
-            others: Encoder = encoder if cost_encoder is None else cost_encoder  # type: ignore[assignment]
-            self.cost_head = nn.Linear(others.n_features, n_tags)
+            self.cost_head = nn.Linear(width_of_features(encoder if cost_encoder is None else cost_encoder), n_tags)
 
     def test_time(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """A(x), (N, L, K)."""
@@ -120,10 +119,10 @@ class InferenceNetworks(nn.Module):
             raise
 
     def _log_a(self, h: Tensor) -> Tensor:
-        scores: Tensor = self.head(h)
+        scores: Tensor = self.head(check_features(h, self.head.in_features))
         return scores.log_softmax(dim=2)
 
     def _log_f(self, h: Tensor) -> Tensor:
         assert self.cost_head is not None  # "single" has no F of its own
-        scores: Tensor = self.cost_head(h)
+        scores: Tensor = self.cost_head(check_features(h, self.cost_head.in_features))
         return scores.log_softmax(dim=2)

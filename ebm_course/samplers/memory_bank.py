@@ -54,11 +54,13 @@ class MemoryBank:
                 f"a bank has a label a row: expected int64 ({n_rows},), got {labels.dtype} {tuple(labels.shape)}. "
                 "Pass those of the whole training set."
             )
-        self.labels, self.momentum, self.n_updates = labels.detach(), momentum, 0
+        self.momentum, self.n_updates = momentum, 0
         dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)  # a momentum is lost in 16 bits
-        self.features = torch.zeros(n_rows, width, device=labels.device, dtype=dtype)
-        self.written_at = torch.full((n_rows,), -1, device=labels.device)  # the number of the update, -1: never
-        self._values, self._kinds = self.labels.unique(return_inverse=True)  # (C - 1,), (n_rows,)
+        with torch.inference_mode(False):  # lest they be tensors that cannot be changed or learned from outside of it
+            self.labels = labels.clone() if labels.is_inference() else labels.detach()
+            self.features = torch.zeros(n_rows, width, device=labels.device, dtype=dtype)
+            self.written_at = torch.full((n_rows,), -1, device=labels.device)  # the number of the update, -1: never
+            self._values, self._kinds = self.labels.unique(return_inverse=True)  # (C - 1,), (n_rows,)
 
     def __len__(self) -> int:
         return len(self.features)
@@ -213,9 +215,11 @@ class MemoryBank:
         """Take over what :meth:`state_dict` gave; changes the bank.
 
         Raises:
-            ValueError: it is that of a bank of another size, or of something else.
+            ValueError: it is that of a bank of another size, of something else, or says impossible things.
+            FloatingPointError: a feature is not finite.
         """
-        if missing := self.state_dict().keys() - state.keys():
+        given = state.keys() if isinstance(state, Mapping) else set[str]()
+        if missing := self.state_dict().keys() - given:
             raise ValueError(f"this is no state of a bank: {', '.join(sorted(missing))} missing. Pass state_dict().")
         found, written_at = state["features"], state["written_at"]
         if found.shape != self.features.shape or written_at.shape != self.written_at.shape:
@@ -223,6 +227,18 @@ class MemoryBank:
                 f"this bank holds features {tuple(self.features.shape)}: got {tuple(found.shape)}. Build it with as "
                 "many rows and the width that were saved."
             )
+        if not found.is_floating_point() or written_at.dtype != torch.int64:
+            raise ValueError(
+                f"a bank holds real features and whole numbers of updates: got {found.dtype} and {written_at.dtype}. "
+                "Pass state_dict()."
+            )
+        check_count("n_updates", state["n_updates"])
+        if len(written_at) and not -1 <= int(written_at.min()) <= int(written_at.max()) < max(1, state["n_updates"]):
+            raise ValueError(
+                f"rows were written in updates 0 to {state['n_updates'] - 1}, or never, -1: got "
+                f"{int(written_at.min())} to {int(written_at.max())}. Pass state_dict() of one moment."
+            )
+        check_finite("a feature for the memory bank", found, "Take a state from before it diverged.")
         self.features.copy_(found)
         self.written_at.copy_(written_at)
         self.n_updates = int(state["n_updates"])

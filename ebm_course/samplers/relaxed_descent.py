@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ebm_course.checks import check_count, check_finite, check_generator
+from ebm_course.checks import check_count, check_finite, check_generator, check_moves
 from ebm_course.core import Energy, Negatives, energies_of, energy_grad, frozen
 
 METHODS = ("softmax", "exponentiated")
@@ -47,7 +47,7 @@ def relaxed_descent(
         x (N, L, K) on the simplex; info, each (N,): ``energy`` at x.
 
     Raises:
-        ValueError: states of another shape or dtype, a step size that is not positive, an unknown method.
+        ValueError: states or a mask of another shape or dtype, a step size that is not positive, an unknown method.
         FloatingPointError: the energies at the end are not finite.
 
     Source: Belanger and McCallum (2016), who descend with entropic mirror descent or on logits; exponentiated gradient:
@@ -76,6 +76,7 @@ def relaxed_descent(
             f"expected a finite step_size above 0 and a method of {METHODS}, got {step_size} and {method!r}. "
             f"Start with a step of 1."
         )
+    check_moves(mask, tuple(x0.shape[:2]))
     x = start = x0.detach().clone()
     path, z = [start], start.clamp_min(torch.finfo(x0.dtype).tiny).log()  # logits of x
     with frozen(energy):

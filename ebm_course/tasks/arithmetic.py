@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ebm_course.checks import check_tokens
+from ebm_course.checks import check_count, check_tokens
 from ebm_course.core import Batch, Task
 from ebm_course.tasks.arithmetic_score import score
 
@@ -46,8 +46,7 @@ class Format:
     n_digits: int
 
     def __post_init__(self) -> None:
-        if self.n_digits < 1:
-            raise ValueError(f"an operand has 1 digit or more, got n_digits={self.n_digits}.")
+        check_count("n_digits", self.n_digits, least=1)
 
     @property
     def length(self) -> int:
@@ -135,7 +134,7 @@ def arithmetic(
     does not use the batch.
 
     Raises:
-        ValueError: more equations are asked for than there are pairs of operands.
+        ValueError: more equations are asked for than there are pairs of operands, or a number is none.
 
     >>> task = arithmetic(2, n_train=20, n_valid=5, n_test=5)
     >>> task.name, task.train.x.shape, task.n_values
@@ -144,6 +143,8 @@ def arithmetic(
     1.0
     """
     layout, low, span = Format(n_digits), 10 ** (n_digits - 1), 9 * 10 ** (n_digits - 1)
+    for part, n in {"n_train": n_train, "n_valid": n_valid, "n_test": n_test, "seed": seed}.items():
+        check_count(part, n)  # Python's streams of -1 and 1 are one
     total = n_train + n_valid + n_test
     if total > span * span:
         raise ValueError(f"{total} equations were asked for and only {span * span} of {n_digits} digits exist.")

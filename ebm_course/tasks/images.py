@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ebm_course.batch import ranks_in_class
-from ebm_course.checks import check_count
+from ebm_course.checks import check_count, check_finite
 from ebm_course.core import Batch, Task
 from ebm_course.runtime import torch_seed
 from ebm_course.tasks.image_checks import check_images, check_labels
@@ -184,6 +184,10 @@ def split(name: str, rest: Batch, test: Batch, *, n_classes: int, n_valid: int, 
 def score(logits: Tensor, batch: Batch) -> dict[str, float]:
     """``accuracy``, 0 to 1, and ``nll``, the mean of -log p(y | x) in nats, of logits (N, K) of a batch with labels.
 
+    Raises:
+        ValueError: other shapes, no row, or a label out of 0 .. K - 1.
+        FloatingPointError: a logit is not finite.
+
     >>> score(torch.tensor([[2.0, 0.0], [3.0, 0.0]]), Batch(torch.zeros(2, 1, 8, 8), torch.tensor([0, 1])))["accuracy"]
     0.5
     """
@@ -193,6 +197,7 @@ def score(logits: Tensor, batch: Batch) -> dict[str, float]:
             f"a score compares logits (N, K), N > 0, with N labels: got {tuple(logits.shape)} and {labels}."
         )
     check_labels(batch.y, logits.shape[1])
+    check_finite("a logit", logits, "Look for the net that diverged.")
     right = (logits.argmax(dim=1) == batch.y).float().mean()
     return {"accuracy": float(right), "nll": float(F.cross_entropy(logits.detach().float(), batch.y))}
 

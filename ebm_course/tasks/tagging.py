@@ -92,7 +92,7 @@ def generated(
     So the same seed gives the same parts, and another size of one leaves the others alone.
 
     Raises:
-        ValueError: the seed is no whole number, or below 0.
+        ValueError: the seed is no whole number or below 0, or a part is to have no sentence.
 
     >>> from ebm_course.tasks.agreement import TAGS, sentence
     >>> one, other = (
@@ -102,6 +102,8 @@ def generated(
     (3, 5, True)
     """
     check_count("seed", seed)
+    for part, n in zip(("n_train", "n_valid", "n_test"), sizes, strict=True):
+        check_count(part, n, least=1)
     streams = [random.Random(3 * seed + k) for k in range(len(sizes))]
     parts = (Sentences.of(sentence(draw) for _ in range(n)) for draw, n in zip(streams, sizes, strict=True))
     return tagging(name, *parts, least=1, tags=tags, known_words=known_words, score=score)

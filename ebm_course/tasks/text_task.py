@@ -24,7 +24,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from ebm_course.checks import check_finite
 from ebm_course.core import Batch, Task
+from ebm_course.tasks.image_checks import check_labels
 
 AT_ONCE = 4096
 """Texts that are numbered at once."""
@@ -87,17 +89,23 @@ def score(states: Tensor, batch: Batch) -> dict[str, float]:
     """Accuracy and mean negative log-likelihood, in nats, of logits (N, K); of labels (N,) the accuracy alone.
 
     Raises:
-        ValueError: the batch has no labels, or there are not as many rows as in it.
+        ValueError: the batch has no labels or no row, there are not as many rows as in it, or a label is none.
+        FloatingPointError: a logit is not finite.
 
     >>> batch = Batch(torch.zeros(2, 3).long(), torch.tensor([0, 1]), torch.ones(2, 3).bool())
     >>> {name: round(value, 3) for name, value in score(torch.tensor([[2.0, 0.0], [2.0, 0.0]]), batch).items()}
     {'accuracy': 0.5, 'nll': 1.127}
     """
-    if batch.y is None or len(states) != len(batch) or states.ndim not in (1, 2):
+    none = len(states) == 0 or (states.ndim == 1 and states.dtype != torch.int64)
+    if batch.y is None or len(states) != len(batch) or states.ndim not in (1, 2) or none:
         raise ValueError(
-            f"texts are scored by logits (N, K) or labels (N,) against labels: got {tuple(states.shape)} for "
-            f"{len(batch)} texts {'without' if batch.y is None else 'with'} labels. Score a batch with its own states."
+            f"texts are scored by logits (N, K) or int64 labels (N,), N > 0, against labels: got {tuple(states.shape)} "
+            f"of {states.dtype} for {len(batch)} texts {'without' if batch.y is None else 'with'} labels. Score a "
+            f"batch with its own states."
         )
+    if states.ndim == 2:
+        check_labels(batch.y, states.shape[1])
+        check_finite("a logit", states, "Look for the net that diverged.")
     labels = states.argmax(dim=1) if states.ndim == 2 else states
     found = {"accuracy": (labels == batch.y).double().mean().item()}
     return found | ({"nll": cross_entropy(states.double(), batch.y).item()} if states.ndim == 2 else {})

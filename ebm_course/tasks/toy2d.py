@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ebm_course.checks import check_count
 from ebm_course.core import Batch, Task
 from ebm_course.runtime import torch_seed
 from ebm_course.tasks.toy2d_densities import Density
@@ -27,11 +28,16 @@ def toy2d(density: Density, *, n_train: int = 10_000, n_valid: int = 1_000, n_te
         A task of points (N, 2); ``n_values`` is None. ``task.score(states, batch)`` compares with the density itself
         and does not use the batch.
 
+    Raises:
+        ValueError: a number of points, or the seed, is none.
+
     >>> from ebm_course.tasks.toy2d_densities import ring
     >>> task = toy2d(ring(), n_train=50, n_valid=10, n_test=10)
     >>> task.name, task.train.x.shape, list(task.score(task.test.x, task.test))
     ('toy2d-ring', torch.Size([50, 2]), ['log_density', 'total_variation'])
     """
+    for part, n in {"n_train": n_train, "n_valid": n_valid, "n_test": n_test}.items():
+        check_count(part, n)
     generator = torch.Generator("cpu").manual_seed(torch_seed(seed))
     test, valid, train = (Batch(density.sample(n, generator=generator)) for n in (n_test, n_valid, n_train))
     masses = cell_masses(density)

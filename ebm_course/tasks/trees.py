@@ -30,11 +30,15 @@ class Bracket(NamedTuple):
 def tree_tags(brackets: Sequence[Bracket], length: int) -> tuple[str, ...]:
     """The tag of each of ``length`` words under these brackets, which nest.
 
+    Raises:
+        ValueError: a bracket holds no word or leaves the sentence, or two of them cross; the message names them.
+
     >>> tree_tags([Bracket("S", 0, 3), Bracket("NP", 0, 2)], 3)
     ('(S (NP XX', 'XX )', 'XX )')
     """
     opening: list[list[str]] = [[] for _ in range(length)]
     closing = [0] * length
+    _check(brackets, length)
     for label, start, end in sorted(brackets, key=lambda bracket: -bracket.end):
         opening[start].append(f"({label}")
         closing[end - 1] += 1
@@ -74,7 +78,7 @@ def bracket_f1(tags: Sequence[Sequence[str]], gold: Sequence[Sequence[str]]) -> 
         gold: of as many sentences.
 
     Raises:
-        ValueError: there is no sentence, or their numbers differ.
+        ValueError: there is no sentence, or their numbers or lengths differ; the message names the first.
 
     Source: Black et al. (1991), Parseval, counted over all sentences together. Departure: the root counts.
 
@@ -87,9 +91,26 @@ def bracket_f1(tags: Sequence[Sequence[str]], gold: Sequence[Sequence[str]]) -> 
             f"{len(tags)} and {len(gold)}. Score a batch with its own tags."
         )
     right = said = true = n_trees = 0
-    for one, other in zip(tags, gold, strict=True):
+    for number, (one, other) in enumerate(zip(tags, gold, strict=True), start=1):
+        if len(one) != len(other):
+            raise ValueError(f"sentence {number}: expected {len(other)} tags, got {len(one)}. Leave pads out.")
         (mine, whole), (theirs, _) = tree_of(one), tree_of(other)
         right += (Counter(mine) & Counter(theirs)).total()
         said, true, n_trees = said + len(mine), true + len(theirs), n_trees + whole
     exact = sum(tuple(one) == tuple(other) for one, other in zip(tags, gold, strict=True))
     return {"f1": 2 * right / max(1, said + true), "trees": n_trees / len(gold), "exact": exact / len(gold)}
+
+
+def _check(brackets: Sequence[Bracket], length: int) -> None:
+    open_ones = list[Bracket]()
+    for bracket in sorted(brackets, key=lambda bracket: (bracket.start, -bracket.end)):
+        if not 0 <= bracket.start < bracket.end <= length:
+            raise ValueError(
+                f"a bracket holds words of its sentence: expected 0 <= start < end <= {length}, got {bracket}. "
+                f"Count words from 0; end is the word behind the last."
+            )
+        while open_ones and open_ones[-1].end <= bracket.start:
+            open_ones.pop()
+        if open_ones and open_ones[-1].end < bracket.end:
+            raise ValueError(f"brackets of a tree nest: got {open_ones[-1]} and {bracket}, which cross. Leave one out.")
+        open_ones.append(bracket)

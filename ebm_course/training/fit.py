@@ -25,7 +25,7 @@ from ebm_course.core import Batch, Step
 from ebm_course.origin import Origin
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.storage import locked
-from ebm_course.training.log import IntervalLog, check_number
+from ebm_course.training.log import IntervalLog, check_number, validating
 from ebm_course.training.resume import (
     Progress,
     check_states,
@@ -188,7 +188,7 @@ def _validated(
     validate: Validate, run: Progress, keep: Mapping[str, Any], generator: torch.Generator, keep_best: bool
 ) -> dict[str, float]:
     """Validate and note a new minimum of the first value."""
-    with undisturbed(keep, generator):
+    with undisturbed(keep, generator), validating(run.step):
         values = {f"valid_{name}": float(value) for name, value in validate().items()}
     for name, value in values.items():
         check_number(name, value, run.step)

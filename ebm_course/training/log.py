@@ -6,7 +6,8 @@ It knows what a value is called and after which update it came; nothing of the u
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -86,3 +87,12 @@ def check_number(name: str, number: float, update: int) -> None:
     """
     if not math.isfinite(number):
         raise FloatingPointError(f"{name} is {number} at step {update}: expected a finite number. {REMEDY}")
+
+
+@contextmanager
+def validating(update: int) -> Iterator[None]:
+    """Inside, a number that a validation refuses as not finite is said to have come after this update."""
+    try:
+        yield
+    except FloatingPointError as error:
+        raise FloatingPointError(f"the validation at step {update}: {error} {REMEDY}") from error

@@ -41,6 +41,7 @@ PARTS = {
     "Bert",
     "HuggingFaceClassifier",
     "SequenceEnergy",
+    "LSTM",
     "TokenEncoder",
     "WordEncoder",
     "ConvNet",
@@ -138,6 +139,22 @@ def test_every_energy_of_the_package_is_tested_here():
     missing = found() - set(ENERGIES) - PARTS
     assert not missing, f"add {sorted(missing)} to ENERGIES with a small example, or to PARTS if it scores no states."
     assert set(ENERGIES) | PARTS <= found()
+
+
+AUTOCASTS = pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+
+
+@every_energy
+@AUTOCASTS
+def test_under_autocast_its_energies_and_gradients_are_near_those_without(name, dtype):
+    energy = ENERGIES[name]().eval()
+    x = states(energy)
+    soft = (one_hot(x) + 0.25) / (1 + V / 4) if discrete(energy) else x
+    expected, (relaxed, slope) = energies_of(energy, x), energy_grad(energy, soft)
+    with torch.autocast("cpu", dtype):
+        found, (of_relaxed, of_slope) = energies_of(energy, x), energy_grad(energy, soft)
+    for a, b in ((found, expected), (of_relaxed, relaxed), (of_slope, slope)):
+        torch.testing.assert_close(a.to(b), b, atol=0.1, rtol=0.1)
 
 
 @every_energy

@@ -80,6 +80,17 @@ def test_fixed_vectors_take_the_place_of_trained_words(width):
     assert "vectors" in net.state_dict() and "vectors" not in dict(net.named_parameters())
 
 
+@pytest.mark.parametrize("width", [8, 3])
+def test_fixed_vectors_have_the_type_of_the_weights(width):
+    vectors, (x, mask) = torch.randn(20, width), sentences([4, 2])
+    torch.set_default_dtype(torch.float64)
+    try:
+        net = encoder(vectors=vectors)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert net(x, mask).dtype == torch.float64
+
+
 def test_word_ids_with_fixed_vectors_alone_need_no_table():
     net = TokenEncoder((20,), width=8, hidden=6, vectors=torch.randn(20, 8))
     assert net.table is None and net.project is None

@@ -12,7 +12,7 @@ import torch
 from ebm_course.origin import digest
 from ebm_course.recipes.images import classifier, jem, robust_classifier, robust_jem
 from ebm_course.recipes.likelihood import plane, potts
-from ebm_course.recipes.sequences import adversarial, language_model, residual_nce
+from ebm_course.recipes.sequences import adversarial, language_model, masked_language_model, residual_nce
 from ebm_course.recipes.shared import Fitted
 from ebm_course.recipes.structured import bilstm, crf, inference_network, spen_gradient, tag_language_model
 from ebm_course.recipes.text import carl, finetune, freelb, rar
@@ -46,6 +46,16 @@ def test_a_recipe_trains_the_same_net_under_any_setting(recipe: ModuleType) -> N
         found = fitted(recipe)
     assert digest(found.module) == digest(expected.module) and found.rows == expected.rows
     assert not any(p.is_inference() for p in found.module.parameters())
+
+
+@pytest.mark.parametrize("recipe", [masked_language_model, *RECIPES])
+def test_a_recipe_trains_in_double_precision_where_it_was_chosen(recipe: ModuleType) -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = fitted(recipe)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {p.dtype for p in found.module.parameters()} == {torch.float64}
 
 
 def test_a_shipped_net_is_loaded_under_any_setting() -> None:

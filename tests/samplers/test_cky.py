@@ -112,7 +112,7 @@ def test_arguments_stay_as_they_are_and_the_answer_has_no_graph() -> None:
         ({"scores": torch.zeros(5)}, r"rules \(R, 3\) and their scores"),
         ({"rules": torch.zeros(6, 3)}, "rules are int64 numbers of symbols, 0 to 3: got torch.float32"),
         ({"rules": torch.full((6, 3), 4)}, "Give words a score for every symbol"),
-        ({"mask": torch.zeros(3, 6, dtype=torch.bool)}, "True from position 0 on"),
+        ({"mask": torch.zeros(3, 6, dtype=torch.bool)}, "row 0 of the mask begins with a pad"),
         ({"mask": torch.ones(3, 6)}, "a mask says which tokens are real"),
     ],
 )

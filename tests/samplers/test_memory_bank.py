@@ -142,6 +142,18 @@ def test_drawn_rows_differ_and_are_as_many_as_there_are() -> None:
     assert len(rows.unique()) == 20 and len(b.draw(99, generator=torch.Generator().manual_seed(0))) == 50
 
 
+def test_a_bank_made_in_inference_mode_can_be_changed_and_learned_from_outside_of_it() -> None:
+    with torch.inference_mode():
+        made = MemoryBank(6, 2, labels=LABELS.clone())
+        made.update(torch.tensor([1]), torch.tensor([[3.0, 4.0]]))
+    made.update(torch.tensor([0]), torch.tensor([[0.0, 2.0]]))
+    anchors = torch.tensor([[1.0, 0.0]], requires_grad=True)
+    made.scores(anchors).sum().backward()
+    torch.testing.assert_close(anchors.grad, torch.tensor([[0.6, 1.8]]))
+    made.load_state_dict(bank().state_dict())
+    assert not made.fresh().any() and made.negatives_of(torch.tensor([0])).shape == (1, 6)
+
+
 def test_its_state_comes_back_and_that_of_another_size_is_refused() -> None:
     b, other = filled(), filled(seed=1)
     b.update(torch.tensor([4, 9]), torch.ones(2, 8))

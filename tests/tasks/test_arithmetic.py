@@ -84,5 +84,5 @@ def test_malformed_tokens_decode_to_their_names() -> None:
 def test_more_equations_than_exist_are_refused() -> None:
     with pytest.raises(ValueError, match="only 81 of 1 digits exist"):
         arithmetic(1, n_train=80, n_valid=1, n_test=1)
-    with pytest.raises(ValueError, match="1 digit or more"):
+    with pytest.raises(ValueError, match="n_digits is a whole number: expected 1 or larger"):
         Format(0)

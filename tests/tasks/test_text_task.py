@@ -42,7 +42,7 @@ def test_accuracy_and_likelihood_by_hand() -> None:
 @pytest.mark.parametrize("states", [torch.zeros(3, 2), torch.zeros(2, 2, 2)])
 def test_answers_of_other_rows_are_refused(states: torch.Tensor) -> None:
     batch = Batch(torch.zeros(2, 3).long(), torch.tensor([0, 1]))
-    with pytest.raises(ValueError, match=r"texts are scored by logits \(N, K\) or labels \(N,\)"):
+    with pytest.raises(ValueError, match=r"texts are scored by logits \(N, K\) or int64 labels \(N,\)"):
         score(states, batch)
 
 

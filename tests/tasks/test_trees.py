@@ -50,3 +50,27 @@ def test_a_label_that_differs_is_wrong() -> None:
 def test_other_numbers_of_sentences_are_refused(tags: list[tuple[str, ...]], gold: list[tuple[str, ...]]) -> None:
     with pytest.raises(ValueError, match="sentence by sentence: expected as many as the gold ones"):
         bracket_f1(tags, gold)
+
+
+@pytest.mark.parametrize(
+    "brackets, message",
+    [
+        ([Bracket("S", 0, 5)], r"expected 0 <= start < end <= 4, got Bracket\(label='S', start=0, end=5\)"),
+        ([Bracket("S", -1, 2)], "expected 0 <= start < end <= 4"),
+        ([Bracket("S", 2, 2)], "expected 0 <= start < end <= 4"),
+        ([Bracket("S", 0, 4), Bracket("A", 0, 2), Bracket("B", 1, 3)], "label='A'.*label='B'.*which cross"),
+    ],
+)
+def test_brackets_that_cross_or_leave_the_sentence_are_refused(brackets: list[Bracket], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tree_tags(brackets, 4)
+
+
+def test_brackets_of_the_same_words_are_those_of_one_tree() -> None:
+    assert tree_tags([Bracket("S", 0, 2), Bracket("VP", 0, 2), Bracket("V", 0, 1)], 2) == ("(S (VP (V XX )", "XX ) )")
+
+
+def test_tags_of_another_length_than_the_gold_ones_are_refused() -> None:
+    short = [("(S XX", "XX )"), ("(S XX )",)]
+    with pytest.raises(ValueError, match="sentence 2: expected 2 tags, got 1"):
+        bracket_f1(short, [("(S XX", "XX )"), ("(S XX", "XX )")])

@@ -374,6 +374,16 @@ def test_the_modes_of_kept_modules_are_put_back_after_validation() -> None:
     assert [m.training for m in net.modules()] == [True, True, False]
 
 
+def test_a_validation_that_refuses_a_number_stops_training_by_step_and_remedy() -> None:
+    def validate() -> dict[str, float]:
+        raise FloatingPointError("a logit is not finite in 1 of 2 entries.")
+
+    with pytest.raises(
+        FloatingPointError, match=r"the validation at step 3: a logit is not .* Lower the learning rate"
+    ):
+        run([1.0] * 3, validate=validate)
+
+
 @pytest.mark.parametrize("log_every", [1, 4])
 def test_a_loss_that_is_not_finite_stops_training_by_name_step_and_remedy(log_every: int) -> None:
     with pytest.raises(FloatingPointError, match=r"loss is nan at step 6: .*learning rate.*step size.*L2.*folder"):

@@ -18,6 +18,7 @@ True
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -97,7 +98,9 @@ def data_of(config: Any, run: Run) -> Data:
     if "buffer_size" in vars(config):
         sizes["buffer_size"] = 4 * image * config.buffer_size  # its states and three tensors they are drawn from
     check_memory(config, run, **sizes)
-    return Data(task.train.to(run.device), task.valid.to(run.device), shape, n_classes_of(task), task.score)
+    dtype = torch.get_default_dtype()  # that of the net's weights
+    train, valid = (replace(part, x=part.x.to(dtype)).to(run.device) for part in (task.train, task.valid))
+    return Data(train, valid, shape, n_classes_of(task), task.score)
 
 
 class Learner:
