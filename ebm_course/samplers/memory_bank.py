@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ebm_course.checks import check_count, check_finite, check_generator
+from ebm_course.samplers.row_products import products_of_rows
 
 CACHED_BYTES = 1 << 20
 """How many bytes of rows are handed out at a time on a CPU, so that its second cache holds them."""
@@ -157,8 +158,7 @@ class MemoryBank:
         if len(rows) * row <= max_bytes:
             return anchors @ self.features.index_select(0, rows).T.to(anchors.dtype)
         self._check_room(max_bytes)
-        products: Tensor = _Products.apply(anchors, self.features, rows, int(max_bytes // row))
-        return products
+        return products_of_rows(anchors, self.features, rows, n_at_once=int(max_bytes // row))
 
     @torch.no_grad()
     def update(self, rows: Tensor, features: Tensor) -> None:
@@ -242,25 +242,3 @@ class MemoryBank:
         self.features.copy_(found)
         self.written_at.copy_(written_at)
         self.n_updates = int(state["n_updates"])
-
-
-class _Products(torch.autograd.Function):
-    """anchors @ features[rows].T with at most ``piece`` rows copied at a time, forward and backward."""
-
-    @staticmethod
-    def forward(ctx: Any, anchors: Tensor, features: Tensor, rows: Tensor, piece: int) -> Tensor:
-        ctx.save_for_backward(features, rows)  # a change of the bank before the gradient is refused by torch
-        ctx.piece = piece
-        out = anchors.new_empty(len(anchors), len(rows))
-        for i, some in enumerate(rows.split(piece)):
-            out[:, i * piece : i * piece + len(some)] = anchors @ features.index_select(0, some).T.to(anchors.dtype)
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
-        features, rows = ctx.saved_tensors
-        pieces = zip(grads[0].split(ctx.piece, dim=1), rows.split(ctx.piece), strict=True)
-        total = grads[0].new_zeros(len(grads[0]), features.shape[1])
-        for grad, some in pieces:
-            total += grad @ features.index_select(0, some).to(grad.dtype)
-        return total, None, None, None

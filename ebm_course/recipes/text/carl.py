@@ -17,14 +17,12 @@ theirs, without which e^(x.x / tau) says nothing; of a data set larger than need
 
 >>> from dataclasses import replace
 >>> config: Config = replace(SMOKE, contrast_after=1, n_steps=2, validate_every=1)
->>> run = Run(torch.device("cpu"), 0)
->>> data = data_of(config, run)
+>>> data = data_of(config, run := Run(torch.device("cpu"), 0))
 >>> batches = NumberedBatches(data.train, 8, seed=0)
->>> batch: Numbered = batches[0]
->>> torch.equal(batch.y, data.train.y[batch.rows])
+>>> isinstance(batch := batches[0], Numbered) and torch.equal(batch.y, data.train.y[batch.rows])
 True
->>> net = classifier_for(config, data, run)
->>> contrast = Contrast(labels(data.train), net.width, config, n_classes=2, fill_from=0)
+>>> net, given = classifier_for(config, data, run), labels(data.train)
+>>> contrast = Contrast(given, net.width, config, n_classes=2, fill_from=0)
 >>> step, generator = make_step(Learner(net, config), contrast), torch.Generator().manual_seed(0)
 >>> ["pair" in step(batches[i], generator) for i in range(2)], contrast.updates
 ([False, True], 2)
