@@ -91,7 +91,13 @@ def check_number(name: str, number: float, update: int) -> None:
 
 @contextmanager
 def validating(update: int) -> Iterator[None]:
-    """Inside, a number that a validation refuses as not finite is said to have come after this update."""
+    """Inside, a number that a validation refuses as not finite is said to have come after this update.
+
+    >>> with validating(20):  # doctest: +ELLIPSIS
+    ...     raise FloatingPointError("the energy is not finite in 1 of 2 entries.")
+    Traceback (most recent call last):
+    FloatingPointError: the validation at step 20: the energy is not finite in 1 of 2 entries. ...
+    """
     try:
         yield
     except FloatingPointError as error:
