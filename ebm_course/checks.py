@@ -75,7 +75,7 @@ def check_tokens(x: Tensor, n_values: int) -> None:
 def check_count(name: str, value: int, *, least: int = 0) -> None:
     """Refuse what is no whole number, and one below ``least``: fewer than no steps would pass as none."""
     try:
-        enough = operator.index(value) >= least
+        enough = operator.index(value) >= least and not isinstance(value, bool)
     except TypeError:
         enough = False
     if not enough:

@@ -46,7 +46,7 @@ class Format:
     n_digits: int
 
     def __post_init__(self) -> None:
-        if self.n_digits < 1:
+        if not isinstance(self.n_digits, int) or self.n_digits < 1:
             raise ValueError(f"an operand has 1 digit or more, got n_digits={self.n_digits}.")
 
     @property
