@@ -9,6 +9,7 @@ from __future__ import annotations
 import dis
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -124,8 +125,7 @@ def is_stub(function: Any) -> bool:
     (True, False)
     """
     nothing = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"}
-    code = getattr(function, "__code__", None)
-    return code is not None and {step.opname for step in dis.get_instructions(code)} <= nothing
+    return isinstance(function, FunctionType) and {step.opname for step in dis.get_instructions(function)} <= nothing
 
 
 def _missing(answer: Any) -> bool:
