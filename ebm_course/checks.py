@@ -91,7 +91,7 @@ def check_count(name: str, value: int, *, least: int = 0) -> None:
     ValueError: n_steps is a whole number: expected 0 or larger, got 2.5. Pass n_steps=0.
     """
     try:
-        enough = operator.index(value) >= least
+        enough = operator.index(value) >= least and not isinstance(value, bool)
     except TypeError:
         enough = False
     if not enough:

@@ -43,7 +43,7 @@ def test_a_value_that_is_not_finite_is_refused_by_name_and_count() -> None:
         check_finite("energy", torch.tensor([0.0, torch.nan, -torch.inf]), "Take smaller steps.")
 
 
-@pytest.mark.parametrize("value", [-1, 0, 1.0, torch.nan, None, "2"])
+@pytest.mark.parametrize("value", [-1, 0, 1.0, torch.nan, None, "2", True])
 def test_a_number_of_things_is_whole_and_large_enough(value: object) -> None:
     check_count("n", 1, least=1)
     with pytest.raises(ValueError, match=rf"n is a whole number: expected 1 or larger, got {value!r}\. Pass n=1\."):

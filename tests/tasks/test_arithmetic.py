@@ -84,5 +84,6 @@ def test_malformed_tokens_decode_to_their_names() -> None:
 def test_more_equations_than_exist_are_refused() -> None:
     with pytest.raises(ValueError, match="only 81 of 1 digits exist"):
         arithmetic(1, n_train=80, n_valid=1, n_test=1)
-    with pytest.raises(ValueError, match="n_digits is a whole number: expected 1 or larger"):
-        Format(0)
+    for n_digits in (0, 2.5):
+        with pytest.raises(ValueError, match="n_digits is a whole number: expected 1 or larger"):
+            Format(n_digits)  # type: ignore[arg-type]

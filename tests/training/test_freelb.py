@@ -188,7 +188,7 @@ def test_what_does_not_belong_together_is_refused() -> None:
         freelb(MASK.long(), MASK, **options)
     with pytest.raises(ValueError, match="n_passes is a whole number: expected 1 or larger, got 0"):
         freelb(embeddings(), MASK, **{**options, "n_passes": 0})
-    with pytest.raises(TypeError, match="pass generator="):
+    with pytest.raises(TypeError, match="Pass generator="):
         freelb(embeddings(), MASK, **{**options, "generator": None})
     with pytest.raises(ValueError, match=r"perturbation 0 was taken without a gradient.*Call loss.backward\(\)"):
         list(freelb(embeddings(), MASK, **options))

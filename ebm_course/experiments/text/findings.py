@@ -85,9 +85,9 @@ def findings(config: Config, results: Results) -> Findings:
 class _Collected(Collected):
     def texts(self, data: str) -> None:
         """How many texts of a set were there; no more than work of earlier versions, which did not count them, says."""
-        first = self.config.arms(data)[0].name
-        runs = [self.results[f"run-{k}/{first}-measured"] for k in range(self.config.n_runs)]
-        for part, what in OF_A_SET.items() if all("texts" in run for run in runs) else ():
+        names = [f"run-{k}/{arm.name}-measured" for arm in self.config.arms(data)[:1] for k in range(self.config.n_runs)]
+        runs = [self.results[name] for name in names]
+        for part, what in OF_A_SET.items() if runs and all("texts" in run for run in runs) else ():
             paper = published.texts(data) if part == "train" else None
             values = [float(run["texts"][part]) for run in runs]
             self.add(f"{data}/texts/{part}", f"texts of {data} {what}.", values, paper=paper)

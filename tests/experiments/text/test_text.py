@@ -343,6 +343,7 @@ def test_at_smoke_size_everything_is_measured(found: tuple[Path, Findings]) -> N
     texts = ("recovered", "changed", "fooled", "meaning", "meaning-others")
     expected |= {f"toy/rar/reconstructed-{r:g}/{name}" for r in SMOKE.reconstruction_radii for name in texts}
     expected |= {f"{setting.name}/valid-accuracy" for setting in SMOKE.searched(TOY)}
+    expected |= {f"toy/texts/{part}" for part in ("train", "valid", "test")}
     assert values.keys() == expected and len(SMOKE.searched(TOY)) == 6
     assert all(len(v) == (1 if "/search/" in name else 2) for name, v in values.items())
     assert {curve.name.partition("/")[0] for curve in found[1].curves} == {"attacked", "valid"}
