@@ -85,8 +85,8 @@ def findings(config: Config, results: Results) -> Findings:
 class _Collected(Collected):
     def texts(self, data: str) -> None:
         """How many texts of a set were there; no more than work of earlier versions, which did not count them, says."""
-        names = [f"run-{k}/{arm.name}-measured" for arm in self.config.arms(data)[:1] for k in range(self.config.n_runs)]
-        runs = [self.results[name] for name in names]
+        first, numbers = self.config.arms(data)[:1], range(self.config.n_runs)
+        runs = [self.results[f"run-{k}/{arm.name}-measured"] for arm in first for k in numbers]
         for part, what in OF_A_SET.items() if runs and all("texts" in run for run in runs) else ():
             paper = published.texts(data) if part == "train" else None
             values = [float(run["texts"][part]) for run in runs]
