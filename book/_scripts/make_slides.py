@@ -116,6 +116,17 @@ def tables(table: str, letters: int = 1000) -> Iterator[str]:
     yield "\n".join([head, rule, *part])
 
 
+def shares(text: str, letters: int = 1050) -> Iterator[str]:
+    """Points and paragraphs in parts that fit a slide, about so many letters together, at least one."""
+    part = ""
+    for block in re.findall(r".+?(?:\n\s*\n|\n(?=[-*] )|\Z)", text.strip(), flags=re.DOTALL):
+        if part and len(part + block) > letters:
+            yield part.strip()
+            part = ""
+        part += block
+    yield part.strip()
+
+
 def slides(nb: NotebookNode, folder: Path) -> Iterator[Slide]:
     """The slides of a chapter; its pictures are written into ``folder``."""
     cells = list(read(nb))
@@ -134,7 +145,7 @@ def slides(nb: NotebookNode, folder: Path) -> Iterator[Slide]:
             text = re.sub(r"<details>.*?</details>", "", cell.source, flags=re.DOTALL)
             body = re.sub(r"\A#+ .+\n*", "", text)
             if kind.startswith(LAST):
-                yield Slide(heading, body)
+                yield from (Slide(heading, part) for part in shares(body))
                 continue
             if table := TABLE.search(body):
                 yield from (Slide(heading, part) for part in tables(table[0]))

@@ -29,7 +29,7 @@ MARKUP = re.compile(r"(?<!\\)(\*(?!\s)|(?<=\S)\*|\||_(?=\W|$))")
 LETTER = re.compile(r"((?:^|: )\s*)([A-Za-z])\.$")
 """A letter that is all there is to say of a name, and would begin a list: A, B, C."""
 TAG = re.compile(r"\\tag\{(.+?)\}")
-WORDS = r"(?<![\w*])\*[a-z][a-z -]*[a-z]\*(?![\w*])"  # *in italics*
+WORDS = r"(?<![\w*])\*[A-Za-z][a-z -]*[a-z]\*(?![\w*])"  # *in italics*
 LITERAL = re.compile(rf"({WORDS}|``.*?``|(?<!\S)\*\*[^*\s][^*\n]*\*\*(?!\w)|:\w+:`.*?`|`[^`\n]+`)")
 
 

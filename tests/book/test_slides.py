@@ -78,6 +78,12 @@ def test_a_long_table_goes_on_on_the_next_slide_with_its_head(slides: ModuleType
     ]
 
 
+def test_many_takeaways_go_on_on_the_next_slide(slides: ModuleType):
+    text = "- One of\n  two lines.\n- Two.\n\nA paragraph,\nwhole."
+    assert list(slides.shares(text, letters=29)) == ["- One of\n  two lines.", "- Two.\n\nA paragraph,\nwhole."]
+    assert list(slides.shares(text)) == [text]
+
+
 def test_a_sentence_that_says_nothing_alone_brings_the_next_one(slides: ModuleType):
     text = "Now a training. To compare what a contrast does, everything else should be equal."
     assert slides.first_sentences(text, words=10) == text
