@@ -12,9 +12,8 @@ import pytest
 from nbformat import v4, write
 
 ROOT = Path(__file__).parents[2]
-CODE = (
-    "import torch\n\nprint(torch.backends.cpu.get_cpu_capability().replace('NO AVX', 'DEFAULT'))"  # torch 2.6: NO AVX
-)
+# Torch 2.6 says NO AVX.
+CODE = "import torch\n\nprint(torch.backends.cpu.get_cpu_capability().replace('NO AVX', 'DEFAULT'))"
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from ebm_course.ambient import usual_settings
+from ebm_course.checks import at_least_single
 from ebm_course.core import Batch, Loss, Step
 from ebm_course.energies.language_model import LSTMLanguageModel
 from ebm_course.energies.sequence_energies import LikelihoodEnergy
@@ -143,7 +144,7 @@ def make_step(
     def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         model.train()
         with torch.autocast(batch.x.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            nll = forward(run.share(batch.x)).float().mean() / (batch.x.shape[1] - 1)
+            nll = at_least_single(forward(run.share(batch.x))).mean() / (batch.x.shape[1] - 1)
         return update(Loss(nll), model, optimizer, clip=clip, scheduler=schedule, run=run)
 
     return step

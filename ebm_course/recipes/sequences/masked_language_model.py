@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from ebm_course.ambient import usual_settings
+from ebm_course.checks import at_least_single
 from ebm_course.core import Batch, Loss, Step
 from ebm_course.energies.pseudo_likelihood import PseudoLikelihoodEnergy
 from ebm_course.energies.transformer import Transformer
@@ -102,7 +103,7 @@ def make_step(
         hidden = run.share((noise < config.mask_share) & digits)
         x = run.share(batch.x)
         with torch.autocast(x.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-            logits = model.net.logits(x.masked_fill(hidden, MASK)).float()
+            logits = at_least_single(model.net.logits(x.masked_fill(hidden, MASK)))
         nll = nn.functional.cross_entropy(logits.transpose(1, 2), x, reduction="none")  # (N, L)
         return update(
             Loss((nll * hidden).sum() / hidden.sum().clamp(min=1)),

@@ -31,6 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ebm_course.checks import at_least_single
 from ebm_course.core import Batch, Conditioned, Loss, Step
 from ebm_course.energies.reconstruction_head import Reconstructing
 from ebm_course.energies.text_energy import TextEnergy
@@ -173,7 +174,7 @@ def log_likelihood(net: TextEnergy, y: Tensor, mask: Tensor) -> Conditioned:
 
     def of(y: Tensor, mask: Tensor, embedded: Tensor) -> Tensor:
         logits = net.logits_and_states(embedded, mask)[0]
-        return -F.cross_entropy(logits.float(), y, reduction="none")
+        return -F.cross_entropy(at_least_single(logits), y, reduction="none")
 
     return Conditioned(of, y, mask, module=net)
 

@@ -171,3 +171,12 @@ def test_the_classifier_learns_the_language_freelb_makes_it_harder_to_attack_and
     assert min(accuracy(module) for module in (plain, climbed, named)) > 0.75
     of_plain, of_climbed, of_named = (accuracy(module, radius=0.1) for module in (plain, climbed, named))
     assert of_plain + 0.05 < of_climbed < of_named - 0.05
+
+
+def test_an_attack_on_a_net_of_double_precision_goes_downhill_in_it() -> None:
+    net = TextClassifier(9, 2, width=8, n_heads=2).double().eval()
+    y, mask = torch.tensor([0, 1]), torch.ones(2, 3, dtype=torch.bool)
+    embedded = net.embed(torch.tensor([[1, 2, 3], [4, 5, 6]]))
+    found = log_likelihood(net, y, mask)(embedded)
+    expected = net.logits_and_states(embedded, mask)[0].log_softmax(dim=1).gather(1, y[:, None])[:, 0]
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
