@@ -8,11 +8,10 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import Any, SupportsIndex
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 def check_generator(generator: torch.Generator | Sequence[torch.Generator] | None, x: Tensor) -> None:
@@ -124,92 +123,6 @@ def box(bounds: tuple[float, float] | None, x: Tensor) -> tuple[float, float]:
     most = torch.finfo(x.dtype).max
     low, high = (b if abs(b) <= most else math.copysign(torch.inf, b) for b in bounds)
     return low, high
-
-
-def check_mask(mask: Tensor | None, shape: tuple[int, ...]) -> None:
-    """Refuse a mask of other type or shape, and (on a CPU) one with a pad before a real token or with none at all.
-
-    >>> check_mask(torch.tensor([[False, True]]), (1, 2))
-    Traceback (most recent call last):
-    ValueError: row 0 of the mask begins with a pad or has one inside: real tokens come first. Pad at the right.
-    """
-    if mask is None:
-        return
-    if mask.dtype != torch.bool or mask.shape != shape:
-        raise ValueError(
-            f"a mask says which tokens are real: expected bool {shape}, got {mask.dtype} {tuple(mask.shape)}. "
-            f"Use batch.mask."
-        )
-    if mask.device.type == "cpu" and mask.numel():  # elsewhere asking would wait for the device
-        wrong = ~mask[:, 0] | (mask[:, 1:] & ~mask[:, :-1]).any(dim=1)
-        if bool(wrong.any()):
-            raise ValueError(
-                f"row {int(wrong.long().argmax())} of the mask begins with a pad or has one inside: real tokens come "
-                f"first. Pad at the right."
-            )
-
-
-def check_moves(mask: Tensor | None, shape: tuple[int, ...]) -> None:
-    """Refuse a mask that does not say, position by position, which may move; None: all.
-
-    >>> check_moves(torch.tensor([[True, False, True]]), (1, 3))
-    """
-    if mask is not None and (mask.dtype != torch.bool or mask.shape != shape):
-        raise ValueError(
-            f"a mask says which positions may move: expected bool {shape}, got {mask.dtype} {tuple(mask.shape)}. "
-            f"Use batch.mask."
-        )
-
-
-def check_chain(unary: Tensor, transitions: Tensor, mask: Tensor | None) -> None:
-    """Refuse scores, transitions and a mask that are not of one chain.
-
-    >>> check_chain(torch.zeros(2, 3, 4), torch.zeros(4, 4), None)
-    Traceback (most recent call last):
-    ValueError: a chain of 4 tags has transitions (5, 5), start and end included: got (4, 4).
-    """
-    if unary.ndim != 3 or 0 in unary.shape[1:]:
-        raise ValueError(f"scores of a chain are (N, L, K), L and K above 0: got {tuple(unary.shape)}.")
-    k = unary.shape[2]
-    if transitions.shape != (k + 1, k + 1):
-        raise ValueError(
-            f"a chain of {k} tags has transitions ({k + 1}, {k + 1}), start and end included: "
-            f"got {tuple(transitions.shape)}."
-        )
-    check_mask(mask, tuple(unary.shape[:2]))
-
-
-def width_of_features(encoder: Any) -> int:
-    """``n_features`` of an encoder of sentences, refused where what is given is no module or does not say it.
-
-    >>> width_of_features(nn.Linear(2, 3))
-    Traceback (most recent call last):
-    ValueError: an encoder is a module with n_features, 1 or more: got Linear with None. Say what it returns a token.
-    """
-    found: Any = None
-    with suppress(AttributeError):
-        found = encoder.n_features
-    if not isinstance(encoder, nn.Module) or not isinstance(found, SupportsIndex) or operator.index(found) < 1:
-        raise ValueError(
-            f"an encoder is a module with n_features, 1 or more: got {type(encoder).__name__} with {found!r}. Say what "
-            f"it returns a token."
-        )
-    return operator.index(found)
-
-
-def check_features(features: Tensor, n_features: int) -> Tensor:
-    """Features (N, L, n_features) of the tokens of sentences, refused where an encoder returned something else.
-
-    >>> check_features(torch.zeros(2, 3, 4), 4).shape
-    torch.Size([2, 3, 4])
-    """
-    if not isinstance(features, Tensor) or features.ndim != 3 or features.shape[2] != n_features:
-        got = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
-        raise ValueError(
-            f"an encoder that says n_features={n_features} returns (N, L, {n_features}): got {got}. Set n_features to "
-            f"what it returns."
-        )
-    return features
 
 
 def check_share(name: str, value: float) -> None:

@@ -16,7 +16,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # A module may import what stands in a lower layer, and its own part.
 LAYERS = [
     (
-        *("core", "batch", "checks", "conditioned", "ambient", "processors", "idle_threads"),
+        *("core", "batch", "checks", "sentence_checks", "conditioned", "ambient", "processors", "idle_threads"),
         *("runtime", "origin", "storage", "files"),
     ),
     ("tasks", "energies", "samplers", "objectives", "metrics", "training", "figures", "results"),

@@ -18,15 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ebm_course.checks import (
-    at_least_single,
-    check_chain,
-    check_count,
-    check_features,
-    check_tokens,
-    width_of_features,
-)
+from ebm_course.checks import at_least_single, check_count, check_tokens
 from ebm_course.core import Conditioned
+from ebm_course.sentence_checks import check_chain, check_features, width_of_features
 
 
 class Encoder(Protocol):

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ebm_course.checks import check_mask, check_share
+from ebm_course.checks import check_share
 from ebm_course.energies.lstm import LSTM
 from ebm_course.energies.reversal import reversed_within
+from ebm_course.sentence_checks import check_mask
 
 
 class TokenEncoder(nn.Module):

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ebm_course.checks import check_mask
 from ebm_course.energies.token_encoder import TokenEncoder
+from ebm_course.sentence_checks import check_mask
 
 
 class WordEncoder(TokenEncoder):

@@ -15,8 +15,9 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from ebm_course.checks import check_count, check_finite, check_generator, check_moves, check_tokens
+from ebm_course.checks import check_count, check_finite, check_generator, check_tokens
 from ebm_course.core import Energy, Negatives, energies_of, frozen
+from ebm_course.sentence_checks import check_moves
 
 
 class Completions(Protocol):

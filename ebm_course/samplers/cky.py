@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from ebm_course.ambient import recording_gradients
-from ebm_course.checks import at_least_single, check_finite, check_mask
+from ebm_course.checks import at_least_single, check_finite
+from ebm_course.sentence_checks import check_mask
 
 
 def log_sum_of_trees(words: Tensor, rules: Tensor, scores: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from ebm_course.ambient import recording_gradients
-from ebm_course.checks import at_least_single, check_chain, check_finite
+from ebm_course.checks import at_least_single, check_finite
+from ebm_course.sentence_checks import check_chain
 
 MAX_RANGE = {torch.float32: 60.0, torch.float64: 600.0}
 """Largest range of W within a column, nats, with which sums are matrix products: e^-87 and e^-708 are the smallest."""

@@ -26,7 +26,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ebm_course.checks import check_count, check_features, check_tokens, width_of_features
+from ebm_course.checks import check_count, check_tokens
+from ebm_course.sentence_checks import check_features, width_of_features
 
 PARAMETRISATIONS = ("separated", "shared", "stacked", "single")
 

@@ -15,8 +15,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ebm_course.checks import check_count, check_finite, check_generator, check_moves
+from ebm_course.checks import check_count, check_finite, check_generator
 from ebm_course.core import Energy, Negatives, energies_of, energy_grad, frozen
+from ebm_course.sentence_checks import check_moves
 
 METHODS = ("softmax", "exponentiated")
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ebm_course.checks import at_least_single, check_chain, check_finite
+from ebm_course.checks import at_least_single, check_finite
+from ebm_course.sentence_checks import check_chain
 
 
 @torch.no_grad()
