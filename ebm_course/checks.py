@@ -19,9 +19,9 @@ def check_generator(generator: torch.Generator | Sequence[torch.Generator] | Non
 
     Of several generators each moves one of as many equal blocks of rows, where a sampler takes several.
 
-    >>> check_generator(None, torch.zeros(4, 2))
+    >>> check_generator(None, torch.zeros(4, 2))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    TypeError: this sampler draws: pass generator=run.generator(name), so that the draw can be repeated.
+    TypeError: this sampler draws: expected a torch.Generator, got None. Pass generator=run.generator(name), so that ...
     >>> check_generator([torch.Generator(), torch.Generator()], torch.zeros(4, 2))  # each moves two rows
     """
     several = (generator,) if isinstance(generator, torch.Generator) else generator
