@@ -13,6 +13,15 @@ paper's preset takes convolutions in 16 bits.
 >>> fitted = fit(config, Run(torch.device("cpu"), 0), progress=False)
 >>> [name for name in fitted.rows[-1] if name.startswith("valid")]
 ['valid_nll', 'valid_accuracy', 'valid_energy_gap', 'valid_restarts']
+>>> from ebm_course.recipes.images.chains import uniform
+>>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
+>>> for weights in net.parameters():
+...     _ = torch.nn.init.zeros_(weights)
+>>> batch = Batch(torch.ones(3, 1, 2, 2), y=torch.tensor([0, 0, 1]))
+>>> step = make_step(Learner(net, SMOKE), Chains(langevin_steps(SMOKE), uniform(batch, 2)))
+>>> log = step(batch, torch.Generator().manual_seed(0))  # a net of zeros: E is -log 2 everywhere
+>>> [round(float(log[name]), 3) for name in ("cross_entropy", "e_data", "energy_gap", "sample_grad_norm")]
+[0.693, -0.693, 0.0, 0.0]
 """
 
 from __future__ import annotations
@@ -119,18 +128,7 @@ def joint_loss(conditional: Loss, logits: Tensor, logits_of_samples: Tensor, *, 
 
 
 def make_step(learner: Learner, chains: Chains) -> Step:
-    """One update of -log p(x, y), with samples from ``chains``; several processes move all of them together.
-
-    >>> from ebm_course.recipes.images.chains import uniform
-    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
-    >>> for weights in net.parameters():
-    ...     _ = torch.nn.init.zeros_(weights)
-    >>> batch = Batch(torch.ones(3, 1, 2, 2), y=torch.tensor([0, 0, 1]))
-    >>> step = make_step(Learner(net, SMOKE), Chains(langevin_steps(SMOKE), uniform(batch, 2)))
-    >>> log = step(batch, torch.Generator().manual_seed(0))  # a net of zeros: E is -log 2 everywhere
-    >>> [round(float(log[name]), 3) for name in ("cross_entropy", "e_data", "energy_gap", "sample_grad_norm")]
-    [0.693, -0.693, 0.0, 0.0]
-    """
+    """One update of -log p(x, y), with samples from ``chains``; several processes move all of them together."""
     config, run = learner.config, learner.run
 
     def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:

@@ -12,6 +12,15 @@ True
 >>> replace(SMOKE, energy_sees="both")
 Traceback (most recent call last):
 ValueError: energy_sees: expected one of clean, adversarial, got 'both'.
+>>> from ebm_course.recipes.images.chains import uniform
+>>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
+>>> for weights in net.parameters():
+...     _ = torch.nn.init.zeros_(weights)
+>>> batch = Batch(torch.ones(3, 1, 2, 2), y=torch.tensor([0, 0, 1]))
+>>> step = make_step(Learner(net, SMOKE), Chains(jem.langevin_steps(SMOKE), uniform(batch, 2)))
+>>> log = step(batch, torch.Generator().manual_seed(0))  # a net of zeros: E is -log 2 everywhere
+>>> [round(float(log[name]), 3) for name in ("cross_entropy", "e_data", "energy_gap")]
+[0.693, -0.693, 0.0]
 """
 
 from __future__ import annotations
@@ -55,18 +64,7 @@ PRESETS = {"paper": PAPER, "notebook": NOTEBOOK, "smoke": SMOKE}
 
 
 def make_step(learner: Learner, chains: Chains) -> Step:
-    """One update of the joint model with its classifier at attacked images.
-
-    >>> from ebm_course.recipes.images.chains import uniform
-    >>> net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))
-    >>> for weights in net.parameters():
-    ...     _ = torch.nn.init.zeros_(weights)
-    >>> batch = Batch(torch.ones(3, 1, 2, 2), y=torch.tensor([0, 0, 1]))
-    >>> step = make_step(Learner(net, SMOKE), Chains(jem.langevin_steps(SMOKE), uniform(batch, 2)))
-    >>> log = step(batch, torch.Generator().manual_seed(0))  # a net of zeros: E is -log 2 everywhere
-    >>> [round(float(log[name]), 3) for name in ("cross_entropy", "e_data", "energy_gap")]
-    [0.693, -0.693, 0.0]
-    """
+    """One update of the joint model with its classifier at attacked images."""
     config, run = learner.config, learner.run
     seen = "clean" if config.energy_sees == "clean" else "attacked"
 

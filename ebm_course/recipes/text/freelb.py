@@ -15,6 +15,13 @@ Source: Zhu et al. (2020), Algorithm 1; settings: Qiu, Zhang and Zhou, Table 1, 
 >>> replace(SMOKE, noise_size=0.0, clean_pass=True)
 Traceback (most recent call last):
 ValueError: clean_pass: expected False where noise_size is 0, for the first pass is clean already, got True.
+>>> run = Run(torch.device("cpu"), 0)
+>>> data = data_of(SMOKE, run)
+>>> net = classifier_for(SMOKE, data, run)
+>>> before, generator = net.word_embedding.weight.detach().clone(), torch.Generator().manual_seed(0)
+>>> log = make_step(Learner(net, SMOKE))(data.train[:8], generator)
+>>> sorted(log), torch.equal(net.word_embedding.weight, before)
+(['accuracy', 'cross_entropy', 'gradient_norm', 'loss', 'rise'], False)
 """
 
 from __future__ import annotations
@@ -172,16 +179,7 @@ def _terms(losses: list[Loss]) -> dict[str, Tensor]:
 
 
 def make_step(learner: Learner) -> Step:
-    """One update along the gradient of the mean loss over n passes.
-
-    >>> run = Run(torch.device("cpu"), 0)
-    >>> data = data_of(SMOKE, run)
-    >>> net = classifier_for(SMOKE, data, run)
-    >>> before, generator = net.word_embedding.weight.detach().clone(), torch.Generator().manual_seed(0)
-    >>> log = make_step(Learner(net, SMOKE))(data.train[:8], generator)
-    >>> sorted(log), torch.equal(net.word_embedding.weight, before)
-    (['accuracy', 'cross_entropy', 'gradient_norm', 'loss', 'rise'], False)
-    """
+    """One update along the gradient of the mean loss over n passes."""
 
     def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         return learner.descend(climb(learner, batch, generator).loss)

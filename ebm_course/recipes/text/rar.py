@@ -10,6 +10,12 @@ Source: Qiu, Zhang and Zhou, Section 3.3.
 >>> fitted = fit(config, Run(torch.device("cpu"), 0), progress=False)
 >>> type(fitted.module).__name__, 0 <= fitted.rows[-1]["named"] <= 1
 ('Reconstructing', True)
+>>> run = Run(torch.device("cpu"), 0)
+>>> data = data_of(SMOKE, run)
+>>> learner, generator = Learner(with_head(SMOKE, data, run), SMOKE), torch.Generator().manual_seed(0)
+>>> log = make_step(learner)(data.train[:8], generator)
+>>> torch.allclose(log["loss"], log["cross_entropy"] + SMOKE.reconstruction_weight * log["reconstruction"])
+True
 """
 
 from __future__ import annotations
@@ -70,15 +76,7 @@ def with_head(config: Config, data: Data, run: Run) -> Reconstructing:
 
 
 def make_step(learner: Learner) -> Step:
-    """One update of FreeLB with ``reconstruction_weight`` L_R at its last pass; terms of L_R, and ``named``.
-
-    >>> run = Run(torch.device("cpu"), 0)
-    >>> data = data_of(SMOKE, run)
-    >>> learner, generator = Learner(with_head(SMOKE, data, run), SMOKE), torch.Generator().manual_seed(0)
-    >>> log = make_step(learner)(data.train[:8], generator)
-    >>> torch.allclose(log["loss"], log["cross_entropy"] + SMOKE.reconstruction_weight * log["reconstruction"])
-    True
-    """
+    """One update of FreeLB with ``reconstruction_weight`` L_R at its last pass; terms of L_R, and ``named``."""
     module, weight = learner.module, learner.config.reconstruction_weight
     assert isinstance(module, Reconstructing)
     head = module.head
