@@ -60,10 +60,14 @@ def auroc(low: Tensor, high: Tensor) -> Tensor:
     >>> auroc(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 2.0]))  # 1, 1, 1 and 1/2 for the tie
     tensor(0.8750, dtype=torch.float64)
     """
-    x, y = (in_double(t).cpu().numpy() for t in (high, low))
-    if min(x.size, y.size) == 0:
-        raise ValueError(f"scores are compared pair by pair: got {y.size} low and {x.size} high ones, expected some.")
-    if bool(low.isnan().any() | high.isnan().any()):
+    if min(len(low), len(high)) == 0:
+        raise ValueError(
+            f"scores are compared pair by pair: got {len(low)} low and {len(high)} high ones, expected some."
+        )
+    both = torch.cat([in_double(t).cpu() for t in (high, low)])
+    if bool(both.isnan().any()):
         raise FloatingPointError("a score is NaN and has no rank: expected numbers. Look for the net that diverged.")
+    places = both.unique(return_inverse=True)[1].numpy()  # older SciPy takes two infinities for a NaN
+    x, y = places[: len(high)], places[len(high) :]
     u = mannwhitneyu(x, y, method="asymptotic").statistic  # the method is that of a p-value nobody reads
     return torch.tensor(u / (len(x) * len(y)), dtype=torch.float64, device=in_double(low).device)
