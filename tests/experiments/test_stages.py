@@ -245,6 +245,9 @@ def work(name):
 
 stages = [Stage("sum", work("sum"), after=tuple(f"leaf-{i}" for i in range(6)))]
 stages += [Stage(f"leaf-{i}", work(f"leaf-{i}"), after=()) for i in range(6)]
+(root / f"ready-{sys.argv[2]}").touch()
+while len(list(root.glob("ready-*"))) < 3:  # on a crowded machine one would be done before another has begun
+    time.sleep(0.01)
 options = {"origin": Origin("experiments.fake", {"a": 1, "b": 2}, 0), "progress": False, "join": True}
 results = run_stages(stages, root / "work", run=Run(torch.device("cpu"), 0), **options)
 assert dict(results) == {"sum": 6, **{f"leaf-{i}": 1 for i in range(6)}} and list(results)[0] == "sum"
