@@ -42,8 +42,9 @@ class LiveFigure(ipywidgets.VBox):
         picture: PNG; shown in its own size, smaller where there is less room.
 
     >>> box = LiveFigure([ipywidgets.IntSlider(description="n")], ipywidgets.HTML(), ipywidgets.Image(value=b"PNG"))
-    >>> sorted(box._repr_mimebundle_())  # a notebook stores the picture beside the widget
-    ['application/vnd.jupyter.widget-view+json', 'image/png', 'text/plain']
+    >>> bundle = box._repr_mimebundle_()  # a notebook stores the picture beside the widget
+    >>> len(bundle), bundle["image/png"], bundle["text/plain"]
+    (3, 'UE5H', 'LiveFigure(n)')
     """
 
     _ipython_display_ = None  # ipywidgets 7 displays by itself there, and would leave the picture out
