@@ -11,12 +11,14 @@ import io
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import takewhile
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import sample_figures
 
 from ebm_course.commands import choices
 from ebm_course.experiments.claims import judged
@@ -92,6 +94,8 @@ def section(record: Record, experiment: Experiment | None) -> str:
     drawn = [f"![{alt(group)}](_static/{name})" for name, group in figures(record, experiment).items()]
     lines += [*drawn[:1], "", *folded("How it was made", made(record))]
     lines += folded(f"{len(drawn) - 1} more figures", "\n\n".join(drawn[1:])) if drawn[1:] else []
+    seen = sample_figures.markdown(record)
+    lines += folded("Samples of the first run, a column a class", seen) if seen else []
     for name, family in ledger.families(record).items():
         lines += folded(f"{name}: {len(family)} numbers", ledger.markdown(ledger.rows(family), ledger.TITLES))
     return "\n".join(lines) + "\n"
@@ -221,9 +225,18 @@ def spans_decades(values: Iterable[float]) -> bool:
     return min(found) > 0 and max(found) >= 100 * min(found)
 
 
-def pictures(records: list[Record]) -> dict[str, list[Curve]]:
-    """File name -> curves of every figure of the page."""
-    return {name: group for record in records for name, group in figures(record, declared(record.name)).items()}
+Drawing = tuple[str, Callable[[], bytes]]
+
+
+def pictures(records: list[Record]) -> dict[str, Drawing]:
+    """File name -> fingerprint and drawing of every figure of the page."""
+    found: dict[str, Drawing] = {}
+    for record in records:
+        for name, group in figures(record, declared(record.name)).items():
+            found[name] = fingerprint(group), partial(draw, group)
+        for name, rows in sample_figures.sample_figures(record).items():
+            found[name] = sample_figures.fingerprint(rows), partial(sample_figures.draw, rows)
+    return found
 
 
 def faults(book: Path, records: list[Record]) -> list[str]:
@@ -231,9 +244,9 @@ def faults(book: Path, records: list[Record]) -> list[str]:
     stored = book / "results.md"
     found = [] if stored.is_file() and stored.read_text(encoding="utf-8") == page(records) else ["results.md"]
     wanted = pictures(records)
-    for name, group in wanted.items():
+    for name, (mark, _) in wanted.items():
         path = book / "_static" / name
-        if not path.is_file() or fingerprint(group) not in path.read_text(encoding="utf-8"):
+        if not path.is_file() or mark not in path.read_text(encoding="utf-8"):
             found.append(name)
     return found + [path.name for path in sorted((book / "_static").glob("results-*.svg")) if path.name not in wanted]
 
@@ -245,7 +258,7 @@ def write(book: Path, records: list[Record]) -> None:
         if name == "results.md":
             write_atomically(book / name, page(records).encode())
         elif name in wanted:
-            write_atomically(book / "_static" / name, draw(wanted[name]))
+            write_atomically(book / "_static" / name, wanted[name][1]())
         else:
             (book / "_static" / name).unlink()
         print(f"book/{name if name.endswith('.md') else f'_static/{name}'}")

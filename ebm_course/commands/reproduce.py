@@ -38,7 +38,7 @@ from ebm_course.experiments.configs import Settings
 from ebm_course.experiments.experiment import Experiment, small_checkpoints
 from ebm_course.experiments.experiment import reproduce as reproduce_experiment
 from ebm_course.origin import plain
-from ebm_course.results import ledger
+from ebm_course.results import ledger, samples
 from ebm_course.results.findings import Findings
 from ebm_course.results.record import Record
 from ebm_course.runtime import Run
@@ -101,6 +101,7 @@ def reproduce(options: argparse.Namespace) -> int:
     if run.is_main:  # of several processes one writes
         record = record_of(found, config, run, options, chosen)
         ledger.write_file(record, out)
+        samples.write(experiment.samples(config, folder), record, out)
         columns = shutil.get_terminal_size().columns
         print(f"{ledger.table(record, ledger.headlines(record), columns=columns)}\n\nrecorded in {out}")
         if options.checkpoints:

@@ -27,6 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch
 from ebm_course.experiments.claims import judged
@@ -55,6 +57,7 @@ class Experiment:
         figures: patterns of curve names, a figure each; the first is shown beside the claims.
         ships: (configuration) -> the variants whose nets may ship, beside those in ``config.variants``.
         rows: (configuration) -> data that every stage depends on, by name; part of every stage's origin.
+        samples: (configuration, folder of the stages) -> images to be kept beside the record, by name, as bytes.
         measured: what the numbers of the claims are, in words, for the page of results.
         shared: what the runs share, in words: a verdict says nothing about what is the same in all of them.
     """
@@ -69,6 +72,7 @@ class Experiment:
     figures: tuple[str, ...] = ()
     ships: Callable[[Any], Sequence[Variant]] = lambda config: ()
     rows: Callable[[Any], Mapping[str, Batch]] = lambda config: {}
+    samples: Callable[[Any, Path], Mapping[str, Tensor]] = lambda config, folder: {}
     measured: str = ""
     shared: str = ""
 

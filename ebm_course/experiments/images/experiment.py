@@ -7,6 +7,7 @@ from ebm_course.experiments.images.config import DATA, PRESETS, STEPS, Config
 from ebm_course.experiments.images.evaluation import real_foreign
 from ebm_course.experiments.images.findings import findings
 from ebm_course.experiments.images.measurements import Bench
+from ebm_course.experiments.images.sheet import sheet
 from ebm_course.experiments.stages import Stage
 from ebm_course.experiments.variants import Variant
 from ebm_course.runtime import Run
@@ -71,6 +72,7 @@ EXPERIMENT = Experiment(
     stages=stages,
     findings=findings,
     data=DATA,
+    samples=sheet,
     figures=tuple(f"{kind}/{data}/.*" for data in DATA for kind in ("attacked", "gap", "radius", "alive")),
     shared="Runs share the held-out images, and most of those to train on: each draws seven eighths of the others or "
     "more. Judge, this split, order, start, chains, attacks and samples are drawn anew in each. Arms of one run share "
