@@ -8,7 +8,7 @@ their note. It knows no method.
 >>> record = Record("blots", "cpu", *made, 90.0, (3, 4), {}, (), choices=("data=toy",))
 >>> tiles = {"toy/data": torch.zeros(2, 1, 8, 8, dtype=torch.uint8)}
 >>> with TemporaryDirectory() as folder:
-...     path = write(tiles, record, Path(folder) / f"{record.key}.json")
+...     path = write(tiles, record, ledger.write(record, Path(folder)))
 ...     path.name, names(Path(folder)), read("blots-cpu-data=toy", folder=Path(folder))["toy/data"].shape
 ('blots-cpu-data=toy.safetensors', ['blots-cpu-data=toy'], torch.Size([2, 1, 8, 8]))
 >>> belongs({"command": made[0], "seeds": [3, 4], "commit": "0123abc"}, record), belongs({}, record)
