@@ -53,7 +53,7 @@ python -m ebm_course reproduce sequences --preset cpu --record
 HOW_TO_READ = """
 **How to read it.** *Here* is the mean over independent runs of the difference that decides a claim, Student's
 interval for it at a level shared by all claims of a table, and the smallest difference that was declared to matter, on
-the side where the paper sees it. *holds* and *reverses*: surely not zero, and at least that large (for a
+the side where it was expected. *holds* and *reverses*: surely not zero, and at least that large (for a
 claim of ±, surely larger). *no effect*: surely smaller. *undecided*: everything else, and every single run. The chance
 of calling a difference where there is none, or none where there is one that matters, is 5 % at most for all claims of a
 table together (Holm's correction), if differences are roughly normal over runs. The *control* is what a claim has to be

@@ -145,11 +145,11 @@ def rows(entries: Sequence[Entry]) -> list[tuple[str, str, str, str]]:
 
 
 TITLES = ("what", "paper", "here, mean ± SD", "runs")
-CLAIM_TITLES = ("claim", "the paper says", "here", "verdict", "control")
+CLAIM_TITLES = ("claim", "what was declared", "here", "verdict", "control")
 
 
 def claim_rows(record: Record, claims: Sequence[Judged] | None = None) -> list[tuple[str, ...]]:
-    """Name, the paper's sentence, ours with interval, runs and smallest effect, verdict and control, a row a claim.
+    """Name, what was declared, ours with interval, runs and smallest effect, verdict and control, a row a claim.
 
     Args:
         claims: by default the record's own.

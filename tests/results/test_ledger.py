@@ -203,7 +203,7 @@ def test_the_table_for_the_terminal_is_aligned_and_says_where_it_ran() -> None:
     lines = ledger.table(RECORD, columns=72).splitlines()
     assert "command   python -m ebm_course reproduce sums --preset cpu --seed 3" in lines
     assert "minutes   1.5" in lines
-    start = next(k for k, line in enumerate(lines) if line.startswith("what"))
+    start = next(k for k, line in enumerate(lines) if line.split()[:2] == ["what", "paper"])
     assert lines[start].index("here") == lines[start + 2].index("0.950")
     assert next(k for k, line in enumerate(lines) if line.startswith("claim")) < start
 
