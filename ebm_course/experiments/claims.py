@@ -9,9 +9,10 @@ the smallest effect declared before the run:
   :math:`\delta`, the verdict is ``holds`` or ``reverses`` by the sign. For a claim of "same" it is
   :math:`|\mu| \le \delta`, and its rejection is ``reverses``: more than what matters is then shown, not just seen.
 
-Everything else is ``undecided``, and so is every single run. All p-values of a paper are corrected together by Holm's
-procedure (1979) in Shaffer's form (1986): at most one of a claim's two hypotheses can be true, so those that can still
-be true are as many as claims with a hypothesis not yet rejected, claims that were declared and not measured among them.
+Everything else is ``undecided``, and so is every single run. All p-values of a paper are corrected together by the
+procedure of Holm (1979) in the form of Shaffer (1986): at most one of a claim's two hypotheses can be true, so those
+that can still be true are as many as claims with a hypothesis not yet rejected, claims that were declared and not
+measured among them.
 The chance of calling a difference where there is none, or no effect where there is one that matters, in any claim of a
 paper, is then at most ``LEVEL``; a true difference between 0 and :math:`\delta` may be called either way.
 

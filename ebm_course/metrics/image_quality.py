@@ -122,7 +122,7 @@ def precision_recall(real: Tensor, fake: Tensor, *, k: int = 3) -> dict[str, flo
     Raises:
         ValueError: too few rows, rows of different shapes, or not finite.
 
-    Source: Kynkaanniemi et al. (2019), Eqs. 1 and 2.
+    Source: Kynkäänniemi et al. (2019), Eqs. 1 and 2.
 
     >>> line = torch.arange(6.0)[:, None]
     >>> precision_recall(line, line[:3] + 0.5, k=1)  # fakes lie among the real ones, and only in their first half

@@ -34,8 +34,8 @@ def nce(e_data: Tensor, e_noise: Tensor, *, log_q_data: Tensor, log_q_noise: Ten
     Raises:
         ValueError: shapes differ, or n_noise is not positive.
 
-    Source: Gutmann and Hyvärinen (2010), with the ratio nu of their 2012 paper. Departure: minimised, and without the
-    factor 1/2 of a mean over both sets.
+    Source: Gutmann and Hyvärinen (2010), with the ratio nu of Gutmann and Hyvärinen (2012). Departure: minimised, and
+    without the factor 1/2 of a mean over both sets.
 
     >>> log_q = torch.tensor([0.5, 0.5]).log()
     >>> loss = nce(-log_q, -log_q, log_q_data=log_q, log_q_noise=log_q)  # E = -log q: nothing tells data from noise

@@ -3,7 +3,7 @@ r"""Draws from softmax(-E) that need no normalising and hide no fault. It knows 
 With T_k independent and exponential, argmin_k (E_k + log T_k) equals k with probability softmax(-E)_k. An infinite
 energy has no chance and a NaN shows, where a draw from probabilities would fail on the device. The race is run in
 float32 at least: in a coarser one many would tie, and the first column win.
-Source: the race of exponentials; Maddison et al. (2014) tell the history of its other form, with Gumbel noise.
+Source: the race of exponentials; its other form, with Gumbel noise, is that of Maddison et al. (2014).
 """
 
 from __future__ import annotations

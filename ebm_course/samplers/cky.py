@@ -4,7 +4,8 @@ r"""The best tree of a grammar and the log of the sum over all its trees, exactl
 
 with the scores of words at :math:`\beta_{i,i+1}`. With a maximum in the place of the sums it is the score of the best
 tree, whose constituents are those with a gradient of 1. Cubic in the length; cells of one width are filled together.
-It knows scores, no words and no net. Source: Cocke, Kasami and Younger; inside algorithm: Baker (1979).
+It knows scores, no words and no net.
+Source: Younger (1967), the algorithm of Cocke, Kasami and Younger; inside algorithm: Baker (1979).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Where sets of images are: in the folder named by ``EBM_COURSE_DATA``, else at a public address, by their SHA-256.
 
 What is returned is (images, labels) for training and for testing, uint8, as published. It knows no split and no range.
-Sources: LeCun, Cortes and Burges (MNIST); Krizhevsky (2009), CIFAR-10; Xiao et al. (2017), Fashion-MNIST;
+Sources: LeCun et al. (1998), MNIST; Krizhevsky (2009), CIFAR-10; Xiao et al. (2017), Fashion-MNIST;
 Netzer et al. (2011), SVHN.
 
 Where files lie that are looked for, and what is said where a set has to be put there and is not:
