@@ -109,7 +109,9 @@ class Learner:
 
     Samplers and attacks see the net in eval mode and without gradients of its parameters (``core.frozen``); batch norm
     then uses its running statistics. Losses see it in training mode, all images in one call; with batch norm each kind
-    of image passes alone, so that images and samples are normalised by their own statistics.
+    of image passes alone, so that images and samples are normalised by their own statistics. Of several processes each
+    then normalises by its own rows and running statistics are means over processes: one net, but not that of one
+    process.
 
     Args:
         net: images (N, C, H, W) -> logits (N, K); trained.
@@ -153,7 +155,9 @@ class Learner:
 
     def descend(self, loss: Loss) -> dict[str, Tensor]:
         """One step down the loss; returns what is logged."""
-        return update(loss, self.net, self.optimizer, scheduler=self.schedule, run=self.run)
+        log = update(loss, self.net, self.optimizer, scheduler=self.schedule, run=self.run)
+        self.run.average_buffers(self.net)
+        return log
 
 
 def labels(batch: Batch) -> Tensor:
