@@ -77,6 +77,7 @@ $(LAB_STAMP): $(STAMP)
 
 $(BENCH_STAMP): $(STAMP)
 	@$(PIP) --quiet --editable '.[bench,vectors]'
+	@$(PIP) --quiet --no-deps torchattacks==3.5.1  # it asks for a requests of 2020, which it does not use
 	@touch $@
 
 $(VISION_STAMP): $(STAMP)

@@ -112,12 +112,18 @@ class Run:
 
     def average_gradients(self, module: nn.Module) -> None:
         """Replace the gradients of ``module`` by their means over processes, in one message; changes ``.grad``."""
-        if self.n_processes == 1:
+        self._average([p.grad for p in module.parameters() if p.grad is not None])
+
+    def average_buffers(self, module: nn.Module) -> None:
+        """The same of real-valued buffers, such as batch norm's running statistics: each process saw its own rows."""
+        self._average([b for b in module.buffers() if b.is_floating_point()])
+
+    def _average(self, own: list[Tensor]) -> None:
+        if self.n_processes == 1 or not own:
             return
-        grads = [p.grad for p in module.parameters() if p.grad is not None]
-        means = self.mean(torch.cat([grad.flatten() for grad in grads]))
-        for grad, mean in zip(grads, means.split([grad.numel() for grad in grads]), strict=True):
-            grad.copy_(mean.view_as(grad))
+        means = self.mean(torch.cat([x.flatten() for x in own]))
+        for x, mean in zip(own, means.split([x.numel() for x in own]), strict=True):
+            x.copy_(mean.view_as(x))
 
     def wait(self) -> None:
         """Return when all processes are here: what the main process wrote before is then there for all."""

@@ -20,6 +20,9 @@ from ebm_course.batch import ranks_in_class
 from ebm_course.checks import check_bounds, check_count, check_generator, in_double
 from ebm_course.processors import usable_memory
 
+MARGIN = 1e-3
+"""How far a state may leave the bounds by rounding."""
+
 
 @dataclass(frozen=True)
 class ClassGaussians:
@@ -57,19 +60,19 @@ class ClassGaussians:
             y: labels (M,), int64 of 0 to ``n_classes`` - 1.
             n_classes: K, 1 or more.
             jitter: above 0, squared unit of x, added to every variance.
-            bounds: low and high that samples are clamped to; None leaves them as they are drawn.
+            bounds: low and high of the states, which samples are clamped to; None for states without any.
 
         Raises:
             TypeError: integer states, whose means would be rounded.
-            ValueError: states have no axis but M, are not finite or need more memory than there is, a class has no
-                rows, labels are of another shape or range, jitter is not positive or too small to be added to these
-                variances, or the bounds hold no interval.
+            ValueError: states have no axis but M, are not finite, leave the bounds or need more memory than there is, a
+                class has no rows, labels are of another shape or range, jitter is not positive or too small to be added
+                to these variances, or the bounds hold no interval.
 
         Source: the maximum likelihood covariance, 1 / n, plus jitter 1e-4, as in the code of Yang and Ji (2021).
         """
         check_count("n_classes", n_classes, least=1)
         check_bounds(bounds)
-        _check_states(x, n_classes)
+        _check_states(x, n_classes, bounds)
         _check_labels(y, n_classes, len(x))
         if not 0 < jitter < torch.inf:
             raise ValueError(f"jitter is added to variances: expected a number above 0, got {jitter}. Pass 1e-4.")
@@ -148,7 +151,7 @@ def _mean_and_factor(rows: Tensor, jitter: float) -> tuple[Tensor, Tensor]:
         ) from error
 
 
-def _check_states(x: Tensor, n_classes: int) -> None:
+def _check_states(x: Tensor, n_classes: int, bounds: tuple[float, float] | None) -> None:
     if x.ndim < 2:
         raise ValueError(f"states have shape (M, *S), got {tuple(x.shape)}: use x[:, None] for points on a line.")
     if not x.is_floating_point():
@@ -162,6 +165,13 @@ def _check_states(x: Tensor, n_classes: int) -> None:
     if not bool(x.isfinite().all()):
         bad = int((~x.isfinite()).sum())
         raise ValueError(f"states are finite numbers: got {bad} of {x.numel()} that are not. Leave their rows out.")
+    if bounds is not None and len(x):
+        low, high = float(x.min()), float(x.max())
+        if low < bounds[0] - MARGIN or high > bounds[1] + MARGIN:  # every sample would be clamped to a face
+            raise ValueError(
+                f"states lie in the bounds that samples are clamped to: expected {bounds}, got {low:.6g} to "
+                f"{high:.6g}. Bring them there, or pass the bounds of these states."
+            )
 
 
 def _check_labels(y: Tensor, n_classes: int, n: int | None = None) -> None:

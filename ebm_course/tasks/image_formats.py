@@ -105,7 +105,7 @@ def read_matlab(path: Path) -> tuple[Tensor, Tensor]:
     """Images (N, 3, 32, 32) and labels (N,) of a file of SVHN: X (32, 32, 3, N) and y (N, 1), where 10 stands for 0.
 
     Raises:
-        ValueError: the file is damaged, or X and y are not there in these shapes.
+        ValueError: the file is damaged, X and y are not there in these shapes, or a label is out of 0 to 10.
 
     >>> import tempfile
     >>> from scipy.io import savemat
@@ -127,6 +127,8 @@ def read_matlab(path: Path) -> tuple[Tensor, Tensor]:
         raise _damaged(path, f"X is {images.shape} of {images.dtype}, expected (32, 32, 3, N) of uint8")
     if len(labels) != images.shape[3]:
         raise _damaged(path, f"there are {images.shape[3]} images and {len(labels)} labels")
+    if not np.isin(labels, range(11)).all():
+        raise _damaged(path, f"its labels go from {labels.min()} to {labels.max()}, expected whole numbers of 1 to 10")
     x = torch.from_numpy(np.ascontiguousarray(images.transpose(3, 2, 0, 1)))
     return x, torch.from_numpy((labels % 10).astype(np.uint8))
 

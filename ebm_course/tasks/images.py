@@ -21,6 +21,8 @@ Small sets here, in the place of those that are published:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -84,17 +86,17 @@ def mnist(*, size: int = 28, seed: int = 0, n_valid: int | None = None) -> Task:
         ValueError: another size, or a damaged file.
         ConnectionError: the files are neither in ``EBM_COURSE_DATA/mnist`` nor to be downloaded.
     """
-    return _published("mnist", *mnist_files(), size=size, seed=seed, n_valid=n_valid)
+    return _published("mnist", 28, mnist_files, size=size, seed=seed, n_valid=n_valid)
 
 
 def fashion_mnist(*, size: int = 28, seed: int = 0, n_valid: int | None = None) -> Task:
     """Fashion-MNIST, ten kinds of clothes in the format of MNIST, from ``EBM_COURSE_DATA/fashion-mnist``."""
-    return _published("fashion-mnist", *fashion_mnist_files(), size=size, seed=seed, n_valid=n_valid)
+    return _published("fashion-mnist", 28, fashion_mnist_files, size=size, seed=seed, n_valid=n_valid)
 
 
 def svhn(*, size: int = 32, seed: int = 0, n_valid: int | None = None) -> Task:
     """Street-view house numbers (N, 3, 32, 32), or 16 x 16, from ``EBM_COURSE_DATA/svhn``: not the extra images."""
-    return _published("svhn", *svhn_files(), size=size, seed=seed, n_valid=n_valid)
+    return _published("svhn", 32, svhn_files, size=size, seed=seed, n_valid=n_valid)
 
 
 def cifar10(*, size: int = 32, seed: int = 0, n_valid: int | None = None, subset: bool | None = None) -> Task:
@@ -113,17 +115,23 @@ def cifar10(*, size: int = 32, seed: int = 0, n_valid: int | None = None, subset
         ConnectionError: neither is there and the set cannot be downloaded.
     """
     if subset or (subset is None and has_cifar10_sheets() and not has_cifar10()):
-        rest, (x, y) = cifar10_sheets()
-        order = torch.randperm(len(y), generator=torch.Generator("cpu").manual_seed(0), device="cpu")
-        return _published("cifar10-subset", rest, (x[order], y[order]), size=size, seed=seed, n_valid=n_valid)
-    return _published("cifar10", *cifar10_files(), size=size, seed=seed, n_valid=n_valid)
+        return _published("cifar10-subset", 32, _shuffled_sheets, size=size, seed=seed, n_valid=n_valid)
+    return _published("cifar10", 32, cifar10_files, size=size, seed=seed, n_valid=n_valid)
 
 
-def _published(name: str, rest: Bytes, test: Bytes, *, size: int, seed: int, n_valid: int | None) -> Task:
-    """The task of a set with ten classes that is published in two parts."""
-    side = rest[0].shape[-1]
+def _shuffled_sheets() -> tuple[Bytes, Bytes]:
+    rest, (x, y) = cifar10_sheets()
+    order = torch.randperm(len(y), generator=torch.Generator("cpu").manual_seed(0), device="cpu")
+    return rest, (x[order], y[order])
+
+
+def _published(
+    name: str, side: int, files: Callable[[], tuple[Bytes, Bytes]], *, size: int, seed: int, n_valid: int | None
+) -> Task:
+    """The task of a set with ten classes that is published in two parts; files are looked for last."""
     if size not in (side, side // 2):
         raise ValueError(f"{name} has {side} pixels a side: expected size={side} or {side // 2}, got {size!r}.")
+    rest, test = files()
     parts = (Batch(scaled(x, factor=side // size), y.long()) for x, y in (rest, test))
     n_valid = len(rest[1]) // 10 if n_valid is None else n_valid
     return split(f"{name}-{size}", *parts, n_classes=10, n_valid=n_valid, seed=seed)

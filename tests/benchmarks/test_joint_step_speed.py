@@ -120,3 +120,15 @@ def test_an_update_against_the_convolution_rate(benchmark: Any, net: str) -> Non
 def test_how_the_cost_grows_with_the_sampler_steps(benchmark: Any, n_sampler_steps: int) -> None:
     act, flops = updates("32 channels, 14 x 14", n_sampler_steps=n_sampler_steps)
     shares(benchmark, f"{n_sampler_steps} steps: share of the matrix rate", act, flops, *product())
+
+
+@pytest.mark.parametrize("width", [8, 16, 32, 64])
+def test_how_the_cost_grows_with_the_width(benchmark: Any, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setitem(NETS, "wide", ((1, 14, 14), partial(ConvNet, width=width)))
+    shares(benchmark, f"{width} channels, 14 x 14: share of the convolution rate", *updates("wide"), *convolution())
+
+
+@pytest.mark.parametrize("side", [8, 14, 20, 28])
+def test_how_the_cost_grows_with_the_image(benchmark: Any, monkeypatch: pytest.MonkeyPatch, side: int) -> None:
+    monkeypatch.setitem(NETS, "large", ((1, side, side), partial(ConvNet, width=16)))
+    shares(benchmark, f"16 channels, {side} x {side}: share of the convolution rate", *updates("large"), *convolution())

@@ -40,9 +40,7 @@ def with_foolbox(net: nn.Module, x0: Tensor, y: Tensor, norm: str) -> Attack:
 
 
 def with_torchattacks(net: nn.Module, x0: Tensor, y: Tensor, norm: str) -> Attack:
-    torchattacks = pytest.importorskip(
-        "torchattacks", reason="torchattacks is not installed: pip install --no-deps torchattacks"
-    )
+    torchattacks = pytest.importorskip("torchattacks", reason="torchattacks is not installed: make bench brings it")
     kind = {"linf": torchattacks.PGD, "l2": torchattacks.PGDL2}[norm]
     settings = {"eps": RADIUS / 2, "alpha": STEP_SIZE / 2, "steps": N_STEPS, "random_start": False}
     attack, halved = kind(nn.Sequential(Doubled(), net).eval(), **settings), (x0 + 1) / 2

@@ -82,7 +82,7 @@ def test_shares_means_and_saved_states_are_what_they_should_be(one: Result, two:
     found = (one, two)[n - 1][1]
     assert found["processes"] == n
     assert [fact for fact, holds in found["facts"].items() if not holds] == []
-    assert len(found["facts"]) == 9
+    assert len(found["facts"]) == 10
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ebm_course.energies.convnet import ConvNet
 from ebm_course.objectives.logistic import logistic
 from ebm_course.recipes.images import jem, robust_jem
 from ebm_course.recipes.images.chains import pyld_steps
@@ -31,6 +33,15 @@ DESCENT: dict[str, Any] = {"optimizer": sgd, "rate": 0.01, "n_steps": EPOCHS, "v
 JOINT = replace(jem.SMOKE, sampler=pyld_steps, noise_std=0.01, **DESCENT)
 ROBUST = replace(robust_jem.SMOKE, clean_share=0.5, l2=0.01, **DESCENT)
 GROWN = replace(PRINTED, grow_every=2, grow_above=0.5, include_current=True, objective=logistic, l2=0.01)
+
+
+def one_net_with_batch_norm(run: Run) -> bool:
+    """Whether all processes end with the same net, running statistics among them, each having normalised its rows."""
+    torch.manual_seed(run.seed)
+    config = replace(ROBUST, net=partial(ConvNet, width=4, norm="batch"))
+    net = robust_jem.fit(config, run, progress=False).module
+    whole = torch.cat([t.flatten().float() for t in net.state_dict().values()])[None]
+    return len(run.gather(whole).unique(dim=0)) == 1
 
 
 def train_all(run: Run) -> tuple[dict[str, nn.Module], dict[str, list[dict[str, float]]]]:
@@ -124,6 +135,7 @@ def main(folder: Path) -> None:
     flat = torch.cat([t.flatten() for t in weights.values()])[None]
     facts = collectives(run)
     facts["all processes end with the same weights"] = len(run.gather(flat).unique(dim=0)) == 1
+    facts["with batch norm, too, all processes end with one net"] = one_net_with_batch_norm(run)
     facts["a resumed run ends with the same weights"] = resumed_equals_straight(run, folder / "state")
     facts["a process that cannot see the state stops all"] = blind_process_is_refused(run, folder / "apart")
     facts = {name: all(run.gather(torch.tensor([fact])).tolist()) for name, fact in facts.items()}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,13 +18,13 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def rows(n: int = 300, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """States with another mean and another full covariance in each class; labels in no order."""
+    """States in [-1, 1] with another mean and another full covariance in each class; labels in no order."""
     g = generator(seed)
     y = torch.randint(K, (n,), generator=g)
     mixing = 0.3 * torch.randn(K, D, D, generator=g)
     means = torch.linspace(-1, 1, K)[:, None] * torch.ones(D)
     x = means[y] + torch.einsum("nij,nj->ni", mixing[y], torch.randn(n, D, generator=g))
-    return x.view(n, *SHAPE), y
+    return x.clamp(-1, 1).view(n, *SHAPE), y
 
 
 def moments(x: Tensor, jitter: float) -> tuple[Tensor, Tensor]:
@@ -112,7 +113,7 @@ def test_samples_stay_in_the_bounds_or_have_none() -> None:
     labels = torch.arange(3_000) % K
     assert ClassGaussians.fit(x, y, K).sample(labels, generator=generator()).abs().max() == 1
     assert ClassGaussians.fit(x, y, K, bounds=None).sample(labels, generator=generator()).abs().max() > 1
-    inside = ClassGaussians.fit(x, y, K, bounds=(0.0, 0.2)).sample(labels, generator=generator())
+    inside = replace(ClassGaussians.fit(x, y, K), bounds=(0.0, 0.2)).sample(labels, generator=generator())
     assert inside.min() == 0 and inside.max().item() == pytest.approx(0.2)
 
 
@@ -165,7 +166,7 @@ def test_smooth_images_whose_variances_lie_far_apart_have_an_exact_factor() -> N
     # six waves over 256 pixels: eigenvalues near 40, and the jitter everywhere else; single precision is 5e-4 off
     waves = torch.stack([torch.cos(torch.arange(256) * k * math.pi / 256) for k in range(6)])
     x, y = 0.4 * torch.randn(100, 6, generator=generator()) @ waves, torch.zeros(100, dtype=torch.int64)
-    factor = ClassGaussians.fit(x.view(100, 1, 16, 16), y, 1).factors[0].double()
+    factor = ClassGaussians.fit(x.view(100, 1, 16, 16), y, 1, bounds=None).factors[0].double()
     basis = torch.linalg.svd(waves.double(), full_matrices=False).Vh
     flat = torch.randn(256, generator=generator()).double()
     flat -= basis.T @ (basis @ flat)
@@ -193,7 +194,19 @@ def with_entry(value: float) -> Tensor:
 )
 def test_states_to_which_no_gaussian_can_be_fitted_are_refused(x: Tensor, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
+        ClassGaussians.fit(x, rows()[1], K, bounds=None)
+
+
+@pytest.mark.parametrize("low, high", [(0.0, 255.0), (-127.5, 1.0), (-1.0, 1.01), (-1.01, 0.0)])
+def test_states_of_another_range_are_refused_lest_every_sample_lie_on_a_face(low: float, high: float) -> None:
+    x = (rows()[0] + 1) * (high - low) / 2 + low
+    with pytest.raises(ValueError, match=rf"expected \(-1\.0, 1\.0\), got {low:g} to {high:g}\. Bring them there"):
         ClassGaussians.fit(x, rows()[1], K)
+    assert ClassGaussians.fit(x, rows()[1], K, bounds=(low, high)).means.max() > low
+
+
+def test_what_leaves_the_bounds_by_rounding_does_not_count() -> None:
+    assert ClassGaussians.fit(rows()[0] * 1.0005, rows()[1], K).bounds == (-1.0, 1.0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -125,6 +125,9 @@ def test_a_matlab_file_has_rows_last_and_calls_zero_ten(tmp_path: Path):
         ({"X": noise(32, 32, 3, 4)}, r"it is no MATLAB file with X and y \(KeyError\)"),
         ({"X": noise(32, 32, 3, 4), "y": noise(3, 1)}, "there are 4 images and 3 labels"),
         ({"X": noise(32, 32, 3, 4) / 255, "y": noise(4, 1)}, r"X is \(32, 32, 3, 4\) of float64"),
+        ({"X": noise(32, 32, 3, 2), "y": [[3], [11]]}, "its labels go from 3 to 11, expected whole numbers of 1 to 10"),
+        ({"X": noise(32, 32, 3, 2), "y": [[-1], [9]]}, "its labels go from -1 to 9"),
+        ({"X": noise(32, 32, 3, 2), "y": [[0.5], [9]]}, "its labels go from 0.5 to 9"),
         ({"X": noise(4, 3, 32, 32), "y": noise(4, 1)}, r"X is \(4, 3, 32, 32\) of uint8, expected \(32, 32, 3, N\)"),
     ],
 )

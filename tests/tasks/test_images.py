@@ -435,6 +435,12 @@ def test_svhn_is_read_from_the_readers_folder(folder: Path):
     assert shape_of(svhn(size=16)) == (3, 16, 16)
 
 
+@pytest.mark.parametrize("task, side", [(mnist, 28), (fashion_mnist, 28), (cifar10, 32), (svhn, 32)])
+def test_a_size_that_there_is_not_is_refused_before_any_file_is_looked_for(task: Callable[..., Task], side: int):
+    with pytest.raises(ValueError, match=f"has {side} pixels a side: expected size={side} or {side // 2}, got 15"):
+        task(size=15)
+
+
 @pytest.mark.parametrize("task", [svhn, fashion_mnist, lambda: cifar10(subset=True)])
 def test_a_set_that_is_not_downloaded_says_where_it_belongs(task: Callable[[], Task], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("EBM_COURSE_DATA", raising=False)

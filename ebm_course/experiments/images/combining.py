@@ -8,7 +8,7 @@ with held-out images, against Langevin steps alone, chosen and scored alike.
 >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
 >>> _ = net.load_state_dict({"1.weight": torch.tensor([[1.0] * 4, [-1.0] * 4])})  # logits s, -s of the pixels' sum s
 >>> joint, draw = Joint(net), torch.Generator().manual_seed(0)
->>> held_out = torch.rand(8, 1, 2, 2, generator=draw)
+>>> held_out = 2 * torch.rand(8, 1, 2, 2, generator=draw) - 1
 >>> first, second = (Starts(torch.full((8, 1, 2, 2), x), held_out, torch.arange(8) % 2) for x in (0.1, 0.2))
 >>> [(_, x)] = samples(joint, first, SMOKE, draw, [Setting("gaussians", 0.5, 1.0, "class", 0)])
 >>> round(float(x[0].mean()), 3), round(float(x[1].mean()), 3)  # the attack, towards class 0 and towards class 1
@@ -17,7 +17,7 @@ with held-out images, against Langevin steps alone, chosen and scored alike.
 -0.4
 >>> judge = nn.Flatten()  # it sees the pixels
 >>> judge.features = nn.Flatten()
->>> reference = Reference(judge, held_out, held_out + 1)
+>>> reference = Reference(judge, held_out, -held_out)
 >>> rows = grid(joint, reference, first, SMOKE, draw)
 >>> len(rows) == len(settings(SMOKE)), setting_of(rows[0]).name
 (True, 'gaussians/radius-0/contrast-1/class/steps-0')

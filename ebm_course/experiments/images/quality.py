@@ -24,6 +24,7 @@ from ebm_course.core import Batch
 from ebm_course.metrics.image_quality import classifier_score, frechet_distance, nearest_ratio, precision_recall
 from ebm_course.recipes.images.parts import ROWS_AT_ONCE, evaluated, labels
 from ebm_course.samplers.class_gaussians import ClassGaussians
+from ebm_course.tasks.image_checks import check_images
 
 MOST_TRAINED_ON = 10_000
 """Training images among which the nearest is looked for, the first ones: with more it is nearer, for all alike."""
@@ -38,9 +39,14 @@ class Reference:
         judge: images -> logits, with ``features``; no sample was drawn from it.
         held_out: images (N, C, H, W) that neither judge nor arms were trained on, N above the number of features.
         train: those the arms were trained on (T, C, H, W).
+
+    Raises:
+        ValueError: images out of [-1, 1], in which those that are judged are clamped.
     """
 
     def __init__(self, judge: Any, held_out: Tensor, train: Tensor):
+        for x in (held_out, train):
+            check_images(x)
         self.judge, self.held_out, self.train = judge, held_out, train[:MOST_TRAINED_ON]
         self.real = self.features(held_out)
 

@@ -32,7 +32,7 @@ from ebm_course.recipes.images.passes import Passes, together
 from ebm_course.recipes.shared import Fitted, check_memory, origin_of
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.tasks.augmentation import augment
-from ebm_course.tasks.image_checks import check_images
+from ebm_course.tasks.image_checks import check_images, check_labels
 from ebm_course.tasks.images import n_classes_of, shape_of
 from ebm_course.training import fit as loop
 from ebm_course.training.batches import Batches
@@ -87,11 +87,12 @@ def data_of(config: Any, run: Run) -> Data:
     """The configuration's task, split by the run's seed.
 
     Raises:
-        ValueError: its images leave [-1, 1], or rows and buffer do not fit the memory.
+        ValueError: its images leave [-1, 1], its labels are no classes, or rows and buffer do not fit the memory.
     """
     task = config.task(seed=run.seed)
     for part in (task.train, task.valid):
         check_images(part.x)
+        check_labels(labels(part), n_classes_of(task))
     shape = shape_of(task)
     image = 4 * shape[0] * shape[1] * shape[2]
     sizes = {"batch_size": image * config.batch_size}
@@ -108,7 +109,9 @@ class Learner:
 
     Samplers and attacks see the net in eval mode and without gradients of its parameters (``core.frozen``); batch norm
     then uses its running statistics. Losses see it in training mode, all images in one call; with batch norm each kind
-    of image passes alone, so that images and samples are normalised by their own statistics.
+    of image passes alone, so that images and samples are normalised by their own statistics. Of several processes each
+    then normalises by its own rows and running statistics are means over processes: one net, but not that of one
+    process.
 
     Args:
         net: images (N, C, H, W) -> logits (N, K); trained.
@@ -152,7 +155,9 @@ class Learner:
 
     def descend(self, loss: Loss) -> dict[str, Tensor]:
         """One step down the loss; returns what is logged."""
-        return update(loss, self.net, self.optimizer, scheduler=self.schedule, run=self.run)
+        log = update(loss, self.net, self.optimizer, scheduler=self.schedule, run=self.run)
+        self.run.average_buffers(self.net)
+        return log
 
 
 def labels(batch: Batch) -> Tensor:

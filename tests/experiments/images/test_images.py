@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 import torch
 
+from ebm_course.core import Batch, Task
+from ebm_course.energies.wide_resnet import WideResNet
 from ebm_course.experiments.configs import shared
 from ebm_course.experiments.experiment import reproduce, small_checkpoints
 from ebm_course.experiments.images import combining, evaluation, measurements
@@ -22,6 +25,7 @@ from ebm_course.experiments.images.config import CPU, DATA, NOTEBOOK, PAPER, PRE
 from ebm_course.experiments.images.declared import ROWS
 from ebm_course.experiments.images.experiment import EXPERIMENT, stages
 from ebm_course.experiments.images.measurements import Bench
+from ebm_course.experiments.variants import Variant
 from ebm_course.files import load_checkpoint
 from ebm_course.origin import plain
 from ebm_course.recipes.images import robust_jem
@@ -31,7 +35,7 @@ from ebm_course.results import ledger
 from ebm_course.results.findings import Findings
 from ebm_course.runtime import Run, setup
 from ebm_course.storage import read_json, read_tensors
-from ebm_course.tasks.images import digits
+from ebm_course.tasks.images import digits, split
 
 RUN = Run(torch.device("cpu"), 0)
 FAIR = ("task", "net", "batch_size", "n_steps", "optimizer", "rate", "weight_decay", "warm_up", "milestones", "decay")
@@ -178,6 +182,27 @@ def test_the_paper_trains_its_own_net_with_its_own_settings() -> None:
     assert arm.net.keywords == {"depth": 28, "widen": 10, "norm": "batch"}
     own = {"restarts": 10, "precision": "bfloat16", "compile": True}
     assert arm == replace(robust_jem.PAPER, **own) and (PAPER.radius, PAPER.n_images) == (0.5, 10_000)
+
+
+def photographs(*, seed: int = 0) -> Task:
+    some = Batch(2 * torch.rand(40, 3, 32, 32, generator=torch.Generator().manual_seed(0)) - 1, torch.arange(40) % 2)
+    return split("photographs", some, some, n_classes=2, n_valid=20, seed=seed)
+
+
+SHORT: dict[str, Any] = {"task": photographs, "batch_size": 4, "n_steps": 2, "validate_every": 1, "warm_up": 0}
+SHORT |= {"net": partial(WideResNet, depth=10, widen=1, norm="batch"), "buffer_size": 20, "n_sampler_steps": 2}
+SHORT |= {"n_attack_steps": 2, "compile": False}
+"""The papers' size made small; their optimiser, augmentation, sampler, precision and batch norm stay."""
+
+
+@pytest.mark.parametrize("variant", [*PAPER.arms("cifar10"), PAPER.judge("cifar10")], ids=lambda v: v.name)
+def test_every_arm_of_the_papers_size_trains_in_small(variant: Variant) -> None:
+    config = configs.changed(variant.config, SHORT)
+    assert (config.precision, config.flip, config.pad) == ("bfloat16", True, 4)
+    rows = variant.fit(config, RUN, progress=False).rows
+    assert rows[-1]["step"] == 2 and all(math.isfinite(value) for row in rows for value in row.values())
+    assert ("valid_energy_gap" in rows[-1]) == ("jem" in variant.name)
+    assert ("valid_robust_accuracy" in rows[-1]) == ("/robust" in variant.name)
 
 
 def test_each_run_has_a_judge_of_its_own_that_no_arm_shares_the_seed_of(found) -> None:

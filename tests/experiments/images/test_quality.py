@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -49,6 +51,13 @@ def test_the_nearest_is_looked_for_among_so_many_and_training_images_are_drawn_f
     found = anchors(Batch(TRAIN, y), ClassGaussians.fit(TRAIN, y, 3), 30, torch.Generator().manual_seed(0))
     reference = Reference(Pixels(), HELD_OUT, TRAIN)
     assert torch.equal(reference.train, TRAIN[:40]) and reference.quality(found["train"])["nearest"] == 0
+
+
+@pytest.mark.parametrize("change", [lambda x: (x + 1) / 2, lambda x: 127.5 * (x + 1), lambda x: x / 0])
+def test_images_of_another_range_are_no_reference(change: Callable[[Tensor], Tensor]) -> None:
+    for sets in ((change(HELD_OUT), TRAIN), (HELD_OUT, change(TRAIN))):
+        with pytest.raises(ValueError, match=r"images lie in \[-1, 1\]: got"):
+            Reference(Pixels(), *sets)
 
 
 def test_another_number_of_images_is_refused() -> None:

@@ -194,6 +194,25 @@ def test_images_of_another_range_are_refused() -> None:
         fitted(classifier, replace(classifier.SMOKE, task=bright))
 
 
+def from_minus_one(*, seed: int = 0) -> Task:
+    task = digits(seed=seed)
+    return replace(task, train=Batch(task.train.x, task.train.y - 1))  # type: ignore[operator]
+
+
+def in_halves(*, seed: int = 0) -> Task:
+    task = digits(seed=seed)
+    return replace(task, train=Batch(task.train.x, task.train.y / 2))  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize(
+    "task, words", [(from_minus_one, "expected 0 to 9, got -1 to 8"), (in_halves, "labels are int64")]
+)
+def test_labels_that_are_no_classes_are_refused(recipe: ModuleType, task: Callable[..., Task], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        fitted(recipe, replace(recipe.SMOKE, task=task))
+
+
 @pytest.mark.parametrize(
     "recipe, field, bad",
     [
