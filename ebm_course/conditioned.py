@@ -44,7 +44,8 @@ class Conditioned:
                 f"got {len(y)} rows. Pass a multiple of {n}, or use core.select to keep fewer chains."
             )
         k = len(y) // max(n, 1)
-        repeated = [None if c is None else c.repeat_interleave(k, dim=0) for c in (self.condition, *self.more)]
+        conditions = (self.condition, *self.more)
+        repeated = [c if c is None else c.clone() if k == 1 else c.repeat_interleave(k, dim=0) for c in conditions]
         return self.function(*repeated, y)
 
     def select(self, index: Tensor) -> Conditioned:

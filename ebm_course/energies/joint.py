@@ -98,11 +98,13 @@ def _classes(y: Tensor) -> Tensor:
 
 
 def _of_class(values: Tensor, y: Tensor) -> Tensor:
-    n_classes = values.shape[1]
-    # Elsewhere than on a CPU this would wait for the device at every call.
-    if y.device.type == "cpu" and len(y) and (int(y.min()) < 0 or int(y.max()) >= n_classes):
+    try:
+        return values.gather(1, y[:, None])[:, 0]
+    except RuntimeError as error:  # on a CPU; elsewhere the device stops on its own
+        n_classes = values.shape[1]
+        if not len(y) or (int(y.min()) >= 0 and int(y.max()) < n_classes):
+            raise
         raise ValueError(
             f"a class is out of range: expected 0 to {n_classes - 1}, got {int(y.min())} to {int(y.max())}. "
             f"Use the labels of the task that the classifier was made for."
-        )
-    return values.gather(1, y[:, None])[:, 0]
+        ) from error

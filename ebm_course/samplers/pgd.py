@@ -33,6 +33,7 @@ def pgd(
     bounds: tuple[float, float] | None = (-1.0, 1.0),
     max_rows: int | None = None,
     keep_path: bool = False,
+    with_energy: bool = True,
     generator: torch.Generator,
 ) -> Negatives:
     """x <- projection of x - step_size * u(grad E(x)), ``n_steps`` times, all chains at once.
@@ -54,15 +55,17 @@ def pgd(
         bounds: low and high of every entry, by default those of images in this course; None for states without any.
         max_rows: states whose gradient is taken at once, as in ``langevin``; the result is the same.
         keep_path: return every state visited, from the random start on.
+        with_energy: whether to evaluate E at the end, one more pass forward, which training on the states does without.
 
     Returns:
-        x (N, *S), the last state of each chain, not its lowest; info, each (N,): ``energy`` at x.
+        x (N, *S), the last state of each chain, not its lowest; info, each (N,): ``energy`` at x,
+            unless it was not wanted.
 
     Raises:
         TypeError: integer states.
         ValueError: states have no axis but N, an entry of x0 is out of the bounds, these hold no interval, another norm
             is named, or radius, step size or a number is negative or NaN.
-        FloatingPointError: states or energies at the end are not finite, or a gradient was not.
+        FloatingPointError: states at the end, or their energies where wanted, are not finite, or a gradient was not.
 
     Source: Madry et al. (2018), Section 2.1. Departure: minimises an energy instead of maximising a loss.
 
@@ -97,10 +100,10 @@ def pgd(
             if keep_path:
                 path.append(x)
         with torch.no_grad():
-            e = energies_of(energy, x)
-    seen = e.masked_fill(~x.isfinite().flatten(1).all(dim=1), torch.nan)
+            info = {"energy": energies_of(energy, x)} if with_energy else {}
+    seen = info.get("energy", x.new_zeros(len(x))).masked_fill(~x.isfinite().flatten(1).all(dim=1), torch.nan)
     check_finite("the state or its energy after projected gradient descent", seen, "Check the energy and x0.")
-    return Negatives(x, {"energy": e}, path=torch.stack(path) if keep_path else None)
+    return Negatives(x, info, path=torch.stack(path) if keep_path else None)
 
 
 def _start(x: Tensor, norm: str, generator: torch.Generator) -> Tensor:

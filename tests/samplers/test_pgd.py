@@ -221,6 +221,25 @@ def test_a_state_that_is_not_finite_is_refused_though_its_energy_is() -> None:
         pgd(capped, x0, radius=0.1, n_steps=2, generator=generator())
 
 
+def test_without_the_energy_at_the_end_it_takes_a_pass_less_to_the_same_states_and_refuses_as_much() -> None:
+    calls: list[int] = []
+
+    def energy(x: Tensor) -> Tensor:
+        calls.append(len(x))
+        return x.square().flatten(1).sum(dim=1)
+
+    options: dict[str, Any] = {"radius": 0.2, "n_steps": 3}
+    whole = pgd(energy, images(), **options, generator=generator())
+    n_calls = len(calls)
+    found = pgd(energy, images(), **options, with_energy=False, generator=generator())
+    assert torch.equal(found.x, whole.x)
+    assert (found.info, set(whole.info)) == ({}, {"energy"})
+    assert (n_calls, len(calls) - n_calls) == (4, 3)
+    x0 = torch.tensor([[0.5], [torch.nan]])
+    with pytest.raises(FloatingPointError, match=r"not finite in 1 of 2 .* Check the energy and x0"):
+        pgd(lambda x: x.square().sum(dim=1), x0, **options, with_energy=False, generator=generator())
+
+
 def test_whole_numbers_are_refused() -> None:
     with pytest.raises(TypeError, match=r"real-valued states, got torch\.uint8: pass images as float32"):
         pgd(lambda x: x.sum(dim=1), torch.zeros(2, 3, dtype=torch.uint8), radius=0.1, n_steps=1, generator=generator())

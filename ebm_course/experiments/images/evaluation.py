@@ -114,7 +114,7 @@ def gap(joint: Joint, held_out: Tensor, samples: Tensor) -> float:
 
 
 def _attacked(joint: Joint, x: Tensor, y: Tensor, **options: Any) -> Tensor:
-    return pgd(joint.log_likelihood(y), x, **options).x
+    return pgd(joint.log_likelihood(y), x, **options, with_energy=False).x
 
 
 def _scores(joint: Joint, x: Tensor) -> dict[str, Tensor]:

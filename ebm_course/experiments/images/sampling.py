@@ -82,6 +82,7 @@ def ways(joint: Joint, begin: Starts, config: Any, generator: torch.Generator) -
 def attacked(joint: Joint, x: Tensor, y: Tensor, radius: float, n_steps: int, generator: torch.Generator) -> Tensor:
     """Images moved towards their classes, from where they are, as in combined inference."""
     options: dict[str, Any] = {"radius": radius, "n_steps": n_steps, "random_start": False, "generator": generator}
+    options["with_energy"] = False
     return pgd(joint.negative_log_likelihood(y), x, **options).x
 
 

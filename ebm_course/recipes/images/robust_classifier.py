@@ -97,7 +97,7 @@ def attacked(config: Any, log_likelihood: Energy, x: Tensor, generator: torch.Ge
     """
     options: dict[str, Any] = {"step_size": config.attack_step_size, "norm": config.norm}
     options |= {"radius": config.radius, "n_steps": config.n_attack_steps, "random_start": config.random_start}
-    return pgd(log_likelihood, x.clamp(-1, 1), **options, generator=generator).x
+    return pgd(log_likelihood, x.clamp(-1, 1), **options, with_energy=False, generator=generator).x
 
 
 def adversarial(logits: dict[str, Tensor], y: Tensor, *, clean_share: float) -> Loss:
