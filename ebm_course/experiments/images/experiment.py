@@ -43,18 +43,20 @@ def stages(config: Config, run: Run) -> list[Stage]:
         for k in range(config.runs_of(data)):
             of = {"judge": judge.identity, "held out": held_out}
             work = bench.train_judge(data, k)
-            found.append(Stage(judge.stage(k), work, _cost(judge), of=of))
-            found.append(Stage(f"run-{k}/{data}/anchors", bench.anchors(data, k), IMAGE[data], of=of))
+            own = (judge.stage(k),)
+            found.append(Stage(judge.stage(k), work, _cost(judge), of=of, after=()))
+            found.append(Stage(f"run-{k}/{data}/anchors", bench.anchors(data, k), IMAGE[data], of=of, after=own))
             for variant in config.arms(data):
                 arm, cost = of | {"arm": variant.identity}, IMAGE[data] * config.n_images * config.n_many / 1e4
-                found.append(Stage(variant.stage(k), bench.train(variant, k), _cost(variant), of=arm))
+                found.append(Stage(variant.stage(k), bench.train(variant, k), _cost(variant), of=arm, after=()))
                 measured, combined = f"{variant.stage(k)}-measured", f"{variant.stage(k)}-combined"
-                found.append(Stage(measured, bench.measure(variant, k), cost, of=arm | steps | foreign))
+                read = (judge.stage(k), variant.stage(k))
+                found.append(Stage(measured, bench.measure(variant, k), cost, of=arm | steps | foreign, after=read))
                 if variant.name in {f"{data}/{name}" for name in COMBINED}:
-                    found.append(Stage(combined, bench.combine(variant, k), 4 * cost, of=arm | steps))
+                    found.append(Stage(combined, bench.combine(variant, k), 4 * cost, of=arm | steps, after=read))
             for variant in config.lives(data):
                 arm = {"arm": variant.identity, "held out": held_out}
-                found.append(Stage(variant.stage(k), bench.live(variant, k), _cost(variant) / 3, of=arm))
+                found.append(Stage(variant.stage(k), bench.live(variant, k), _cost(variant) / 3, of=arm, after=()))
     return found
 
 

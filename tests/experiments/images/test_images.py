@@ -231,6 +231,19 @@ def test_every_arm_comes_after_the_judge_of_its_run_and_is_measured_next(
                 assert judge < names.index(variant.stage(k)) == names.index(f"{variant.stage(k)}-measured") - 1
 
 
+def test_a_stage_waits_for_what_it_reads_alone_so_that_joined_calls_find_something_to_do() -> None:
+    made = {stage.name: stage for stage in stages(replace(SMOKE, n_runs=1), RUN)}
+    judge = "run-0/digits/judge"
+    assert made[judge].after == () and made["run-0/digits/anchors"].after == (judge,)
+    for variant in SMOKE.arms("digits"):
+        arm = variant.stage(0)
+        assert made[arm].after == ()
+        assert {made[f"{arm}-{kind}"].after for kind in ("measured", "combined") if f"{arm}-{kind}" in made} == {
+            (judge, arm)
+        }
+    assert all(made[variant.stage(0)].after == () for variant in SMOKE.lives("digits"))
+
+
 def test_at_smoke_size_everything_is_measured_and_every_claim_of_the_data_judged(found) -> None:
     values = values_of(found[1])
     for variant in SMOKE.arms("digits"):
