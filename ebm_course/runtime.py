@@ -119,11 +119,10 @@ class Run:
         self._average([b for b in module.buffers() if b.is_floating_point()])
 
     def _average(self, own: list[Tensor]) -> None:
-        if self.n_processes == 1 or not own:
-            return
-        means = self.mean(torch.cat([x.flatten() for x in own]))
-        for x, mean in zip(own, means.split([x.numel() for x in own]), strict=True):
-            x.copy_(mean.view_as(x))
+        if self.n_processes > 1 and own:
+            means = self.mean(torch.cat([x.flatten() for x in own]))
+            for x, mean in zip(own, means.split([x.numel() for x in own]), strict=True):
+                x.copy_(mean.view_as(x))
 
     def wait(self) -> None:
         """Return when all processes are here: what the main process wrote before is then there for all."""
@@ -227,12 +226,8 @@ def _join(run: Run) -> Run:
     finally:
         hint.cancel()
     atexit.register(state.destroy_process_group)
-    return replace(
-        run,
-        device=run.device if on_cpu else state.device,
-        rank=state.process_index,
-        n_processes=state.num_processes,
-    )
+    device = run.device if on_cpu else state.device
+    return replace(run, device=device, rank=state.process_index, n_processes=state.num_processes)
 
 
 def describe(device: torch.device) -> str:

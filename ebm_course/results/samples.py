@@ -95,15 +95,15 @@ def write(tiles: Mapping[str, Tensor], record: Record, path: Path) -> Path | Non
     if not tiles:
         beside.unlink(missing_ok=True)
         return None
-    write_tensors(beside, tiles, note_of(record) | {"names": list(tiles)})
+    write_tensors(beside, tiles, _note_of(record) | {"names": list(tiles)})
     return beside
 
 
-def note_of(record: Record) -> dict[str, Any]:
+def _note_of(record: Record) -> dict[str, Any]:
     """What stands beside the samples and names the run that drew them."""
     return {"command": record.command, "seeds": list(record.seeds), "commit": record.commit}
 
 
 def belongs(note: Any, record: Record) -> bool:
     """Whether samples with this note are those of the record."""
-    return note_of(record).items() <= dict(note).items()
+    return _note_of(record).items() <= dict(note).items()
