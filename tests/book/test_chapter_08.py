@@ -178,6 +178,15 @@ PLANTED = [
     ("cifar10/anchors/train/score", 9.0),
     ("claims/cifar10/diversity", -0.5),
     (f"cifar10/{GRID}/radius-0.5/contrast-0.8/class/steps-50/distance", 5.0),
+    (f"cifar10/{GRID}/radius-0.1/contrast-1/class/steps-0/distance", 40.0),
+    (f"mnist/{GRID}/radius-0/contrast-0.8/class/steps-0/distance", 5.0),
+    ("mnist/robust-classifier/short/distance", 5.0),
+    ("mnist/jem/combined/distance", 5.0),
+    ("mnist/robust-jem/best-combined/distance", 3.0),
+    ("cifar10/robust-classifier/short/distance", 8.9),
+    ("cifar10/jem/combined/score", 3.0),
+    ("cifar10/jem/buffer/distance", 9.0),
+    ("claims/digits/distance", -0.5),
 ]
 """An entry of digits, MNIST or CIFAR-10, and a value that would make a sentence untrue."""
 
