@@ -1,7 +1,7 @@
 """Pictures of samples kept beside a record, for readers who want to see what a distance or a score was given for.
 
-They lie beside the record, ``<key>.safetensors``, as bytes of pixels, with the record's command, seeds and commit as
-their note. It knows no method.
+They lie beside the record, ``<key>.samples.safetensors``, as bytes of pixels, with the record's command, seeds and
+commit as their note. It knows no method.
 
 >>> from tempfile import TemporaryDirectory
 >>> made = ("python -m ebm_course reproduce blots", "0123abc", "a CPU", "2.13.0")
@@ -10,7 +10,7 @@ their note. It knows no method.
 >>> with TemporaryDirectory() as folder:
 ...     path = write(tiles, record, ledger.write(record, Path(folder)))
 ...     path.name, names(Path(folder)), read("blots-cpu-data=toy", folder=Path(folder))["toy/data"].shape
-('blots-cpu-data=toy.safetensors', ['blots-cpu-data=toy'], torch.Size([2, 1, 8, 8]))
+('blots-cpu-data=toy.samples.safetensors', ['blots-cpu-data=toy'], torch.Size([2, 1, 8, 8]))
 >>> belongs({"command": made[0], "seeds": [3, 4], "commit": "0123abc"}, record), belongs({}, record)
 (True, False)
 """
@@ -28,7 +28,7 @@ from ebm_course.results import ledger
 from ebm_course.results.record import Record
 from ebm_course.storage import read_tensors, write_tensors
 
-SUFFIX = ".safetensors"
+SUFFIX = ".samples.safetensors"
 
 
 def read(key: str, *, folder: Path | None = None) -> dict[str, Tensor]:
@@ -66,7 +66,7 @@ def names(folder: Path | None = None) -> list[str]:
     >>> "images-cpu-data=digits" in names()
     True
     """
-    return sorted(path.stem for path in (folder or ledger.FOLDER).glob(f"*{SUFFIX}"))
+    return sorted(path.name.removesuffix(SUFFIX) for path in (folder or ledger.FOLDER).glob(f"*{SUFFIX}"))
 
 
 def write(tiles: Mapping[str, Tensor], record: Record, path: Path) -> Path | None:
@@ -85,7 +85,7 @@ def write(tiles: Mapping[str, Tensor], record: Record, path: Path) -> Path | Non
         ...
     ValueError: samples toy: expected images (N, channels, H, W) of uint8, got (2, 8, 8) of float32.
     """
-    beside = path.with_suffix(SUFFIX)
+    beside = path.with_name(f"{path.stem}{SUFFIX}")
     for name, images in tiles.items():
         if images.ndim != 4 or images.dtype != torch.uint8:
             kind = str(images.dtype).removeprefix("torch.")

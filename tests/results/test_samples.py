@@ -32,7 +32,9 @@ def test_samples_are_read_as_they_were_written_and_in_that_order(folder: Path) -
 def test_samples_of_another_run_than_the_record_are_refused(folder: Path) -> None:
     for change in ({"commit": "another"}, {"seeds": (5,)}, {"command": "another"}):
         ledger.write(dataclasses.replace(RECORD, **change), folder)
-        with pytest.raises(ValueError, match=r"blots-cpu.safetensors is of another run than the record beside it"):
+        with pytest.raises(
+            ValueError, match=r"blots-cpu.samples.safetensors is of another run than the record beside it"
+        ):
             samples.read("blots-cpu", folder=folder)
 
 
@@ -42,16 +44,18 @@ def test_where_none_are_kept_the_message_names_those_that_are(folder: Path) -> N
 
 
 def test_a_record_without_samples_takes_those_of_an_earlier_one_away(folder: Path) -> None:
+    net = folder / "blots-cpu.safetensors"
+    net.write_bytes(b"a reader's own")
     assert samples.write({}, RECORD, folder / "blots-cpu.json") is None
-    assert samples.names(folder) == []
+    assert samples.names(folder) == [] and net.is_file()
 
 
 def test_a_damaged_file_is_named(folder: Path) -> None:
-    path = folder / "blots-cpu.safetensors"
+    path = folder / "blots-cpu.samples.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(bytes(content))
-    with pytest.raises(ValueError, match=r"blots-cpu.safetensors .* SHA-256"):
+    with pytest.raises(ValueError, match=r"blots-cpu.samples.safetensors .* SHA-256"):
         samples.read("blots-cpu", folder=folder)
 
 
