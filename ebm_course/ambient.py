@@ -24,8 +24,11 @@ def recording_gradients() -> Iterator[None]:
     True
     """
     try:
-        with torch.inference_mode(False), torch.enable_grad():
+        if torch.is_grad_enabled() and not torch.is_inference_mode_enabled():  # as mostly: samplers ask at each step
             yield
+        else:
+            with torch.inference_mode(False), torch.enable_grad():
+                yield
     except RuntimeError as error:
         if "nference tensor" not in str(error):
             raise

@@ -239,11 +239,12 @@ def frozen(energy: Energy) -> Iterator[None]:
             for owner, flag in flags:
                 _HELD.setdefault(id(owner), [getattr(owner, flag), 0])[1] += 1
                 held.append((owner, flag))
-                setattr(owner, flag, False)
+                if getattr(owner, flag):  # to set a module's attribute takes longer than to look
+                    setattr(owner, flag, False)
         yield
     finally:
         with _LOCK:
             for owner, flag in held:
                 _HELD[id(owner)][1] -= 1
-                if not _HELD[id(owner)][1]:
-                    setattr(owner, flag, _HELD.pop(id(owner))[0])
+                if not _HELD[id(owner)][1] and getattr(owner, flag) != (before := _HELD.pop(id(owner))[0]):
+                    setattr(owner, flag, before)

@@ -13,8 +13,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ebm_course.core import Conditioned, SplitsFirstLayer
+
+NO_CLASS = -(2**62)
+"""What ``nll_loss`` passes over in silence: not its own -100, for a wrong class is to be refused."""
 
 
 class Joint(nn.Module):
@@ -99,8 +103,8 @@ def _classes(y: Tensor) -> Tensor:
 
 def _of_class(values: Tensor, y: Tensor) -> Tensor:
     try:
-        return values.gather(1, y[:, None])[:, 0]
-    except RuntimeError as error:  # on a CPU; elsewhere the device stops on its own
+        return -F.nll_loss(values, y, ignore_index=NO_CLASS, reduction="none")
+    except (IndexError, RuntimeError) as error:  # on a CPU; elsewhere the device stops on its own
         n_classes = values.shape[1]
         if not len(y) or (int(y.min()) >= 0 and int(y.max()) < n_classes):
             raise

@@ -36,6 +36,7 @@ def langevin(
     bounds: tuple[float, float] | None = None,
     max_rows: int | None = None,
     keep_path: bool = False,
+    with_energy: bool = True,
     generator: torch.Generator,
 ) -> Negatives:
     """x <- x - step_size * grad E(x) + noise_std * xi, ``n_steps`` times, all chains at once.
@@ -53,16 +54,18 @@ def langevin(
         max_rows: chains whose gradient is taken at once, where the energy ``can_select`` them; by default so many that
             on a CPU the activations of a small net stay in its cache (``chains_at_once``), and all elsewhere. Same law.
         keep_path: return every state visited.
+        with_energy: whether to evaluate E at the end, one more pass forward, which training on the states does without.
 
     Returns:
-        x (N, *S); info, each (N,): ``energy`` at x; ``grad_norm``, the largest met on the way, before scaling.
+        x (N, *S); info, each (N,): ``energy`` at x, unless it was not wanted; ``grad_norm``, the largest met on the
+            way, before scaling.
 
     Raises:
         TypeError: integer states.
         ValueError: states have no axis but N, the step size, the largest norm or value or ``max_rows`` is not positive,
             the bounds hold no interval, or the noise or number of steps is negative; a NaN is none of these.
-        FloatingPointError: states or energies at the end are not finite, as when x0 is not or a step is too long, or a
-            norm to be scaled down was infinite.
+        FloatingPointError: states at the end, or their energies where wanted, are not finite, as when x0 is not or a
+            step is too long, or a norm to be scaled down was infinite.
 
     Source: Parisi (1981); Welling and Teh (2011), whose step is 2 ε here. Departure: whole gradients and a
     fixed step; ``noise_std`` apart from ``step_size`` as in Grathwohl et al. (2020), JEM.
@@ -106,8 +109,9 @@ def langevin(
             if keep_path:
                 path.append(x)
         with torch.no_grad():
-            e = energies_of(energy, x)
-    seen = e.masked_fill(~x.isfinite().flatten(1).all(dim=1), torch.nan)  # some energies are finite at a NaN
+            info = {"energy": energies_of(energy, x)} if with_energy else {}
+    lost = ~x.isfinite().flatten(1).all(dim=1)  # some energies are finite at a NaN
+    seen = info.get("energy", x.new_zeros(len(x))).masked_fill(lost, torch.nan)
     remedy = "set max_grad_norm" if max_grad_norm is None else "lower max_grad_norm"
     check_finite("the state or its energy after Langevin steps", seen, f"Shorten step_size, {remedy}, or check x0.")
-    return Negatives(x, {"energy": e, "grad_norm": steepest}, path=torch.stack(path) if keep_path else None)
+    return Negatives(x, info | {"grad_norm": steepest}, path=torch.stack(path) if keep_path else None)

@@ -84,24 +84,26 @@ def pgd(
     x0 = x0.detach()
     lower, upper = (x0 - radius).clamp_min(low), (x0 + radius).clamp_max(high)  # ball and box in the maximum norm
 
-    def moved(x: Tensor, step: Tensor) -> Tensor:
+    def moved(x: Tensor, step: Tensor, times: float = 1) -> Tensor:
+        there = torch.add(x, step, alpha=times)
         if norm == "linf":
-            return torch.minimum(torch.maximum(x + step, lower), upper)
-        away = x + step - x0
+            return there.clamp(lower, upper)
+        away = there - x0
         return (x0 + away * (radius / length(away)).clamp_max(1)).clamp(low, high)
 
     x = moved(x0, radius * _start(x0, norm, generator)) if random_start else x0.clone()
-    path = [x]
+    path, steepest = [x], x.new_zeros(len(x))  # NaN from the first NaN on, whose sign would be 0
     with frozen(energy):
         for _ in range(n_steps):
             grad = gradients_of(energy, x, max_rows)
-            direction = torch.where(grad.isnan(), grad, grad.sign()) if norm == "linf" else unit(grad)
-            x = moved(x, -step_size * direction)
+            steepest = torch.maximum(steepest, grad.flatten(1).norm(dim=1))
+            x = moved(x, grad.sign(), -step_size) if norm == "linf" else moved(x, -step_size * unit(grad))
             if keep_path:
                 path.append(x)
         with torch.no_grad():
             info = {"energy": energies_of(energy, x)} if with_energy else {}
-    seen = info.get("energy", x.new_zeros(len(x))).masked_fill(~x.isfinite().flatten(1).all(dim=1), torch.nan)
+    lost = steepest.isnan() | ~x.isfinite().flatten(1).all(dim=1)
+    seen = info.get("energy", x.new_zeros(len(x))).masked_fill(lost, torch.nan)
     check_finite("the state or its energy after projected gradient descent", seen, "Check the energy and x0.")
     return Negatives(x, info, path=torch.stack(path) if keep_path else None)
 

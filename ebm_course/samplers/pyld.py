@@ -36,6 +36,7 @@ def pyld(
     noise_std: float = 0.0,
     max_grad_value: float | None = 1.0,
     bounds: tuple[float, float] | None = (-1.0, 1.0),
+    with_energy: bool = True,
     generator: torch.Generator,
 ) -> Negatives:
     """``n_outer`` times: p at x, then ``n_inner`` times x <- x - step_size * clamp(grad <p, f(x)>), then noise.
@@ -50,14 +51,16 @@ def pyld(
         noise_std: standard deviation of the noise after the inner steps of an outer one; 0 draws from no law.
         max_grad_value: every entry of an inner gradient is clamped to plus or minus this; None for no limit.
         bounds: low and high; every entry is clamped to them after each inner step, the last time with the noise added.
+        with_energy: whether to evaluate E at the end, as in ``langevin``.
 
     Returns:
-        x (N, *S); info, each (N,): ``energy`` at x; ``grad_norm``, the largest norm of a whole gradient, unclamped.
+        x (N, *S); info, each (N,): ``energy`` at x, unless it was not wanted; ``grad_norm``, the largest norm of a
+            whole gradient, unclamped.
 
     Raises:
         TypeError: the energy has no first layer of its own, or states are integers.
         ValueError: states have no axis but N, the bounds hold no interval, or a number is out of its range.
-        FloatingPointError: states or energies at the end are not finite.
+        FloatingPointError: states at the end, or their energies where wanted, are not finite.
 
     Source: Yang and Ji (2021), JEM++, and its code, after Zhang et al. (2019), YOPO. Departure: noise is added before
     the last clamping, not after it, so that states end in the box and one inner step is a step of ``langevin``.
@@ -93,10 +96,11 @@ def pyld(
                 x = x - step_size * grad.clamp(lowest, limit)
                 x = (x + noise_std * noise if i == n_inner - 1 else x).clamp(low, high)
         with torch.no_grad():
-            e = energies_of(energy, x)
-    seen = e.masked_fill(~x.isfinite().flatten(1).all(dim=1), torch.nan)
+            info = {"energy": energies_of(energy, x)} if with_energy else {}
+    lost = ~x.isfinite().flatten(1).all(dim=1)
+    seen = info.get("energy", x.new_zeros(len(x))).masked_fill(lost, torch.nan)
     check_finite("the state or its energy after inner steps", seen, "Shorten step_size, or check x0 and the energy.")
-    return Negatives(x, {"energy": e, "grad_norm": steepest})
+    return Negatives(x, info | {"grad_norm": steepest})
 
 
 def _gradient_after_first_layer(energy: SplitsFirstLayer, x: Tensor) -> Tensor:

@@ -5,10 +5,10 @@ and highest of single rounds beside it. The matrix rate is that of a product of 
 convolution rate that of a 3 x 3 convolution of 64 to 64 channels of 64 images of 16 x 16, forward, both layouts tried.
 
 Useful FLOPs of an update, two a multiply-add, with F those of one pass forward of B images, convolutions and matrices
-alone: a step of a chain takes F and as much again back to the pixels, K of them 2 K F; the sampler ends with energies,
-F; the loss passes data and samples, 2 F, and goes back to pixels' layers and to weights, 4 F. Activations, logsumexp,
-noise, buffer and optimiser count as nothing. What a net computes of F decides how much of the rate it reaches: sixteen
-channels of 8 x 8 pixels are too few, see the printed shares.
+alone: a step of a chain takes F and as much again back to the pixels, K of them 2 K F; the loss passes data and
+samples, 2 F, and goes back to pixels' layers and to weights, 4 F. Activations, logsumexp, noise, buffer and optimiser
+count as nothing. What a net computes of F decides how much of the rate it reaches: sixteen channels of 8 x 8 pixels are
+too few, see the printed shares.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def updates(name: str, *, n_sampler_steps: int = 10, channels_last: bool = True)
     with FlopCounterMode(display=False) as counted, torch.no_grad():
         net(batch.x)
     step = jem.make_step(Learner(net, config), chains)
-    return partial(step, batch, generator), counted.get_total_flops() * (2 * n_sampler_steps + 1 + 6)
+    return partial(step, batch, generator), counted.get_total_flops() * (2 * n_sampler_steps + 6)
 
 
 def product() -> tuple[Callable[[], Tensor], float]:

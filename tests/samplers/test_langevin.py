@@ -235,6 +235,23 @@ def test_no_work_is_done_for_gradients_of_parameters() -> None:
     assert watched.masks == [[True, False, False]] * 4
 
 
+def test_energies_that_nobody_wants_cost_no_pass_and_change_nothing() -> None:
+    passes: list[int] = []
+
+    def energy(x: torch.Tensor) -> torch.Tensor:
+        passes.append(len(x))
+        return bowl(x)
+
+    options = {"n_steps": 3, "step_size": 0.1}
+    whole = langevin(energy, torch.ones(5, 2), **options, generator=generator())
+    found = langevin(energy, torch.ones(5, 2), **options, with_energy=False, generator=generator())
+    assert len(passes) == 4 + 3
+    assert torch.equal(found.x, whole.x) and torch.equal(found.info["grad_norm"], whole.info["grad_norm"])
+    assert (set(found.info), set(whole.info)) == ({"grad_norm"}, {"energy", "grad_norm"})
+    with pytest.raises(FloatingPointError, match=r"not finite in 5 of 5 .* Shorten step_size"):
+        langevin(bowl, torch.ones(5, 2), n_steps=99, step_size=1e3, with_energy=False, generator=generator())
+
+
 def test_limits_larger_than_the_numbers_of_the_states_are_none():
     x0 = torch.ones(3, 2)
     x = langevin(bowl, x0, n_steps=3, step_size=0.1, generator=generator()).x

@@ -147,6 +147,9 @@ def test_the_rest_of_the_net_is_passed_once_an_outer_step() -> None:
     energy.classifier.hidden.register_forward_hook(lambda *_: passes.update(rest=passes["rest"] + 1))
     pyld(energy, images(), n_outer=3, n_inner=4, step_size=0.2, generator=generator())
     assert passes == {"first": 3 * 5 + 1, "rest": 3 + 1}  # and once for the energies at the end
+    found = pyld(energy, images(), n_outer=3, n_inner=4, step_size=0.2, with_energy=False, generator=generator())
+    assert set(found.info) == {"grad_norm"}
+    assert passes == {"first": 2 * 3 * 5 + 1, "rest": 2 * 3 + 1}
 
 
 @pytest.mark.parametrize(

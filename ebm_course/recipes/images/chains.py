@@ -41,7 +41,7 @@ def langevin_steps(config: Any) -> Sampler:
     >>> sampler(lambda x: x.square().sum(dim=1) / 2, torch.ones(1, 1), generator=torch.Generator()).x  # (1 - 0.5)^2
     tensor([[0.2500]])
     """
-    return partial(langevin, n_steps=config.n_sampler_steps, **_moves(config))
+    return partial(langevin, n_steps=config.n_sampler_steps, with_energy=False, **_moves(config))
 
 
 def pyld_steps(config: Any) -> Sampler:
@@ -60,7 +60,8 @@ def pyld_steps(config: Any) -> Sampler:
     """
     if config.noise_std is None:
         raise ValueError("noise_std: expected a number for pyld_steps, got None. Use 0, or sampler=langevin_steps.")
-    return partial(pyld, n_outer=config.n_sampler_steps, n_inner=config.n_inner_steps, **_moves(config))
+    steps = {"n_outer": config.n_sampler_steps, "n_inner": config.n_inner_steps}
+    return partial(pyld, **steps, with_energy=False, **_moves(config))
 
 
 def _moves(config: Any) -> dict[str, Any]:

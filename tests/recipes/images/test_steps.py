@@ -135,9 +135,8 @@ def spied(recipe: Any, config: Any, **options: Any) -> list[tuple[int, bool, boo
 
 def test_samplers_and_attacks_take_no_gradient_of_parameters_and_the_loss_is_one_call() -> None:
     k, n = CONFIG.n_sampler_steps, CONFIG.n_attack_steps
-    sampling = [(16, False, False)] * (k + 1)
+    sampling, attacking = [(16, False, False)] * k, [(16, False, False)] * n  # no energies are asked for at the end
     assert spied(jem, CONFIG) == [*sampling, (32, True, True)]
-    attacking = [(16, False, False)] * n  # attacks in training are asked for no energy at the end
     assert spied(robust_jem, CONFIG) == [*sampling, *attacking, (48, True, True)]
     assert spied(robust_jem, replace(CONFIG, energy_sees="adversarial"))[-1] == (32, True, True)
 
