@@ -235,12 +235,27 @@ def test_the_chapter_says_how_many_runs_on_tweets_there_are_and_shows_every_arm_
     chapter: Callable[[str], Any],
 ):
     record, opened = ledger.read(RECORD_OF_TWEETS), chapter(NAME)
-    words = {1: "One recorded run of", 2: "Two recorded runs of", 3: "Three recorded runs of"}
     [text] = [cell.source for cell in opened.text if cell["id"] == "10-s8"]
-    assert words[len(record.seeds)] in " ".join(text.split())
+    assert len(record.seeds) == 5 and "Five runs of 40 epochs" in text
     rows = opened.run("recorded", **NAMES)["tweet_rows"]
     assert len(rows) == len({words for words, *_ in rows}) == 18
-    assert all(len(cells.split()) in (0, len(record.seeds)) for _, *numbers in rows for cells in numbers)
+    [stacked] = [numbers for words, *numbers in rows if words == "compound, stacked, cross-entropy on A and F"]
+    runs = np.array(record.entry(f"{TWEETS}stacked/network/accuracy").values)
+    assert stacked[0] == f"{runs.mean():.3f} ({runs.min():.3f} to {runs.max():.3f})"
+
+
+@pytest.mark.parametrize("name", ["truncation-fails", "k-energy", "stacked-best"])
+def test_the_chapter_shows_every_verdict_on_tweets_and_another_would_be_noticed(
+    chapter: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, name: str
+):
+    record, read = ledger.read(RECORD_OF_TWEETS), ledger.read
+    claims = chapter(NAME).run("recorded", **NAMES)["tweet_claims"]
+    assert [one for one, *_ in claims] == [judged.claim.name for judged in record.claims]
+    turned = (replace(one, verdict="reverses") if one.claim.name == TWEETS + name else one for one in record.claims)
+    planted = replace(record, claims=tuple(turned))
+    monkeypatch.setattr(ledger, "read", lambda key: planted if key == RECORD_OF_TWEETS else read(key))
+    with pytest.raises(AssertionError):
+        chapter(NAME).run("recorded", **NAMES)
 
 
 def test_the_chapter_has_eight_sections_and_at_most_75_cells(chapter: Callable[[str], Any]):
