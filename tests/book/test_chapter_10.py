@@ -218,6 +218,7 @@ PLANTED_ON_TWEETS = [
     ("stacked/a-minus-f", 0.0),
     ("stacked-ce-a/a-minus-f", 0.1),
     ("margin/a-minus-f", 0.05),
+    ("bilstm/network/accuracy", 0.89),
 ]
 """An entry on tweets, and a value that would make a sentence untrue."""
 
@@ -244,6 +245,16 @@ def test_the_chapter_says_how_many_runs_on_tweets_there_are_and_shows_every_arm_
     assert stacked[0] == f"{runs.mean():.3f} ({runs.min():.3f} to {runs.max():.3f})"
 
 
+@pytest.mark.parametrize("data", ["twitter-pos-vectors", "twitter-pos-features"])
+@pytest.mark.parametrize("arm, value", [("bilstm/network", 0.93), ("margin/network", 0.89), ("crf/exact", 0.92)])
+def test_another_outcome_with_more_features_would_be_noticed(
+    plant: Callable[..., None], chapter: Callable[[str], Any], data: str, arm: str, value: float
+):
+    plant(f"{data}/{arm}/accuracy", value, f"structured-cpu-data={data}")
+    with pytest.raises(AssertionError):
+        chapter(NAME).run("recorded", **NAMES)
+
+
 @pytest.mark.parametrize("name", ["truncation-fails", "k-energy", "stacked-best"])
 def test_the_chapter_shows_every_verdict_on_tweets_and_another_would_be_noticed(
     chapter: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, name: str
@@ -258,7 +269,7 @@ def test_the_chapter_shows_every_verdict_on_tweets_and_another_would_be_noticed(
         chapter(NAME).run("recorded", **NAMES)
 
 
-def test_the_chapter_has_eight_sections_and_at_most_75_cells(chapter: Callable[[str], Any]):
+def test_the_chapter_has_eight_sections_and_at_most_80_cells(chapter: Callable[[str], Any]):
     opened = chapter(NAME)
     numbers = [int(k) for cell in opened.text for k in re.findall(r"^## (\d+)\. ", cell.source, flags=re.MULTILINE)]
-    assert numbers == list(range(1, 9)) and len(opened.notebook.cells) <= 75
+    assert numbers == list(range(1, 9)) and len(opened.notebook.cells) <= 80
