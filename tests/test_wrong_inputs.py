@@ -175,7 +175,7 @@ def test_a_mask_of_other_shape_or_type_with_a_hole_or_an_empty_row_is_refused(na
 
 @pytest.mark.parametrize("mask", [SHORT, MASK.float()])
 def test_a_tag_language_model_refuses_a_foreign_mask(mask: Tensor) -> None:
-    with pytest.raises(ValueError, match="a mask says which tags are real"):
+    with pytest.raises(ValueError, match="a mask says which tokens are real"):
         TagLanguageModel(K)(TAGS, mask)
 
 

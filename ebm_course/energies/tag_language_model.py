@@ -25,6 +25,7 @@ from ebm_course.core import Conditioned
 from ebm_course.energies.lstm import LSTM
 from ebm_course.energies.reversal import reversed_within
 from ebm_course.energies.spen import tag_rows
+from ebm_course.sentence_checks import check_mask
 
 MAX_RATIO = 60.0
 """Largest log of a ratio of probabilities whose exponential is taken, nats: below float32's overflow at 88."""
@@ -86,11 +87,7 @@ class TagLanguageModel(nn.Module):
     def _read(self, y: Tensor, mask: Tensor | None) -> Tensor:
         """Rows (N, L, K) in the model's order; pads are the first tag, whatever they were."""
         p = tag_rows(y, self.n_values).to(self.start)
-        if mask is not None and (mask.dtype != torch.bool or mask.shape != p.shape[:2]):
-            raise ValueError(
-                f"a mask says which tags are real: expected bool {tuple(p.shape[:2])}, got {mask.dtype} "
-                f"{tuple(mask.shape)}. Use batch.mask."
-            )
+        check_mask(mask, tuple(p.shape[:2]))
         if mask is not None:
             p = torch.where(mask[..., None], p, nn.functional.one_hot(mask.new_zeros(()).long(), self.n_values).to(p))
         return reversed_within(p, mask) if self.backward else p

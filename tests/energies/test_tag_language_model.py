@@ -163,3 +163,12 @@ def test_descent_on_a_frozen_model_does_without_cudnn_which_has_gradients_in_tra
         model.eval()(y)
     model.train()(y)
     assert seen == [False, before, before] and torch.backends.cudnn.enabled == before and y.grad is not None
+
+
+@pytest.mark.parametrize("row", [[False, True, True], [True, False, True]])
+def test_a_mask_that_begins_with_a_pad_or_has_one_inside_is_refused(row: list[bool]):
+    lm, y, mask = TagLanguageModel(4), torch.zeros(2, 3, dtype=torch.int64), torch.ones(2, 3, dtype=torch.bool)
+    mask[1] = torch.tensor(row)
+    for act in (lambda: lm(y, mask), lambda: lm.given(None, mask)(y), lambda: lm.log_probabilities(y, mask)):
+        with pytest.raises(ValueError, match="row 1 of the mask begins with a pad or has one inside"):
+            act()
