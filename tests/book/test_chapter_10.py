@@ -219,6 +219,10 @@ PLANTED_ON_TWEETS = [
     ("stacked-ce-a/a-minus-f", 0.1),
     ("margin/a-minus-f", 0.05),
     ("bilstm/network/accuracy", 0.89),
+    ("perceptron-no-ce/exact/accuracy", 0.8),
+    ("stacked-ce-f/network/accuracy", 0.9),
+    ("k-20/last/exact/accuracy", 0.8),
+    ("network-of-chain/gap", 0.1),
 ]
 """An entry on tweets, and a value that would make a sentence untrue."""
 
@@ -239,7 +243,7 @@ def test_the_chapter_says_how_many_runs_on_tweets_there_are_and_shows_every_arm_
     [text] = [cell.source for cell in opened.text if cell["id"] == "10-s8"]
     assert len(record.seeds) == 5 and "Five runs of 40 epochs" in text
     rows = opened.run("recorded", **NAMES)["tweet_rows"]
-    assert len(rows) == len({words for words, *_ in rows}) == 18
+    assert len(rows) == len({words for words, *_ in rows}) == 19
     [stacked] = [numbers for words, *numbers in rows if words == "compound, stacked, cross-entropy on A and F"]
     runs = np.array(record.entry(f"{TWEETS}stacked/network/accuracy").values)
     assert stacked[0] == f"{runs.mean():.3f} ({runs.min():.3f} to {runs.max():.3f})"
@@ -251,6 +255,24 @@ def test_another_outcome_with_more_features_would_be_noticed(
     plant: Callable[..., None], chapter: Callable[[str], Any], data: str, arm: str, value: float
 ):
     plant(f"{data}/{arm}/accuracy", value, f"structured-cpu-data={data}")
+    with pytest.raises(AssertionError):
+        chapter(NAME).run("recorded", **NAMES)
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("crf/exact/f1", 0.28),
+        ("stacked/network/f1", 0.2),
+        ("stacked/exact/f1", 0.2),
+        ("margin-entropy/network/f1", 0.25),
+        ("bilstm/network/f1", 0.3),
+    ],
+)
+def test_another_outcome_on_posts_would_be_noticed(
+    plant: Callable[..., None], chapter: Callable[[str], Any], name: str, value: float
+):
+    plant(f"wnut17/{name}", value, "structured-cpu-data=wnut17")
     with pytest.raises(AssertionError):
         chapter(NAME).run("recorded", **NAMES)
 
