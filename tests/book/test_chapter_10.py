@@ -223,6 +223,7 @@ PLANTED_ON_TWEETS = [
     ("stacked-ce-f/network/accuracy", 0.9),
     ("k-20/last/exact/accuracy", 0.8),
     ("network-of-chain/gap", 0.1),
+    ("margin-truncated/exact/accuracy", 0.7),
 ]
 """An entry on tweets, and a value that would make a sentence untrue."""
 
