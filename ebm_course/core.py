@@ -211,7 +211,7 @@ def energy_grad(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor]:
                 "a gradient needs E(x) made of x by torch operations, got energies without a graph. Remove detach(), "
                 "no_grad() and whole numbers inside the energy; a flat one is 0 * x.sum(-1)."
             )
-        return e.detach(), torch.autograd.grad(e.sum(), x)[0]
+        return e.detach(), torch.autograd.grad(e, x, torch.ones_like(e))[0]  # ones: of the sum, a kernel less
 
 
 _LOCK, _HELD = threading.Lock(), dict[int, list[Any]]()  # id of a module or parameter -> [its flag, holders]

@@ -56,15 +56,15 @@ class Joint(nn.Module):
         Raises:
             ValueError: y are no classes (N,), or (on a CPU) out of 0 .. K - 1.
         """
-        return Conditioned(lambda y, x: -_of_class(self.logits(x), y), _classes(y), module=self)
+        return Conditioned(lambda y, x: _minus(self.logits(x), y), _classes(y), module=self)
 
     def log_likelihood(self, y: Tensor) -> Conditioned:
         """x -> log p(y | x) of true classes y (N,): downhill in it is an attack without a target."""
-        return Conditioned(lambda y, x: _of_class(self.logits(x).log_softmax(dim=1), y), _classes(y), module=self)
+        return Conditioned(lambda y, x: -_minus(self.logits(x).log_softmax(dim=1), y), _classes(y), module=self)
 
     def negative_log_likelihood(self, target: Tensor) -> Conditioned:
         """x -> -log p(target | x) of wanted classes (N,): downhill in it is an attack with a target."""
-        return Conditioned(lambda y, x: -_of_class(self.logits(x).log_softmax(dim=1), y), _classes(target), module=self)
+        return Conditioned(lambda y, x: _minus(self.logits(x).log_softmax(dim=1), y), _classes(target), module=self)
 
     def first_layer(self, x: Tensor) -> Tensor:
         return self._split().first_layer(x)
@@ -101,9 +101,10 @@ def _classes(y: Tensor) -> Tensor:
     return y
 
 
-def _of_class(values: Tensor, y: Tensor) -> Tensor:
+def _minus(values: Tensor, y: Tensor) -> Tensor:
+    """-values[y], (N,)."""
     try:
-        return -F.nll_loss(values, y, ignore_index=NO_CLASS, reduction="none")
+        return F.nll_loss(values, y, ignore_index=NO_CLASS, reduction="none")
     except (IndexError, RuntimeError) as error:  # on a CPU; elsewhere the device stops on its own
         n_classes = values.shape[1]
         if not len(y) or (int(y.min()) >= 0 and int(y.max()) < n_classes):

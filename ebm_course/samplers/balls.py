@@ -31,6 +31,18 @@ def unit(x: Tensor) -> Tensor:
     return x / length(x)
 
 
+def signs(x: Tensor) -> Tensor:
+    """-1, 0 or 1 entry by entry, and NaN where x is NaN, of which ``torch.sign`` makes 0.
+
+    What is below the smallest normal number of float32 or float64 becomes a part of 1.
+
+    >>> signs(torch.tensor([-3.0, 0.0, 1e-30, torch.inf, torch.nan]))
+    tensor([-1.,  0.,  1.,  1., nan])
+    """
+    least = 2.0**-24 if x.dtype is torch.float16 else torch.finfo(x.dtype).tiny  # float16 has few normal numbers
+    return x.clamp(-least, least).mul_(1 / least)
+
+
 def in_unit_ball(x: Tensor, *, mask: Tensor | None = None, generator: torch.Generator) -> Tensor:
     """Points like x (N, *S) uniform in the unit ball.
 

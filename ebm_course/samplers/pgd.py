@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ebm_course.checks import box, check_bounds, check_count, check_finite, check_generator
 from ebm_course.core import Energy, Negatives, energies_of, frozen
-from ebm_course.samplers.balls import in_unit_ball, length, unit
+from ebm_course.samplers.balls import in_unit_ball, length, signs, unit
 from ebm_course.samplers.gradients import chains_at_once, gradients_of
 
 
@@ -92,19 +92,20 @@ def pgd(
         return (x0 + away * (radius / length(away)).clamp_max(1)).clamp(low, high)
 
     x = moved(x0, radius * _start(x0, norm, generator)) if random_start else x0.clone()
-    path, steepest = [x], x.new_zeros(len(x))  # NaN from the first NaN on, whose sign would be 0
+    path, direction = [x], signs if norm == "linf" else unit  # either is NaN where a gradient is, and so is x then
     with frozen(energy):
         for _ in range(n_steps):
-            grad = gradients_of(energy, x, max_rows)
-            steepest = torch.maximum(steepest, grad.flatten(1).norm(dim=1))
-            x = moved(x, grad.sign(), -step_size) if norm == "linf" else moved(x, -step_size * unit(grad))
+            x = moved(x, direction(gradients_of(energy, x, max_rows)), -step_size)
             if keep_path:
                 path.append(x)
         with torch.no_grad():
             info = {"energy": energies_of(energy, x)} if with_energy else {}
-    lost = steepest.isnan() | ~x.isfinite().flatten(1).all(dim=1)
-    seen = info.get("energy", x.new_zeros(len(x))).masked_fill(lost, torch.nan)
-    check_finite("the state or its energy after projected gradient descent", seen, "Check the energy and x0.")
+    finite = x.isfinite().flatten(1).all(dim=1)
+    if with_energy:
+        finite &= info["energy"].isfinite()
+    if not bool(finite.all()):
+        seen = torch.where(finite, 0.0, torch.nan)
+        check_finite("the state or its energy after projected gradient descent", seen, "Check the energy and x0.")
     return Negatives(x, info, path=torch.stack(path) if keep_path else None)
 
 
