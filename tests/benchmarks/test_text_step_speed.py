@@ -12,10 +12,11 @@ much each, 9 such units make FreeLB's update of three passes. From noise with a 
 from the clean input one B more, 10 units, for the ascent leaves the clean pass before the contrast's gradient in it is
 known. The contrast is two products of 32 anchors with 21,334 rows (three quarters of them have another label) and two
 of the slopes with the rows, 0.70 GFLOP of width 128 beside about 5.7 of FreeLB's; of width 384, 2.1 beside 74. RAR's
-head makes 6 V D FLOP a token beside 2.4 million of a small encoder's pass: 3.1 million of 4,000 subwords, and 6.1 of
-8,000, where two passes make 4.7 and RAR more than 1.5 of FreeLB. From noise without a clean pass CARL makes one pass
-more than FreeLB, 3 for 2, so that 1.5 is the least there: its measure is FreeLB with the same passes. Less than a tenth
-of the work is to be on pads, and the adapter of the library's encoders is to be no slower than the encoder itself.
+head makes 6 V D FLOP a token that is no pad, 3.1 million of 4,000 subwords and 6.1 of 8,000, beside 2.4 million of a
+small encoder's pass at every token; a third of the tokens here are pads. From noise without a clean pass CARL makes one
+pass more than FreeLB, 3 for 2, so that 1.5 is the least there: its measure is FreeLB with the same passes. Less than a
+tenth of the work is to be on pads, and the adapter of the library's encoders is to be no slower than the encoder
+itself.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ebm_course.energies import reconstruction_head
 from ebm_course.energies.reconstruction_head import UNKNOWN, ReconstructionHead
 
 V, D, H = 9, 4, 6
@@ -68,6 +69,27 @@ def test_pads_change_nothing() -> None:
     other = torch.where(MASK, TOKENS, 8)
     moved = torch.where(MASK[..., None], states(), 1e3)
     torch.testing.assert_close(made.loss(moved, other, MASK), made.loss(states(), TOKENS, MASK))
+
+
+def test_where_the_rows_that_count_are_not_picked_loss_share_and_gradients_are_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (picked, _), (whole, _) = head(torch.tensor([2, 5])), head(torch.tensor([2, 5]))
+    found = picked.loss(states(), TOKENS, MASK)
+    found[0].backward()
+    monkeypatch.setattr(reconstruction_head, "_counted", lambda *rows: rows)
+    expected = whole.loss(states(), TOKENS, MASK)
+    expected[0].backward()
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close([p.grad for p in picked.parameters()], [p.grad for p in whole.parameters()])
+
+
+def test_where_nothing_counts_the_loss_is_0() -> None:
+    made, _ = head()
+    loss, named = made.loss(states(), TOKENS, torch.zeros_like(MASK))
+    loss.backward()
+    assert (loss.item(), named.item()) == (0.0, 0.0)
+    assert made.bias.grad is not None and not made.bias.grad.any()
 
 
 def test_kept_words_have_the_logits_they_have_among_all() -> None:
