@@ -71,6 +71,12 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--join", action="store_true", help="share the folder with other such calls: each does what no other is at"
     )
+    parser.add_argument(
+        "--stages",
+        type=Path,
+        metavar="FILE",
+        help="an archive: finished stages are taken from it first and put there last",
+    )
     parser.add_argument("--replace", action="store_true", help="with --record: also a record of other or more runs")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.add_argument("--checkpoints", type=Path, metavar="FOLDER", help="write its small checkpoints there as well")
@@ -91,10 +97,12 @@ def reproduce(options: argparse.Namespace) -> int:
     out = _out(options, folder, f"{key}.json", seeds)
     if options.checkpoints:
         check_writable(options.checkpoints / "SHA256SUMS")
+    if options.stages:
+        check_writable(options.stages)
     run = choices.run_of(options.seed, options.device)
     try:
-        shown, join = not options.quiet, options.join
-        found = reproduce_experiment(experiment, config, run, folder=folder, progress=shown, join=join)
+        how = {"progress": not options.quiet, "join": options.join, "archive": options.stages}
+        found = reproduce_experiment(experiment, config, run, folder=folder, **how)
     except KeyboardInterrupt:
         print(f"\nStopped. The same command goes on with what is in {folder}.")
         return 130

@@ -31,6 +31,7 @@ from torch import Tensor
 
 from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch
+from ebm_course.experiments.archive import pack, unpack
 from ebm_course.experiments.claims import judged
 from ebm_course.experiments.configs import shared
 from ebm_course.experiments.nets import small
@@ -79,7 +80,14 @@ class Experiment:
 
 @usual_settings()
 def reproduce(
-    experiment: Experiment, config: Any, run: Run, *, folder: Path, progress: bool = True, join: bool = False
+    experiment: Experiment,
+    config: Any,
+    run: Run,
+    *,
+    folder: Path,
+    progress: bool = True,
+    join: bool = False,
+    archive: Path | None = None,
 ) -> Findings:
     """Do all of an experiment in ``folder`` and return what was found; what is done already is not done again.
 
@@ -90,14 +98,23 @@ def reproduce(
         folder: results, states and checkpoints of all stages.
         progress: show one bar over all stages, with the time left, and a bar inside each training.
         join: share the folder with other runs that join, see ``run_stages``.
+        archive: a file from which finished stages are taken first, if it is there, and into which all that are finished
+            go at the end, also after an interrupt: so a long experiment goes on elsewhere.
 
     Raises:
-        ValueError: the folder holds something that another experiment, configuration, seed or version has made.
+        ValueError: the folder or the archive holds what another experiment, configuration, seed or version has made.
         BlockingIOError: another run works in the folder.
     """
     stages = experiment.stages(config, run)
     origin = _origin(experiment, config, run)
-    results = run_stages(stages, folder, origin=origin, run=run, progress=progress, join=join)
+    if archive is not None and archive.is_file() and run.is_main:
+        unpack(archive, stages, folder)
+    run.wait()
+    try:
+        results = run_stages(stages, folder, origin=origin, run=run, progress=progress, join=join)
+    finally:
+        if archive is not None and run.is_main:
+            pack(stages, folder, archive)
     found = experiment.findings(config, results)
     return dataclasses.replace(found, claims=judged(config.claims, found.entries), work=work_of(results))
 

@@ -188,10 +188,10 @@ def _join(stages: Sequence[Stage], results: Results, origin: Origin, do: Callabl
             return False
         return done(name)
 
-    take_turns({stage.name: _before(stage, stages) for stage in stages}, done=done, do=work)
+    take_turns({stage.name: before(stage, stages) for stage in stages}, done=done, do=work)
 
 
-def _before(stage: Stage, stages: Sequence[Stage]) -> Sequence[str]:
+def before(stage: Stage, stages: Sequence[Stage]) -> Sequence[str]:
     """The stages that a stage may read."""
     names = [other.name for other in stages]
     return names[: names.index(stage.name)] if stage.after is None else stage.after
@@ -231,7 +231,7 @@ def _finished(stage: Stage, folder: Path, origin: Origin) -> Any:
 
 def _check_files(stages: Sequence[Stage], done: Mapping[str, Any], folder: Path) -> None:
     """Refuse a file of a finished stage that is another one, or is missing where a stage left to do may read it."""
-    needed = {name for stage in stages if done[stage.name] is None for name in _before(stage, stages)}
+    needed = {name for stage in stages if done[stage.name] is None for name in before(stage, stages)}
     for name, found in done.items():
         for file, digest in (found or {"files": {}})["files"].items():
             path = folder / name / file

@@ -264,6 +264,16 @@ def test_a_record_says_at_which_commit_its_stages_were_done(here: Path, monkeypa
     assert ledger.read_file(here / "again.json").commit == "then"
 
 
+def test_finished_stages_are_taken_from_an_archive(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    smoke = ["reproduce", "fake", "--preset", "smoke", "--quiet", "--stages", "kept/stages.tar.xz"]
+    monkeypatch.setattr(provenance, "commit", lambda: "then")
+    assert program.main([*smoke, "--folder", "work"]) == 0
+    monkeypatch.setattr(provenance, "commit", lambda: "now")
+    assert program.main([*smoke, "--folder", "elsewhere", "--out", "again.json"]) == 0
+    assert ledger.read_file(here / "again.json").commit == "then"
+    assert not (here / "elsewhere" / "values" / "seen.txt").exists(), "its work was not done again"
+
+
 def test_a_folder_of_another_seed_is_refused_in_one_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["reproduce", "fake", "--preset", "smoke", "--folder", "work"]) == 0
     capsys.readouterr()
