@@ -29,6 +29,18 @@ def test_marginals_are_those_of_all_tags(chain, enumerated):
     assert p[~mask].eq(0).all() and not p.requires_grad
 
 
+@pytest.mark.parametrize("k", [2, 25])
+def test_log_z_and_marginals_are_those_of_pytorch_crf(chain, peer, k):
+    """It gives log p of tags, their score minus log Z, so its marginals are gold minus the slopes of that."""
+    unary, w, mask = chain([10, 1, 7], k)
+    scores, y = unary.clone().requires_grad_(), torch.zeros(unary.shape[:2], dtype=torch.int64)
+    log_p = peer(w)(scores, y, mask=mask, reduction="none")
+    score = -chain_energy(unary, w, mask, y)
+    torch.testing.assert_close(log_partition(unary, w, mask), score - log_p.detach())
+    gold = torch.nn.functional.one_hot(y, k) * mask[..., None]
+    torch.testing.assert_close(marginals(unary, w, mask), gold - torch.autograd.grad(log_p.sum(), scores)[0])
+
+
 def test_marginals_take_no_gradient_settings_and_leave_none(chain):
     unary, w, mask = chain(LENGTHS, 3)
     expected = marginals(unary, w, mask)

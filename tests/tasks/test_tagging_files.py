@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ebm_course.tasks.sentences import Sentence, Sentences
+from ebm_course.tasks.sentences import Sentence
 from ebm_course.tasks.tagging_files import read_columns, read_conll2003, read_conllu, read_masked, read_tokens
 
 Write = Callable[[str], Path]
@@ -152,16 +153,28 @@ def test_another_encoding_is_named_with_its_line(tmp_path: Path) -> None:
         list(read_columns(path))
 
 
+LONG: dict[str, tuple[Callable[[Path], Iterator[Any]], str, int]] = {
+    "columns": (read_columns, "word{k}\tN\nw{k}\tV\n\n", 2),
+    "masked": (read_masked, "word{k} w{k} ||| N V\n", 2),
+    "CoNLL-2003": (read_conll2003, "word{k} NN B-NP I-ORG\nw{k} VB B-VP O\n\n", 2),
+    "CoNLL-U": (read_conllu, "1\tword{k}\t_\tNOUN\t_\t_\t0\troot\t_\t_\n\n", 1),
+    "tokens": (read_tokens, "word{k} w{k}\n", 2),
+}
+
+
 @pytest.mark.slow
-def test_a_hundred_thousand_sentences_stream_in_bounded_memory(tmp_path: Path) -> None:
-    path, limit = tmp_path / "long.txt", 500_000  # bytes; the file has 2.9 million
+@pytest.mark.parametrize("kind", LONG)
+def test_a_hundred_thousand_sentences_stream_in_bounded_memory(tmp_path: Path, kind: str) -> None:
+    read, sentence, n_tokens = LONG[kind]
+    path, limit = tmp_path / "long.txt", 500_000  # bytes; the files have 1.9 to 5.3 million
     with path.open("w") as file:
-        file.writelines(f"word{k}\tN\nw{k}\tV\n\n" for k in range(100_000))
+        file.writelines(sentence.format(k=k) for k in range(100_000))
     tracemalloc.start()
     try:
-        assert sum(len(sentence) for sentence in read_columns(path)) == 200_000
+        assert sum(len(sentence) for sentence in read(path)) == 100_000 * n_tokens
         assert tracemalloc.get_traced_memory()[1] < limit
-        Sentences.of(sentence for sentence, _ in zip(read_columns(path), range(5_000), strict=False))
+        kept = [sentence for sentence, _ in zip(read(path), range(5_000), strict=False)]
+        assert len(kept) == 5_000
         assert tracemalloc.get_traced_memory()[1] > limit, "the limit is one that keeping a twentieth would break"
     finally:
         tracemalloc.stop()
