@@ -35,7 +35,18 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ebm_course.recipes.structured.data import conll_folder, made, posts
+from ebm_course.experiments.structured.declared import (
+    CONLL,
+    CONLL_FEATURES,
+    CONLL_VECTORS,
+    NER,
+    NER_FEATURES,
+    NER_VECTORS,
+    POS,
+    POS_FEATURES,
+    POS_VECTORS,
+)
+from ebm_course.recipes.structured.data import conll_folder, made, newswire, posts, tweets, tweets_with_vectors
 from ebm_course.tasks.agreement import agreement
 from ebm_course.tasks.tagging import Tagging
 from ebm_course.tasks.tagging_sets import conll2003, twitter_pos, wnut17
@@ -80,6 +91,15 @@ def few(task: Callable[..., Tagging], *, seed: int) -> Tagging:
     return replace(whole, task=replace(whole.task, **parts))
 
 
-few_posts = partial(few, posts)
-few_posts_with_vectors = partial(few, posts_with_vectors)
-few_posts_with_features = partial(few, posts_with_features)
+TASKS: dict[str, Callable[..., Tagging]] = {
+    POS: tweets,
+    POS_VECTORS: tweets_with_vectors,
+    POS_FEATURES: tweets_with_features,
+    NER: posts,
+    NER_VECTORS: posts_with_vectors,
+    NER_FEATURES: posts_with_features,
+    CONLL: newswire,
+    CONLL_VECTORS: newswire_with_vectors,
+    CONLL_FEATURES: newswire_with_features,
+}
+"""Sets of real sentences by their names."""

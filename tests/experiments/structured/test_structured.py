@@ -20,6 +20,7 @@ from ebm_course.experiments.structured.config import (
     NOTEBOOK,
     PAPER,
     PRESETS,
+    NOTEBOOK,
     SMOKE,
     SMOKE_ROWS,
     TABLES,
@@ -222,6 +223,12 @@ def test_a_smoke_run_has_the_first_sentences_and_the_whole_vocabulary() -> None:
     assert [arm.name for arm in SMOKE.arms("wnut17")] == [f"wnut17/{name}" for name in SMOKE_ROWS]
 
 
+def test_every_set_of_the_cpu_preset_has_a_smoke_run() -> None:
+    assert {arm.name.partition("/")[0] for arm in SMOKE.variants} == {
+        arm.name.partition("/")[0] for arm in CPU.variants
+    }
+
+
 # Who sees which sentences
 
 
@@ -388,8 +395,8 @@ def test_speeds_are_of_the_same_minibatches_and_of_games_alone() -> None:
 
 
 def test_data_without_arms_in_a_preset_are_refused() -> None:
-    with pytest.raises(ValueError, match="this preset has no arms for conll2003, expected one of toy, wnut17"):
-        replace(SMOKE, data=("conll2003",))
+    with pytest.raises(ValueError, match="this preset has no arms for wnut17, expected one of toy"):
+        replace(NOTEBOOK, data=("wnut17",))
 
 
 @pytest.mark.parametrize(
