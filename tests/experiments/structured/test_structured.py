@@ -20,7 +20,6 @@ from ebm_course.experiments.structured.config import (
     NOTEBOOK,
     PAPER,
     PRESETS,
-    NOTEBOOK,
     SMOKE,
     SMOKE_ROWS,
     TABLES,
