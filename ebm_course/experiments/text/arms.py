@@ -26,13 +26,16 @@ WORDS = {
     "carl-fresh": "CARL, negatives of the last 16 updates",
     "carl-fresh-light": "CARL, negatives of the last 16 updates, weight 0.1",
     "carl-now": "CARL, negatives of the last 16 updates, momentum 0",
+    "carl-now-light": "CARL, negatives of the last 16 updates, momentum 0, weight 0.1",
+    "carl-softmax": "CARL, exact softmax over the negatives in the place of noise contrast",
     "rar": "RAR",
 }
 TABLE = ("plain", "freelb", "carl", "rar")
 """The rows of the paper's Table 2."""
-BEYOND = ("carl-now",)
-"""Rows of the bank that are where sentences are now: written in the last updates, with nothing of older visits in them.
-For texts that the small encoder reads; no claim rests on it."""
+BEYOND = ("carl-now", "carl-now-light", "carl-softmax")
+"""Rows of the bank that are where sentences are now, written in the last updates with nothing of older visits in them, at
+both weights; and a contrast whose normaliser is not frozen. For texts that the small encoder reads; no claim rests on
+them."""
 ALL = tuple(WORDS)
 ROWS = tuple(name for name in ALL if name not in BEYOND)
 FRESHNESS = 16
@@ -82,6 +85,11 @@ def _arm(data: str, name: str, base: Base) -> Variant:
         "carl-fresh-light": (replace(contrast, freshness=FRESHNESS, contrast_weight=LIGHT), carl.fit),
         "rar": (base["rar"], rar.fit),
         "carl-now": (replace(contrast, freshness=FRESHNESS, momentum=0.0), carl.fit),
+        "carl-now-light": (
+            replace(contrast, freshness=FRESHNESS, momentum=0.0, contrast_weight=LIGHT),
+            carl.fit,
+        ),
+        "carl-softmax": (replace(contrast, estimator="softmax"), carl.fit),
     }
     config, fit = made[name]
     return Variant(f"{data}/{name}", WORDS[name], config, fit)

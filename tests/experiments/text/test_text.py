@@ -48,6 +48,8 @@ MARKED: dict[str, dict[str, Any]] = {
     "carl-fresh": {"freshness": FRESHNESS},
     "carl-fresh-light": {"freshness": FRESHNESS, "contrast_weight": LIGHT},
     "carl-now": {"freshness": FRESHNESS, "momentum": 0.0},
+    "carl-now-light": {"freshness": FRESHNESS, "momentum": 0.0, "contrast_weight": LIGHT},
+    "carl-softmax": {"estimator": "softmax"},
 }
 """What an arm is named for: it may have this, and nothing else, of its own."""
 
@@ -141,6 +143,8 @@ def test_an_unfair_arm_is_seen(name: str, field: str, changed: Any) -> None:
         ("carl-fresh-light", "momentum", 0.0),
         ("carl-now", "momentum", 0.5),
         ("carl-now", "freshness", "bank"),
+        ("carl-now-light", "contrast_weight", 1.0),
+        ("carl-softmax", "estimator", "nce"),
     ],
 )
 def test_an_arm_with_other_perturbations_or_another_contrast_is_seen(name: str, field: str, changed: Any) -> None:
