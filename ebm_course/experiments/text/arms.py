@@ -33,7 +33,7 @@ WORDS = {
 TABLE = ("plain", "freelb", "carl", "rar")
 """The rows of the paper's Table 2."""
 BEYOND = ("carl-now", "carl-now-light", "carl-softmax")
-"""Rows of the bank that are where sentences are now, written in the last updates with nothing of older visits in them, at
+"""Rows of the bank that are where sentences are now, written in the last updates, with nothing of older visits, at
 both weights; and a contrast whose normaliser is not frozen. For texts that the small encoder reads; no claim rests on
 them."""
 ALL = tuple(WORDS)
