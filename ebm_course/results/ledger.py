@@ -206,7 +206,7 @@ def _text(table: Sequence[Sequence[str]], titles: Sequence[str], columns: int) -
     """A table whose texts are wrapped where they have to be, or a block for each row."""
     for width in range(40, 19, -2):
         rows = [[_unbroken(part) for part in row] for row in table]
-        text = tabulate(rows, titles, tablefmt="simple", maxcolwidths=width, disable_numparse=True).replace(_JOINT, "-")
+        text = tabulate(rows, titles, tablefmt="simple", maxcolwidths=width, disable_numparse=True).translate(_FREE)
         if max(map(len, text.splitlines())) <= columns:
             return text
     return "\n\n".join(_block(list(zip(titles, row, strict=True)), columns) for row in table)
@@ -217,14 +217,15 @@ def _block(pairs: Sequence[tuple[str, str]], columns: int) -> str:
     room = max(20, columns - max(len(title) for title, _ in pairs) - 2)
     rows = [(title, _unbroken(text)) for title, text in pairs]
     text = tabulate(rows, tablefmt="plain", maxcolwidths=[None, room], disable_numparse=True)
-    return text.replace(_JOINT, "-")
+    return text.translate(_FREE)
 
 
-_JOINT = "\u2011"  # a hyphen at which no line is broken
+_BOUND = str.maketrans("-,", "\u2011\u201a")  # no line is broken at such a hyphen, and 66,477 is no number then
+_FREE = str.maketrans("\u2011\u201a", "-,")
 
 
 def _unbroken(text: str) -> str:
-    return text.replace("-", _JOINT)
+    return text.translate(_BOUND)
 
 
 def _or_all(record: Record, entries: Sequence[Entry] | None) -> Sequence[Entry]:

@@ -50,10 +50,10 @@ class MemoryBank:
         check_count("width", width, least=1)
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum: expected 0 or more and below 1, got {momentum}. The default is 0.5.")
-        if labels.shape != (n_rows,) or labels.dtype != torch.int64:
+        got = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else f"a {type(labels).__name__}"
+        if got != f"torch.int64 ({n_rows},)":
             raise ValueError(
-                f"a bank has a label a row: expected int64 ({n_rows},), got {labels.dtype} {tuple(labels.shape)}. "
-                "Pass those of the whole training set."
+                f"a bank has a label a row: expected int64 ({n_rows},), got {got}. Pass those of all training rows."
             )
         self.momentum, self.n_updates = momentum, 0
         dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)  # a momentum is lost in 16 bits
@@ -208,18 +208,19 @@ class MemoryBank:
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """Features, when they were written, and how many updates there were."""
-        return {"features": self.features, "written_at": self.written_at, "n_updates": self.n_updates}
+        """Features, when they were written, how many updates there were, and labels."""
+        state = {"features": self.features, "written_at": self.written_at, "n_updates": self.n_updates}
+        return state | {"labels": self.labels}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` gave; changes the bank.
+        """Take over what :meth:`state_dict` gave; changes the bank. A state without labels is not asked for them.
 
         Raises:
-            ValueError: it is that of a bank of another size, of something else, or says impossible things.
+            ValueError: it is that of a bank of other size or labels, of something else, or says impossible things.
             FloatingPointError: a feature is not finite.
         """
         given = state.keys() if isinstance(state, Mapping) else set[str]()
-        if missing := self.state_dict().keys() - given:
+        if missing := self.state_dict().keys() - given - {"labels"}:
             raise ValueError(f"this is no state of a bank: {', '.join(sorted(missing))} missing. Pass state_dict().")
         found, written_at = state["features"], state["written_at"]
         if found.shape != self.features.shape or written_at.shape != self.written_at.shape:
@@ -231,6 +232,10 @@ class MemoryBank:
             raise ValueError(
                 f"a bank holds real features and whole numbers of updates: got {found.dtype} and {written_at.dtype}. "
                 "Pass state_dict()."
+            )
+        if not torch.equal(state.get("labels", self.labels).to(self.labels), self.labels):
+            raise ValueError(
+                "this state is of a bank with other labels: expected this one's. Build it for that data set."
             )
         check_count("n_updates", state["n_updates"])
         if len(written_at) and not -1 <= int(written_at.min()) <= int(written_at.max()) < max(1, state["n_updates"]):

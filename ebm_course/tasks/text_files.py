@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import random
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -16,6 +17,7 @@ from ebm_course.tasks.text_lines import fault, lines_of
 
 Row = TypeVar("Row")
 Labelled = tuple[str, int]
+OPEN_QUOTE = "Close a quote that stands open, shorten the text, or raise csv.field_size_limit() first."
 
 
 def read_labelled(
@@ -105,6 +107,9 @@ def read_csv(path: Path | str, classes: Sequence[str], *, n_texts: int, newline:
         try:
             fields = next(rows, None)
         except csv.Error as error:
+            if "field limit" in str(error):
+                most = f"fields of at most {csv.field_size_limit():,} characters"
+                raise fault(path, before, most, "a longer one", OPEN_QUOTE) from error
             raise fault(path, before, "a row of CSV", f"none ({error})") from error
         if fields is None:
             break
@@ -145,12 +150,21 @@ def sampled(rows: Iterable[Row], n: int | None, *, seed: int) -> list[Row]:
     return [row for _, row in sorted(kept, key=lambda pair: pair[0])]
 
 
+def is_empty(text: str) -> bool:
+    r"""Whether nothing of a text is seen: blanks, controls and marks of format alone, as the blank of no width.
+
+    >>> is_empty(" \u200b\t"), is_empty("\u200b?")
+    (True, False)
+    """
+    return all(character.isspace() or unicodedata.category(character) in ("Cc", "Cf") for character in text)
+
+
 def _checked(path: Path | str, number: int, text: str, label: str, classes: Sequence[str]) -> Labelled:
     """The text and its label as a number, refused where the label is unknown or the text empty."""
     text, label = text.strip(), label.strip()
     if label not in classes:
         raise fault(path, number, f"one of the {len(classes)} labels {', '.join(classes)}", f"label {label[:20]!r}")
-    if not text:
+    if is_empty(text):
         raise fault(path, number, "a text", "an empty one")
     return text, classes.index(label)
 

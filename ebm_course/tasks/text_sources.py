@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 from ebm_course.files import DataFile, fetch
 from ebm_course.runtime import data_folder
-from ebm_course.tasks.text_files import Labelled, read_csv, read_glue, read_labelled
+from ebm_course.tasks.text_files import Labelled, is_empty, read_csv, read_glue, read_labelled
 
 Part = Literal["train", "valid", "test"]
 Read = Callable[[Path], Iterator[Labelled]]
@@ -109,10 +109,10 @@ class Source:
                 some for name in self.hub_texts if (some := str(row[name]).replace(self.newline, " ").strip())
             )
             label = row[self.hub_label]
-            if not text or label not in range(len(self.classes)):
+            if is_empty(text) or label not in range(len(self.classes)):
                 raise ValueError(
                     f"{self.hub}, row {number}: expected a text and a label of 0 to {len(self.classes) - 1}, got "
-                    f"{'a text' if text else 'no text'} and {label!r}. Drop the row."
+                    f"{'no text' if is_empty(text) else 'a text'} and {label!r}. Drop the row."
                 )
             yield text, label
 

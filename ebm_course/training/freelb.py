@@ -149,5 +149,9 @@ def _check(embeddings: Tensor, mask: Tensor, **numbers: float) -> None:
             f"{tuple(mask.shape)}. Pass the batch's own."
         )
     for name, value in numbers.items():
-        if not 0 <= value < math.inf:
-            raise ValueError(f"{name}: expected a finite number, 0 or more, got {value}. Pass {name}=0.0 for none.")
+        try:
+            right = bool(0 <= value < math.inf)
+        except TypeError:  # of another type altogether
+            right = False
+        if not right:
+            raise ValueError(f"{name}: expected a finite number, 0 or more, got {value!r}. Pass {name}=0.0 for none.")

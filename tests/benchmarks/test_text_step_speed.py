@@ -150,7 +150,7 @@ def test_16_bits_against_float32(times_faster: Callable[..., float], net: str) -
 
 @pytest.mark.parametrize("kind", ["Albert", "Bert"])
 def test_the_adapter_against_the_library_s_own_classifier(times_faster: Callable[..., float], kind: str) -> None:
-    transformers = pytest.importorskip("transformers", reason="the extra encoder is not installed")
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed: make bench brings it")
     sizes = {"hidden_size": 384, "num_attention_heads": 12, "num_hidden_layers": 3, "intermediate_size": 1_536}
     theirs = getattr(transformers, f"{kind}ForSequenceClassification")(
         getattr(transformers, f"{kind}Config")(**sizes, vocab_size=V, num_labels=K)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -206,6 +207,12 @@ def test_the_table_for_the_terminal_is_aligned_and_says_where_it_ran() -> None:
     start = next(k for k, line in enumerate(lines) if line.split()[:2] == ["what", "paper"])
     assert lines[start].index("here") == lines[start + 2].index("0.950")
     assert next(k for k, line in enumerate(lines) if line.startswith("claim")) < start
+
+
+@pytest.mark.parametrize("columns", [30, 80, 200])
+def test_a_paper_s_number_may_have_a_comma(columns: int) -> None:
+    entry = replace(RECORD.entries[0], paper="66,477")
+    assert "66,477" in ledger.table(replace(RECORD, entries=(entry,)), columns=columns)
 
 
 @pytest.mark.parametrize("columns", [50, 60, 80, 100, 132, 180, 250])

@@ -156,11 +156,23 @@ def test_a_bank_made_in_inference_mode_can_be_changed_and_learned_from_outside_o
 
 def test_its_state_comes_back_and_that_of_another_size_is_refused() -> None:
     b, other = filled(), filled(seed=1)
+    other = MemoryBank(50, 8, labels=b.labels)
     b.update(torch.tensor([4, 9]), torch.ones(2, 8))
     other.load_state_dict(b.state_dict())
     assert torch.equal(other.features, b.features) and torch.equal(other.ages, b.ages)
     with pytest.raises(ValueError, match=r"holds features \(50, 8\): got \(6, 2\)\. Build it with as many rows"):
         other.load_state_dict(bank().state_dict())
+
+
+def test_a_state_of_other_labels_is_refused_and_one_without_labels_is_taken() -> None:
+    b, other = filled(), filled(seed=1)
+    before = other.features.clone()
+    with pytest.raises(ValueError, match=r"a bank with other labels: expected this one's\. Build it for"):
+        other.load_state_dict(b.state_dict())
+    assert torch.equal(other.features, before), "nothing of it was taken"
+    older = {name: x for name, x in b.state_dict().items() if name != "labels"}
+    other.load_state_dict(older)
+    assert torch.equal(other.features, b.features)
 
 
 def test_bad_input_is_refused() -> None:
@@ -186,6 +198,8 @@ def test_bad_input_is_refused() -> None:
         b.pieces(torch.arange(2), max_bytes=7)
     with pytest.raises(ValueError, match=r"a label a row: expected int64 \(5,\), got torch.int64 \(6,\)"):
         MemoryBank(5, 2, labels=LABELS)
+    with pytest.raises(ValueError, match=r"a label a row: expected int64 \(6,\), got a list\. Pass those"):
+        MemoryBank(6, 2, labels=LABELS.tolist())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"momentum: expected 0 or more and below 1, got 1\.0"):
         bank(momentum=1.0)
     with pytest.raises(ValueError, match="last_k is a whole number: expected 1 or larger"):

@@ -64,6 +64,13 @@ def test_csv_joins_its_texts_and_knows_quotes_and_lines_inside_a_field(write: Wr
         (of_csv, '"1","a\nb","c"\n"1","b"\n', "line 3: expected a label and 2 fields of text, got 2 fields"),
         (of_csv, '"1","a","b"\n"3","a","b"\n', "line 2: expected one of the 2 labels 1, 2, got label '3'"),
         (of_csv, '"1"," ","\\n"\n', "line 1: expected a text, got an empty one"),
+        (of_csv, '"1","\u200b","\ufeff"\n', "line 1: expected a text, got an empty one"),
+        (of_labelled, "1 a\n1 \u200b\n", "line 2: expected a text, got an empty one"),
+        (
+            of_csv,
+            '"1","a","b"\n"1","' + "x" * 131_073,
+            "line 2: expected fields of at most 131,072 characters, got a longer",
+        ),
         (of_csv, '"1","a","b"\n"1","a" x,"b"\n', "line 2: expected a row of CSV, got none"),
         (of_csv, "", "holds no text: expected one at least"),
     ],

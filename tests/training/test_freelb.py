@@ -173,8 +173,8 @@ def test_without_noise_and_ascent_n_passes_are_one_dropout_on() -> None:
 
 
 @pytest.mark.parametrize("name", ["step_size", "noise_size", "radius"])
-@pytest.mark.parametrize("bad", [-0.1, math.nan, math.inf])
-def test_a_number_out_of_its_range_is_refused_before_the_first_pass(name: str, bad: float) -> None:
+@pytest.mark.parametrize("bad", [-0.1, math.nan, math.inf, "1", None])
+def test_a_number_out_of_its_range_is_refused_before_the_first_pass(name: str, bad: Any) -> None:
     options: dict[str, Any] = {"n_passes": 2, "step_size": 0.1, "generator": generator(), name: bad}
     with pytest.raises(ValueError, match=rf"^{name}: expected a finite number, 0 or more, got"):
         freelb(embeddings(), MASK, **options)

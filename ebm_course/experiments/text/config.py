@@ -34,6 +34,8 @@ from ebm_course.experiments.text.sets import (
     encoder_of,
 )
 from ebm_course.experiments.text.texts import (
+    TASKS,
+    few,
     few_opinions,
     news_for_albert,
     questions,
@@ -87,7 +89,10 @@ class Config(Settings):
         there = dict.fromkeys(variant.name.partition("/")[0] for variant in self.variants)
         lacking = [name for name in self.data if name not in there]
         if lacking and self.variants:
-            raise ValueError(f"data: this preset has no arms for {lacking[0]}, expected one of {', '.join(there)}.")
+            hint = next((f" Preset {name} has them." for name, one in PRESETS.items() if has(one, lacking[0])), "")
+            raise ValueError(
+                f"data: this preset has no arms for {lacking[0]}, expected one of {', '.join(there)}.{hint}"
+            )
 
     def arms(self, data: str) -> tuple[Variant, ...]:
         """The arms on a set that are trained in every run."""
@@ -108,6 +113,15 @@ class Config(Settings):
     def radii_of(self, data: str) -> tuple[float, ...]:
         """Radii of the attack on a set."""
         return self.radii if encoder_of(data) in PRETRAINED else self.small_radii
+
+
+def has(config: Config, data: str) -> bool:
+    """Whether there are arms on a set, asked for or not.
+
+    >>> has(PAPER, "yelp-albert-base-v2"), has(CPU, "yelp-albert-base-v2")
+    (True, False)
+    """
+    return any(variant.name.startswith(f"{data}/") for variant in config.variants)
 
 
 JUDGE_WIDTH = 96
@@ -151,7 +165,7 @@ PAPER_SETS: dict[str, dict[str, Any]] = {
 }
 """Tables 1 and 3 and Section 4.3; five epochs but on SST-2, whose number is FreeLB's: the paper says none."""
 TOY_BASE = base_of(**finetune.SMALL | freelb.SMALL | carl.SMALL | rar.SMALL)
-SMOKE_BASE = base_of(**finetune.TINY | freelb.SMALL | carl.TINY | rar.SMALL | {"task": few_opinions})
+TINY: dict[str, Any] = finetune.TINY | freelb.SMALL | carl.TINY | rar.SMALL
 ON_TOY = part(TOY, ALL, TOY_BASE)
 
 CPU = together(
@@ -169,7 +183,10 @@ CPU = together(
 )
 NOTEBOOK = together((ON_TOY,), data=(TOY,), n_runs=1, words="the embedded language, one run")
 SMOKE = together(
-    (part(TOY, ALL, SMOKE_BASE, search=True),),
+    (
+        part(TOY, ALL, base_of(**TINY | {"task": few_opinions}), search=True),
+        *(part(data, TABLE, base_of(**TINY | {"task": partial(few, task)})) for data, task in TASKS.items()),
+    ),
     data=(TOY,),
     n_runs=2,
     n_attacked=20,

@@ -9,7 +9,7 @@ from ebm_course.experiments.stages import Stage
 from ebm_course.experiments.text.config import PRESETS, Config
 from ebm_course.experiments.text.findings import findings
 from ebm_course.experiments.text.measurements import Bench
-from ebm_course.experiments.text.sets import DATA, ENCODERS
+from ebm_course.experiments.text.sets import ABSENT, DATA, ENCODERS
 from ebm_course.experiments.variants import Variant
 from ebm_course.recipes.text import carl, finetune, rar
 from ebm_course.runtime import Run
@@ -72,6 +72,7 @@ EXPERIMENT = Experiment(
     stages=stages,
     findings=findings,
     data=DATA,
+    absent=ABSENT,
     encoders=ENCODERS,
     figures=tuple(f"{kind}/{data}/.*" for data in DATA for kind in ("attacked", "valid")),
     shared="On published sets runs share all texts, those to train on, to select by and to test on; starts of nets, "

@@ -9,7 +9,10 @@ PRETRAINED = (MINILM, ALBERT)
 ENCODERS = ("small", MINILM, ALBERT)
 """The first of them ends no name."""
 DATA = (TOY, *TEXTS, f"{SST2}-{MINILM}", f"{AG_NEWS}-{MINILM}", *(f"{texts}-{ALBERT}" for texts in TEXTS))
-"""MiniLM does not read Yahoo Answers, from which it has learned."""
+ABSENT = {
+    f"{YAHOO}-{MINILM}": f"MiniLM has learned from Yahoo Answers, take --encoder small or {ALBERT}",
+    f"{YELP}-{MINILM}": f"no preset has arms for MiniLM on Yelp, take --encoder small or {ALBERT}",
+}
 RECORDED = (SST2, AG_NEWS, f"{SST2}-{MINILM}", f"{AG_NEWS}-{MINILM}")
 """The sets on which claims are declared."""
 

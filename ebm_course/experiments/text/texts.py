@@ -12,6 +12,7 @@ What each of them reads, here by name alone:
 ...     print(short_news_for_minilm(seed=3))
 ...     for texts in (news_for_albert, reviews_for_albert, questions_for_albert):
 ...         print(texts(seed=3)[1]["sizes"])
+...     print(few(ag_news, seed=3))
 ('ag_news', {'n_valid': 1000, 'max_length': 64})
 ('yelp_polarity', {'max_length': 128, 'seed': 3})
 ('yahoo_answers', {'max_length': 128, 'seed': 3})
@@ -19,22 +20,32 @@ What each of them reads, here by name alone:
 ag-news
 yelp
 yahoo
+('ag_news', {'n_train': 200, 'n_valid': 40, 'n_test': 60, 'max_length': 64})
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from ebm_course.energies.minilm import minilm_tokenizer
+from ebm_course.experiments.text.sets import AG_NEWS, SST2, YAHOO, YELP
 from ebm_course.recipes.text.sets import albert_subwords, made
 from ebm_course.tasks.subwords import Subwords
-from ebm_course.tasks.text import PAPER, Text, ag_news, toy, yahoo_answers, yelp_polarity
+from ebm_course.tasks.text import PAPER, Text, ag_news, sst2, toy, yahoo_answers, yelp_polarity
 
 few_opinions = partial(toy, n_train=40, n_valid=20, n_test=30)
 """A few texts of the embedded language, others for every seed."""
+TASKS: dict[str, Callable[..., Text]] = {SST2: sst2, AG_NEWS: ag_news, YELP: yelp_polarity, YAHOO: yahoo_answers}
+"""Published sets by their names."""
 NEWS: dict[str, Any] = {"n_valid": 1_000, "max_length": 64}
 """Of what lies there; one text in twenty is longer and cut."""
+
+
+def few(task: Callable[..., Text], *, seed: int) -> Text:
+    """200 texts of a set to train on, 40 to select by and 60 to test on, with their own subwords; cut."""
+    return made(task, n_train=200, n_valid=40, n_test=60, max_length=64)
 
 
 def short_news(*, seed: int) -> Text:

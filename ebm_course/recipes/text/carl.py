@@ -79,11 +79,9 @@ class Config(freelb.Config):
             not_negative="contrast_weight",
             shares_below_1="momentum",
         )
-        if self.freshness != "bank" and not (isinstance(self.freshness, int) and self.freshness >= 1):
-            raise ValueError(
-                f"freshness: expected 'bank', rows of any age, or a whole number of updates, 1 or more, got "
-                f"{self.freshness!r}. The paper's is 'bank'."
-            )
+        if self.freshness != "bank" and not (type(self.freshness) is int and self.freshness >= 1):
+            hint = "expected 'bank', the paper's, or a whole number of updates, 1 or more"
+            raise ValueError(f"freshness: {hint}, got {self.freshness!r}.")
         if self.estimator not in ESTIMATORS:
             raise ValueError(f"estimator: expected one of {', '.join(ESTIMATORS)}, got {self.estimator!r}.")
         if not self.noise_size and self.n_passes < 2:
@@ -129,10 +127,12 @@ class Contrast:
     """
 
     def __init__(self, y: Tensor, width: int, config: Config, *, n_classes: int, fill_from: int):
+        if n_classes < 2:
+            raise ValueError(f"n_classes: expected 2 or more, got {n_classes}: negatives differ in label. Use freelb.")
         self.config, self.fill_from, self.updates = config, fill_from, 0
         self.clean, self.perturbed = (MemoryBank(len(y), width, labels=y, momentum=config.momentum) for _ in range(2))
         self.of_perturbed, self.of_clean = Normaliser(y.device), Normaliser(y.device)
-        self.n_drawn = math.ceil(config.n_negatives * n_classes / max(1, n_classes - 1))
+        self.n_drawn = math.ceil(config.n_negatives * n_classes / (n_classes - 1))
 
     @property
     def filling(self) -> bool:
@@ -194,9 +194,10 @@ class Contrast:
         self.perturbed.update(rows, perturbed)
 
     def state_dict(self) -> dict[str, Any]:
-        """Banks, normalisers and updates."""
-        parts = ("clean", "perturbed", "of_clean", "of_perturbed")
-        return {"updates": self.updates, **{name: getattr(self, name).state_dict() for name in parts}}
+        """Banks, without the labels that the run's origin knows, normalisers and updates."""
+        state = {name: getattr(self, name).state_dict() for name in ("clean", "perturbed", "of_clean", "of_perturbed")}
+        del state["clean"]["labels"], state["perturbed"]["labels"]
+        return {"updates": self.updates, **state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`state_dict` gave; changes the banks."""
@@ -243,8 +244,7 @@ def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool 
     learner = Learner(net, config, run=run)
     batches = NumberedBatches(data.train, config.batch_size, seed=run.seed)
     fill_from = max(0, config.contrast_after - batches.steps_per_epoch)
-    sizes = {"n_classes": data.n_classes, "fill_from": fill_from}
-    contrast = Contrast(labels(data.train), net.width, config, **sizes)
+    contrast = Contrast(labels(data.train), net.width, config, n_classes=data.n_classes, fill_from=fill_from)
     options: dict[str, Any] = {"batches": batches, "keep": {"contrast": contrast}}
     options |= {"folder": folder, "progress": progress}
     return train(config, run, learner, data, make_step(learner, contrast), recipe=fit, **options)

@@ -18,7 +18,7 @@ import torch
 
 from ebm_course.experiments.experiment import reproduce
 from ebm_course.experiments.text.arms import TABLE
-from ebm_course.experiments.text.config import CPU, PAPER, Config
+from ebm_course.experiments.text.config import CPU, PAPER, SMOKE, Config
 from ebm_course.experiments.text.experiment import EXPERIMENT
 from ebm_course.experiments.text.sets import ALBERT, encoder_of
 from ebm_course.recipes.text import sets
@@ -107,6 +107,25 @@ def run(config: Config, name: str, folder: Path) -> set[str]:
 def test_a_set_from_a_users_folder_runs_with_the_small_encoder(data: Path, tmp_path: Path, name: str) -> None:
     names = run(CPU, name, tmp_path / "work")
     assert (f"claims/{name}/freelb-robust" in names) == (name == "ag-news")
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_set_from_a_users_folder_has_a_smoke_run(data: Path, tmp_path: Path, name: str) -> None:
+    for part in ("train", "dev", "test"):
+        if name == "sst2":  # in whole sentences
+            lines = (f"{k % 2} {line}" for k, line in enumerate(texts(300, seed=len(part))))
+            (data / "sst2" / f"stsa.binary.{part}").write_text("\n".join(lines) + "\n")
+        elif part != "dev":
+            rows = (
+                ",".join(f'"{x}"' for x in (k % CLASSES[name] + 1, *[line] * FIELDS[name]))
+                for k, line in enumerate(texts(300))
+            )
+            (data / FOLDERS[name] / f"{part}.csv").write_text("\n".join(rows) + "\n")
+    config = replace(SMOKE, data=(name,), n_runs=1)
+    found = reproduce(EXPERIMENT, config, setup(0, device="cpu", quiet=True), folder=tmp_path / "work", progress=False)
+    sizes = {entry.name: entry.values for entry in found.entries if entry.name.startswith(f"{name}/texts/")}
+    assert sizes == {f"{name}/texts/train": (200,), f"{name}/texts/valid": (40,), f"{name}/texts/test": (60,)}
+    assert {f"{name}/{arm}/accuracy" for arm in TABLE} <= {entry.name for entry in found.entries}
 
 
 @pytest.mark.parametrize("name", [name for name in PAPER.data if encoder_of(name) == ALBERT])

@@ -223,7 +223,9 @@ def test_an_encoder_alone_takes_the_preset_s_sets_that_it_reads() -> None:
     [
         (["sst2"], "gpt", "cpu", "--encoder gpt: text can be given small, minilm, albert-base-v2."),
         ([], "minilm", "smoke", "--encoder minilm: preset smoke has no data set for it, add --data NAME."),
-        (["yahoo"], "minilm", "cpu", "--data yahoo-minilm: text works on toy, sst2"),
+        (["yahoo"], "minilm", "cpu", f"--data yahoo-minilm: text works on {', '.join(DATA)}; MiniLM has learned from"),
+        (["yelp"], "minilm", "cpu", f"--data yelp-minilm: text works on {', '.join(DATA)}; no preset has arms for"),
+        (["imdb"], "minilm", "cpu", f"--data imdb-minilm: text works on {', '.join(DATA)}."),
         (
             ["sst2-minilm"],
             "small",
@@ -248,8 +250,21 @@ def test_every_set_has_arms_in_some_preset_and_each_preset_works_on_its_own() ->
 
 
 def test_data_without_arms_in_a_preset_are_refused() -> None:
-    with pytest.raises(ValueError, match="this preset has no arms for yelp, expected one of toy"):
-        replace(SMOKE, data=("yelp",))
+    with pytest.raises(ValueError, match=r"no arms for yelp, expected one of toy\. Preset cpu has them\."):
+        replace(NOTEBOOK, data=("yelp",))
+    with pytest.raises(ValueError, match=r"no arms for ag-news-albert-base-v2.*Preset paper has them\."):
+        replace(CPU, data=("ag-news-albert-base-v2",))
+    with pytest.raises(ValueError, match=r"no arms for imdb, expected one of toy\.$"):
+        replace(NOTEBOOK, data=("imdb",))
+
+
+def test_every_set_of_the_small_encoder_has_a_smoke_run_on_a_few_texts() -> None:
+    names = dict.fromkeys(variant.name.partition("/")[0] for variant in CPU.variants)
+    for data in (name for name in names if encoder_of(name) == "small"):
+        config = replace(SMOKE, data=(data,))
+        assert {arm.name for arm in config.arms(data)} >= {f"{data}/{name}" for name in TABLE}
+        assert config.judge(data) is not None
+    assert SMOKE.data == (TOY,)
 
 
 @pytest.mark.parametrize(

@@ -289,7 +289,12 @@ def test_what_cannot_be_is_refused_in_one_sentence() -> None:
         replace(freelb.PAPER, noise_size=0.0, clean_pass=True)
     with pytest.raises(ValueError, match=r"^n_passes: expected 2 or more where noise_size is 0"):
         replace(carl.PAPER, noise_size=0.0, n_passes=1)
+    for bad in (True, 0, 1.0, "banks"):
+        with pytest.raises(ValueError, match=r"^freshness: expected 'bank', the paper's, or a whole number"):
+            replace(carl.PAPER, freshness=bad)
     config = CONFIGS[carl]
+    with pytest.raises(ValueError, match=r"^n_classes: expected 2 or more, got 1: negatives differ in label"):
+        Contrast(torch.zeros(4).long(), WIDTH, config, n_classes=1, fill_from=0)
     with pytest.raises(TypeError, match=r"which rows a minibatch holds: got a Batch without numbers"):
         step_of(carl, learner_of(carl, config))(Batch(X, Y, MASK), torch.Generator())
     with pytest.raises(ValueError, match=r"learns from labels \(N,\): got a batch without"):
