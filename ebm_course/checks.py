@@ -97,6 +97,19 @@ def check_count(name: str, value: int, *, least: int = 0) -> None:
         raise ValueError(f"{name} is a whole number: expected {least} or larger, got {value!r}. Pass {name}={least}.")
 
 
+def check_number(name: str, value: float) -> None:
+    """Refuse what is no real number, such as text; which numbers are allowed is for the caller to say.
+
+    >>> check_number("radius", "a")
+    Traceback (most recent call last):
+    ValueError: radius is a number: expected a real one, got 'a'. Pass radius=0.1.
+    """
+    try:
+        math.isnan(value)
+    except (TypeError, ValueError, RuntimeError):  # the last two are those of a tensor of several numbers
+        raise ValueError(f"{name} is a number: expected a real one, got {value!r}. Pass {name}=0.1.") from None
+
+
 def check_bounds(bounds: tuple[float, float] | None) -> None:
     """Refuse a box that holds no interval; None is no box at all.
 

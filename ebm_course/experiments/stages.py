@@ -192,7 +192,12 @@ def _join(stages: Sequence[Stage], results: Results, origin: Origin, do: Callabl
 
 
 def before(stage: Stage, stages: Sequence[Stage]) -> Sequence[str]:
-    """The stages that a stage may read."""
+    """The stages that a stage may read.
+
+    >>> two = [Stage("one", print), Stage("two", print)]
+    >>> list(before(two[1], two)), list(before(Stage("alone", print, after=()), two))
+    (['one'], [])
+    """
     names = [other.name for other in stages]
     return names[: names.index(stage.name)] if stage.after is None else stage.after
 

@@ -31,7 +31,7 @@ class ClassGaussians:
     ``means`` (K, *S), ``factors`` (K, D, D) with the Cholesky factors L_y, ``counts`` (K,) the rows of each class,
     ``bounds`` what samples are clamped to, or None.
 
-    >>> x, y = torch.rand(60, 1, 2, 2, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 3
+    >>> x, y = 2 * torch.rand(60, 1, 2, 2, generator=torch.Generator().manual_seed(0)) - 1, torch.arange(60) % 3
     >>> gaussians, generator = ClassGaussians.fit(x, y, 3), torch.Generator().manual_seed(0)
     >>> labels = gaussians.draw_labels(10, generator=generator)
     >>> gaussians.sample(labels, generator=generator).shape, gaussians.log_prob(x, y).shape
@@ -64,8 +64,9 @@ class ClassGaussians:
 
         Raises:
             TypeError: integer states, whose means would be rounded.
-            ValueError: states have no axis but M, are not finite, leave the bounds or need more memory than there is, a
-                class has no rows, labels are of another shape or range, jitter is not positive or too small to be added
+            ValueError: states have no axis but M, are not finite, leave the bounds or need more memory than there is,
+                images (M, C, H, W) have no pixel below 0 though the bounds reach there, as those of [0, 1], a class has
+                no rows, labels are of another shape or range, jitter is not positive or too small to be added
                 to these variances, or the bounds hold no interval.
 
         Source: the maximum likelihood covariance, 1 / n, plus jitter 1e-4, as in the code of Yang and Ji (2021).
@@ -171,6 +172,11 @@ def _check_states(x: Tensor, n_classes: int, bounds: tuple[float, float] | None)
             raise ValueError(
                 f"states lie in the bounds that samples are clamped to: expected {bounds}, got {low:.6g} to "
                 f"{high:.6g}. Bring them there, or pass the bounds of these states."
+            )
+        if x.ndim == 4 and bounds[0] < 0 <= low and high > 0:  # the rule of ``tasks.image_checks``
+            raise ValueError(
+                f"images lie in the bounds {bounds}: got none below 0, from {low:g} to {high:g}, as of the range "
+                f"[0, 1]. Use 2 * x - 1, or pass the bounds of these images."
             )
 
 

@@ -19,7 +19,7 @@ import math
 import torch
 from torch import Tensor
 
-from ebm_course.checks import box, check_bounds, check_count, check_finite, check_generator
+from ebm_course.checks import box, check_bounds, check_count, check_finite, check_generator, check_number
 from ebm_course.core import Energy, Negatives, energies_of, frozen
 from ebm_course.samplers.gradients import chains_at_once, gradients_of
 
@@ -63,7 +63,8 @@ def langevin(
     Raises:
         TypeError: integer states.
         ValueError: states have no axis but N, the step size, the largest norm or value or ``max_rows`` is not positive,
-            the bounds hold no interval, or the noise or number of steps is negative; a NaN is none of these.
+            the bounds hold no interval, the noise or number of steps is negative, or one of these is no number; a NaN
+            is refused as well.
         FloatingPointError: states at the end, or their energies where wanted, are not finite, as when x0 is not or a
             step is too long, or a norm to be scaled down was infinite.
 
@@ -82,6 +83,11 @@ def langevin(
     check_count("n_steps", n_steps)
     check_bounds(bounds)
     max_rows = chains_at_once(max_rows, x0)
+    check_number("step_size", step_size)
+    options = {"noise_std": noise_std, "max_grad_norm": max_grad_norm, "max_grad_value": max_grad_value}
+    for name, value in options.items():
+        if value is not None:
+            check_number(name, value)
     noise_std = math.sqrt(2 * max(step_size, 0)) if noise_std is None else noise_std
     limits = [torch.inf if limit is None else limit for limit in (max_grad_norm, max_grad_value)]
     if not (0 < step_size < torch.inf and 0 <= noise_std < torch.inf and all(x > 0 for x in limits)):  # a NaN fails all

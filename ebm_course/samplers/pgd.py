@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ebm_course.checks import box, check_bounds, check_count, check_finite, check_generator
+from ebm_course.checks import box, check_bounds, check_count, check_finite, check_generator, check_number
 from ebm_course.core import Energy, Negatives, energies_of, frozen
 from ebm_course.samplers.balls import in_unit_ball, length, signs, unit
 from ebm_course.samplers.gradients import chains_at_once, gradients_of
@@ -45,7 +45,8 @@ def pgd(
     Args:
         energy: energies of real-valued states; its gradient's length does not matter, and where it is 0 x stays.
             A NaN in it stops the attack, which would otherwise pass as one that the energy withstood.
-        x0: (N, *S), real-valued, centres of the balls, inside the bounds; not changed.
+        x0: (N, *S), real-valued, centres of the balls, inside the bounds; not changed. Images of [0, 1] lie inside
+            [-1, 1], too, and are not noticed: there the radius is twice as large as it seems. Pass 2 * x - 1.
         radius: of the ball, 0 or more, unit of x: on [-1, 1] 8/255 of the whole range is 16/255 here. At 0 x is x0.
         n_steps: steps, 0 or more.
         step_size: length of a step in the same norm, 0 or more; by default 2.5 radius / n_steps, enough to cross the
@@ -64,7 +65,7 @@ def pgd(
     Raises:
         TypeError: integer states.
         ValueError: states have no axis but N, an entry of x0 is out of the bounds, these hold no interval, another norm
-            is named, or radius, step size or a number is negative or NaN.
+            is named, or radius, step size or a number is negative, NaN or no number.
         FloatingPointError: states at the end, or their energies where wanted, are not finite, or a gradient was not.
 
     Source: Madry et al. (2018), Section 2.1. Departure: minimises an energy instead of maximising a loss.
@@ -78,6 +79,7 @@ def pgd(
     check_count("n_steps", n_steps)
     check_bounds(bounds)
     max_rows = chains_at_once(max_rows, x0)
+    check_number("radius", radius)
     step_size = 2.5 * radius / max(n_steps, 1) if step_size is None else step_size
     _check(x0, radius, step_size, norm, bounds)
     low, high = box(bounds, x0)
@@ -121,6 +123,7 @@ def _check(x0: Tensor, radius: float, step_size: float, norm: str, bounds: tuple
         raise ValueError(f"states have shape (N, *S), got {tuple(x0.shape)}: use x0[:, None] for points on a line.")
     if not x0.is_floating_point():
         raise TypeError(f"a gradient needs real-valued states, got {x0.dtype}: pass images as float32 in the bounds.")
+    check_number("step_size", step_size)
     if not (0 <= radius < torch.inf and 0 <= step_size < torch.inf):  # a NaN fails both
         raise ValueError(
             f"expected radius >= 0 and step_size >= 0, both finite: got {radius} and {step_size}. "

@@ -19,6 +19,7 @@ from torch import Tensor
 
 SIDE = 32  # pixels of a photograph of CIFAR-10 or SVHN, both ways
 RECORD = 1 + 3 * SIDE * SIDE
+N_CLASSES = 10
 
 
 def read_idx(path: Path, *, sha256: str | None = None) -> Tensor:
@@ -60,7 +61,7 @@ def read_records(content: bytes, name: str) -> tuple[Tensor, Tensor]:
         name: of the file, for the error.
 
     Raises:
-        ValueError: the bytes are no whole number of records.
+        ValueError: the bytes are no whole number of records, or a label is above 9.
 
     >>> x, y = read_records(bytes([7]) + bytes(3072), "data_batch_1.bin")
     >>> x.shape, y.tolist()
@@ -69,6 +70,8 @@ def read_records(content: bytes, name: str) -> tuple[Tensor, Tensor]:
     if not content or len(content) % RECORD:
         raise _damaged(Path(name), f"its {len(content)} bytes are no whole number of records of {RECORD}")
     records = _tensor(content).view(-1, RECORD)
+    if (most := int(records[:, 0].max())) >= N_CLASSES:
+        raise _damaged(Path(name), f"its labels go up to {most}, expected 0 to {N_CLASSES - 1}")
     return records[:, 1:].reshape(-1, 3, SIDE, SIDE), records[:, 0].clone()
 
 
@@ -76,7 +79,7 @@ def read_sheet(path: Path) -> Tensor:
     """Images (N, 3, 32, 32) of a sheet of tiles without gaps, read row by row.
 
     Raises:
-        ValueError: the file is no image, or its sides are no multiples of 32.
+        ValueError: the file is no image in colour without transparency, or its sides are no multiples of 32.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -91,9 +94,11 @@ def read_sheet(path: Path) -> Tensor:
     content = io.BytesIO(path.read_bytes())
     try:
         with Image.open(content) as image:
-            pixels = np.asarray(image.convert("RGB"))  # (rows * 32, columns * 32, 3)
+            mode, pixels = image.mode, np.asarray(image)  # (rows * 32, columns * 32, 3)
     except (SyntaxError, ValueError, OSError) as error:  # what Pillow raises, by where the damage is
         raise _damaged(path, "it is no image that can be read") from error
+    if mode != "RGB":
+        raise _damaged(path, f"its pixels are {mode}, expected RGB")
     height, width, _ = pixels.shape
     if height % SIDE or width % SIDE:
         raise _damaged(path, f"its {width} x {height} pixels are no whole number of tiles of {SIDE} x {SIDE}")

@@ -187,6 +187,20 @@ PLANTED = [
     ("cifar10/jem/combined/score", 3.0),
     ("cifar10/jem/buffer/distance", 9.0),
     ("claims/digits/distance", -0.5),
+    ("digits/jem-plus/long/distance", 30.0),
+    ("digits/jem-plus/long/score", 8.5),
+    ("digits/jem-plus/short/distance", 5.0),
+    ("mnist/jem/calibration", 0.005),
+    ("cifar10/classifier/calibration", 0.2),
+    ("mnist/robust-jem/foreign/logsumexp", 0.7),
+    ("mnist/classifier/foreign/logsumexp", 0.7),
+    ("cifar10/classifier/foreign/logsumexp", 0.6),
+    ("cifar10/robust-jem/foreign/logsumexp", 0.8),
+    ("digits/robust-jem/foreign/logsumexp", 0.9),
+    ("cifar10/anchors/means/score", 3.7),
+    ("cifar10/anchors/means/recall", 0.1),
+    ("mnist/anchors/paler/distance", 15.0),
+    ("cifar10/anchors/paler/distance", 7.5),
 ]
 """An entry of digits, MNIST or CIFAR-10, and a value that would make a sentence untrue."""
 

@@ -96,14 +96,14 @@ def test_log_prob_has_the_gradient_of_a_gaussian() -> None:
 
 
 def test_jitter_is_all_the_variance_of_a_pixel_that_never_changes_and_of_a_single_row() -> None:
-    x = torch.full((1, *SHAPE), 0.5)
+    x = torch.full((1, *SHAPE), -0.5)
     gaussians = ClassGaussians.fit(x, torch.zeros(1, dtype=torch.int64), 1, jitter=0.04)
     torch.testing.assert_close(gaussians.factors[0], 0.2 * torch.eye(D))
     torch.testing.assert_close(gaussians.means, x)
 
 
 def test_fewer_rows_than_pixels_are_enough_for_a_draw() -> None:
-    x = torch.rand(6, 3, 8, 8, generator=generator())
+    x = 2 * torch.rand(6, 3, 8, 8, generator=generator()) - 1
     drawn = ClassGaussians.fit(x, torch.arange(6) % 2, 2).sample(torch.tensor([0, 1]), generator=generator())
     assert drawn.isfinite().all()
 
@@ -118,7 +118,7 @@ def test_samples_stay_in_the_bounds_or_have_none() -> None:
 
 
 def test_labels_are_drawn_by_the_share_of_their_rows() -> None:
-    x, n = torch.rand(10, *SHAPE, generator=generator()), 30_000
+    x, n = 2 * torch.rand(10, *SHAPE, generator=generator()) - 1, 30_000
     gaussians = ClassGaussians.fit(x, torch.tensor([0] * 7 + [1] * 2 + [2]), K)
     share = gaussians.draw_labels(n, generator=generator()).bincount(minlength=K) / n
     for found, p in zip(share.tolist(), [0.7, 0.2, 0.1], strict=True):
@@ -203,6 +203,16 @@ def test_states_of_another_range_are_refused_lest_every_sample_lie_on_a_face(low
     with pytest.raises(ValueError, match=rf"expected \(-1\.0, 1\.0\), got {low:g} to {high:g}\. Bring them there"):
         ClassGaussians.fit(x, rows()[1], K)
     assert ClassGaussians.fit(x, rows()[1], K, bounds=(low, high)).means.max() > low
+
+
+def test_images_of_0_to_1_are_refused_where_the_bounds_reach_below_0_and_other_states_are_not() -> None:
+    x, y = (rows()[0] + 1) / 2, rows()[1]
+    with pytest.raises(ValueError, match=r"\(-1\.0, 1\.0\): got none below 0, from 0 to 1, as .*\. Use 2 \* x - 1, or"):
+        ClassGaussians.fit(x, y, K)
+    for bounds in ((0.0, 1.0), None):
+        assert ClassGaussians.fit(x, y, K, bounds=bounds).means.min() > 0
+    assert ClassGaussians.fit(x.flatten(1), y, K).means.min() > 0  # no images
+    assert ClassGaussians.fit(0 * x, y, K).means.max() == 0  # grey in [-1, 1]
 
 
 def test_what_leaves_the_bounds_by_rounding_does_not_count() -> None:

@@ -113,6 +113,13 @@ def test_impossible_settings_are_refused(wrong):
         langevin(bowl, torch.ones(1, 2), **{"n_steps": 1, "step_size": 0.1, "generator": generator(), **wrong})
 
 
+@pytest.mark.parametrize("name", ["step_size", "noise_std", "max_grad_norm", "max_grad_value"])
+def test_what_is_no_number_is_refused_by_its_name(name):
+    with pytest.raises(ValueError, match=f"{name} is a number: expected a real one, got 'a'"):
+        langevin(bowl, torch.ones(1, 2), **{"n_steps": 1, "step_size": 0.1, "generator": generator(), name: "a"})
+    langevin(bowl, torch.ones(1, 2), **{"n_steps": 1, "step_size": 0.1, "generator": generator(), name: torch.ones(())})
+
+
 def test_tokens_are_refused():
     with pytest.raises(TypeError, match="real-valued"):
         langevin(bowl, torch.ones(1, 2, dtype=torch.int64), n_steps=1, step_size=0.1, generator=generator())

@@ -87,6 +87,8 @@ def test_records_are_a_label_and_three_planes_of_colour():
             ValueError, match=rf"a\.bin is damaged.*its {len(wrong)} bytes are no whole number .*{RECORD}"
         ):
             read_records(wrong, "a.bin")
+    with pytest.raises(ValueError, match=r"a\.bin is damaged.*its labels go up to 10, expected 0 to 9"):
+        read_records(content + bytes([10]) + bytes(RECORD - 1), "a.bin")
 
 
 def test_a_sheet_is_read_row_by_row_tile_by_tile(tmp_path: Path):
@@ -108,6 +110,13 @@ def test_a_damaged_sheet_is_named(tmp_path: Path):
     Image.fromarray(noise(64, 95, 3)).save(path)
     with pytest.raises(ValueError, match="its 95 x 64 pixels are no whole number of tiles of 32 x 32"):
         read_sheet(path)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P"])
+def test_a_sheet_that_is_not_in_plain_colour_is_named(tmp_path: Path, mode: str):
+    Image.fromarray(noise(64, 96, 3)).convert(mode).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=rf"a\.png is damaged or another file: its pixels are {mode}, expected RGB"):
+        read_sheet(tmp_path / "a.png")
 
 
 def test_a_matlab_file_has_rows_last_and_calls_zero_ten(tmp_path: Path):

@@ -59,7 +59,8 @@ class Reference:
         """``distance``, ``score``, ``precision``, ``recall`` and ``nearest`` of images, of which pixels are clamped.
 
         Args:
-            x: as many as are held out, lest distances be those of other sizes.
+            x: as many as are held out, lest distances be those of other sizes. Their range is not asked for: a net may
+                make bright images without a pixel below 0, and pixels that leave [-1, 1].
             nearest: whether to look for the nearest training images too.
 
         Raises:

@@ -6,7 +6,7 @@ in the paper, and are clamped where images are judged.
 >>> from torch import nn
 >>> from ebm_course.experiments.images.config import SMOKE
 >>> generator, y = torch.Generator().manual_seed(0), torch.arange(60) % 2
->>> gaussians = ClassGaussians.fit(torch.rand(60, 1, 2, 2, generator=generator), y, 2)
+>>> gaussians = ClassGaussians.fit(2 * torch.rand(60, 1, 2, 2, generator=generator) - 1, y, 2)
 >>> begin: Starts = starts(gaussians, 6, generator)
 >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
 >>> _ = net.load_state_dict({"1.weight": torch.tensor([[1.0] * 4, [-1.0] * 4])})  # logits s, -s of the pixels' sum s

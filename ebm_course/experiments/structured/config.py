@@ -202,7 +202,11 @@ SMOKE_ROWS = ("bilstm", "crf", "stacked", "ge-c")
 
 
 def smoke_part(data: str, task: Callable[..., Tagging]) -> Part:
-    """A few rows on a few sentences of a set; tag language models on entities alone, as in the tables."""
+    """A few rows on a few sentences of a set; tag language models on entities alone, as in the tables.
+
+    >>> [arm.name for arm in smoke_part(POS, tweets)[1]][:2]
+    ['twitter-pos/bilstm', 'twitter-pos/crf']
+    """
     how = SMOKE_CHANGES | ({} if data in (POS, NER, CONLL) else WITH_GLOVE) | {"task": partial(few, task)}
     return part(data, SMOKE_ROWS if data in ENTITIES else SMOKE_ROWS[:-1], "smoke", how, given=())
 
