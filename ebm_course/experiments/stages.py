@@ -9,8 +9,8 @@ stage goes on inside it. Several runs may join in one folder: each does stages t
 >>> two, four = Stage("two", lambda folder, results: 2), Stage("four", lambda folder, results: results["two"] ** 2)
 >>> with TemporaryDirectory() as root:
 ...     results: Results = run_stages([two, four], Path(root), origin=Origin("toy", {}, 0), run=run, progress=False)
->>> dict(results)
-{'two': 2, 'four': 4}
+>>> dict(results), before(four, [two, four])
+({'two': 2, 'four': 4}, ['two'])
 """
 
 from __future__ import annotations
@@ -192,12 +192,7 @@ def _join(stages: Sequence[Stage], results: Results, origin: Origin, do: Callabl
 
 
 def before(stage: Stage, stages: Sequence[Stage]) -> Sequence[str]:
-    """The stages that a stage may read.
-
-    >>> two = [Stage("one", print), Stage("two", print)]
-    >>> list(before(two[1], two)), list(before(Stage("alone", print, after=()), two))
-    (['one'], [])
-    """
+    """The stages that a stage may read."""
     names = [other.name for other in stages]
     return names[: names.index(stage.name)] if stage.after is None else stage.after
 
