@@ -195,6 +195,27 @@ def test_another_outcome_would_be_noticed(
         chapter(NAME).run("recorded", Markdown=str)
 
 
+LATE = "text-cpu-data=sst2-variant=sst2_freelb,sst2_carl,sst2_carl-now-light,sst2_carl-softmax"
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("carl-now-light/last/other-label", -0.1),
+        ("carl-now-light/last/accuracy", 0.82),
+        ("carl-softmax/last/other-label", 0.2),
+        ("carl-softmax/last/accuracy", 0.82),
+        ("carl/last/accuracy", 0.79),
+    ],
+)
+def test_another_outcome_of_the_late_arms_would_be_noticed(
+    plant: Callable[..., None], chapter: Callable[[str], Any], name: str, value: float
+):
+    plant(f"sst2/{name}", value, LATE)
+    with pytest.raises(AssertionError):
+        chapter(NAME).run("recorded", Markdown=str)
+
+
 @pytest.mark.parametrize("data", RECORDS)
 @pytest.mark.parametrize("name", ["collapse", "fresh-repairs", "rar-accuracy", "rar-distance"])
 def test_another_verdict_would_be_noticed(
