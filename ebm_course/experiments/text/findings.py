@@ -105,8 +105,8 @@ class _Collected(Collected):
         for i, radius in enumerate(self.config.radii_of(data)):
             for figure, what in UNDER_ATTACK.items():
                 paper = published.attacked(data, arm, figure, radius)
-                steps = f"{self.config.n_attack_steps} steps of {self.config.relative_step:g} radius"
-                how = f"{what} under {steps} of PGD on embeddings, radius {radius:g}"
+                steps, size = self.config.n_attack_steps, self.config.relative_step
+                how = f"{what} under {steps} steps of PGD on embeddings, {size:g} radius each, radius {radius:g}"
                 values = [run["attacked"][i][figure] for run in runs]
                 self.add(f"{variant.name}/{figure}-{radius:g}", f"{variant.words}: {how}.", values, paper=paper)
         top = max(self.config.radii_of(data))

@@ -167,7 +167,9 @@ def test_what_is_of_the_last_weights_and_at_which_radius_is_said(on_reviews: Fin
     for found, data, top in ((on_reviews, SST2, "0.2"), (on_news, "ag-news-albert-base-v2", "0.1")):
         said = entry(found, f"{data}/carl/last/pgd").what
         assert "weights after the last update" in said and said.endswith(f"radius {top}.")
-    assert "5 steps of PGD on embeddings, radius 0.03" in entry(on_reviews, f"{SST2}/plain/pgd-0.03").what
+    assert (
+        "5 steps of PGD on embeddings, 0.5 radius each, radius 0.03" in entry(on_reviews, f"{SST2}/plain/pgd-0.03").what
+    )
 
 
 def test_reconstructions_stand_beside_radius_0(on_reviews: Findings) -> None:
