@@ -52,7 +52,8 @@ class ConvNet(nn.Module):
         for n in (width, 2 * width):
             layers += [nn.Conv2d(n, 2 * n, 3, stride=2, padding=1), normalization(norm, 2 * n), nn.LeakyReLU(slope)]
         n_flat = 4 * width * -(-height // 4) * -(-breadth // 4)  # halved twice, rounded up
-        self.hidden = nn.Sequential(*layers, nn.Flatten(), nn.Linear(n_flat, n_features), nn.LeakyReLU(slope))
+        layers.insert(-1, nn.Flatten())  # before the last activation, whose gradient then meets one layout, not two
+        self.hidden = nn.Sequential(*layers, nn.Linear(n_flat, n_features), nn.LeakyReLU(slope))
         self.to_logits = nn.Linear(n_features, n_classes)
         start(self, slope)
 
