@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -92,6 +93,63 @@ def test_the_table_on_the_first_screen_is_that_of_the_ledger(chapter: Callable[[
         ("+0.33]", "0.3]"),
     ):
         assert told in text and first_table(text.replace(told, other, 1)) != wanted
+
+
+def answer_of_the_records() -> list[str]:
+    """What the first paragraph says of exact answers, with the numbers of both records."""
+    record, ten = ledger.read("ablation-gpu"), ledger.read("ablation-ten")
+
+    def share(name: str, where: Any = record) -> str:
+        return f"{100 * np.mean(where.entry(f'{name}/exact').values):.0f}"
+
+    def heads(arm: str) -> list[str]:
+        return sorted(share(f"masked/{arm}/{head}") for head in ("pooled", "local"))
+
+    grown = sorted(heads("grown") + heads("grown-memory"))
+    unaided = [one.values for one in ten.entries if re.search(r"/(pooled|local)/exact$", one.name)]
+    assert len(unaided) > 10 and np.max(unaided) == 0
+    return [
+        f"own likelihood finds {share('next-token/likelihood')} % of the answers",
+        f"the untouched net finds {share('masked/likelihood')} %, noise contrast {' and '.join(heads('contrast'))} %, "
+        f"Algorithm 1 {' and '.join(heads('printed'))} %, "
+        f"training against a growing attack {grown[0]} to {grown[-1]} %.",
+        f"At the paper's ten (three runs) the likelihood finds {share('next-token/likelihood', ten)} % of the answers, "
+        "and no pooled or local head one",
+    ]
+
+
+def says(text: str, sentences: list[str]) -> bool:
+    return all(sentence in " ".join(text.split()) for sentence in sentences)
+
+
+def test_the_answer_on_the_first_screen_is_that_of_the_records(chapter: Callable[[str], Any]):
+    text, wanted = chapter(NAME).notebook.cells[0].source, answer_of_the_records()
+    assert says(text, wanted)
+    for told, other in (("97 %", "96 %"), ("18 and 22", "28 and 22"), ("35 to 44 %. ", ""), ("91 %", "97 %")):
+        assert told in text and not says(text.replace(told, other), wanted)
+
+
+def test_why_figures_1a_and_2_are_not_shown_is_what_the_record_holds(chapter: Callable[[str], Any]):
+    record = ledger.read("ablation-gpu")
+    start = np.array(record.entry("lm/correctness").values)
+    free = {
+        f"{kind}/{name}": np.array(record.entry(f"{kind}/{name}/free").values)
+        for kind in ("next-token", "masked")
+        for name in ("likelihood", "no-attack/pooled", "printed/pooled")
+    }
+    lifted, worse = free["next-token/likelihood"] - start, start - free["next-token/no-attack/pooled"]
+    back = (free["next-token/printed/pooled"] - free["next-token/no-attack/pooled"]).mean()
+    assert (lifted > 0).all() and 0.4 < back / worse.mean() < 0.6
+    masked = [
+        signed((free["masked/printed/pooled"] - other).mean()) for other in (start, free["masked/no-attack/pooled"])
+    ]
+    wanted = [
+        f"the same attack lifts samples by {lifted.mean():.2f}, in eight of eight runs",
+        f"the attack makes samples worse by {worse.mean():.2f}",
+        f"the two differences are {masked[0]} and {masked[1].lstrip('+')} (not declared)",
+    ]
+    text = chapter(NAME).notebook.cells[0].source
+    assert says(text, wanted) and not says(text.replace("worse by 0.11", "worse by 0.12"), wanted)
 
 
 def test_a_row_names_kind_and_head_of_its_claim(chapter: Callable[[str], Any]):

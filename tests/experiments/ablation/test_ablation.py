@@ -100,18 +100,39 @@ def test_every_arm_has_the_same_rows_updates_and_checkpoint_rule(config: Config)
     assert all(variant.config.keep_best for variant in config.variants)  # so both rules are recorded
 
 
+def rates(config: Config) -> tuple[set[float], set[float]]:
+    """Learning rates of the arms, and of the corrections of a likelihood."""
+    of = [
+        {v.config.rate for v in config.variants if ("corrected" in v.name) is corrected} for corrected in (False, True)
+    ]
+    return of[0], of[1]
+
+
 def test_every_arm_has_the_same_rate_but_the_corrections_of_a_likelihood() -> None:
-    assert {v.config.rate for v in CPU.variants if "corrected" not in v.name} == {PRINTED.rate}
-    assert {v.config.rate for v in CPU.variants if "corrected" in v.name} == {2e-4}
+    assert rates(CPU) == ({PRINTED.rate}, {2e-4}) and rates(TEN) == ({PRINTED.rate}, set())
+    for config in (CPU, TEN):
+        changed = replace(config.variants[-1], config=replace(config.variants[-1].config, rate=1e-3))
+        assert rates(replace(config, variants=(*config.variants[:-1], changed))) != rates(config)
 
 
-@pytest.mark.parametrize("field, value", [("n_epochs", 56), ("batch_size", 50), ("keep_best", False), ("n_rows", 999)])
-def test_an_unfair_arm_is_seen_whichever_it_is(field: str, value: int) -> None:
+OTHER = {"n_digits": 4, "n_rows": 999, "n_noise": 999, "n_epochs": 56, "batch_size": 50, "weight_decay": 0.0}
+OTHER |= {"betas": (0.9, 0.99), "clip": 2.0, "keep_best": False, "replay": 0.5, "ema": 0.9, "l2": 0.1}
+OTHER |= {"bidirectional": True}
+
+
+@pytest.mark.parametrize("field", FAIR)
+def test_an_unfair_arm_is_seen_whichever_it_is(field: str) -> None:
     for config in (CPU, TEN):
         for k, arm in enumerate(config.variants[1:], start=1):
-            changed = replace(arm, config=replace(arm.config, **{field: value}))
+            changed = replace(arm, config=replace(arm.config, **{field: OTHER[field]}))
             variants = (*config.variants[:k], changed, *config.variants[k + 1 :])
             assert unfair(replace(config, variants=variants)) == [arm.name]
+
+
+@pytest.mark.parametrize("config", [CPU, TEN])
+def test_the_two_kinds_of_pretraining_have_one_schedule(config: Config) -> None:
+    assert vars(config.next_token) == vars(config.masked)
+    assert vars(config.next_token) != vars(replace(config.masked, n_epochs=config.masked.n_epochs + 1))
 
 
 def test_arms_differ_from_algorithm_1_as_printed_in_what_they_are_named_for() -> None:
