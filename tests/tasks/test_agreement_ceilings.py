@@ -76,12 +76,11 @@ def test_faint_wrong_paths_carry_the_number_in_marginals_and_not_in_best_tags(
     for number, *tags in itertools.product("SP", FILLERS, FILLERS, FILLERS):
         p = math.prod(FOLLOWS[FILLERS.index(a)][FILLERS.index(b)] for a, b in itertools.pairwise(tags)) / 6
         gold = torch.tensor([TAGS.index(tag) for tag in (number, *tags, number.lower())])
-        for words in itertools.product(
-            *([(tag, 1 - AMBIGUOUS), *((k, 0.25) for k in kinds_of(tag))] for tag in tags[1:])
-        ):
-            sentence_kinds = (number, tags[0], *(kind for kind, _ in words), "closer")
-            of_tags = truth.setdefault(sentence_kinds, torch.zeros(5, 7, dtype=torch.float64))
-            of_tags[range(5), gold] += p * math.prod(share for _, share in words)
+        drawn = ([(tag, 1 - AMBIGUOUS), *((kind, AMBIGUOUS / 2) for kind in kinds_of(tag))] for tag in tags[1:])
+        for chosen in itertools.product(*drawn):
+            shown_kinds = (number, tags[0], *(kind for kind, _ in chosen), "closer")
+            of_tags = truth.setdefault(shown_kinds, torch.zeros(5, 7, dtype=torch.float64))
+            of_tags[range(5), gold] += p * math.prod(share for _, share in chosen)
     right, closers_of_best = torch.zeros(5, dtype=torch.float64), 0.0
     for words, of_tags in truth.items():
         e = chain_energy(scores[[kinds.index(kind) for kind in words]].expand(len(every), 5, 7), w, None, every)
