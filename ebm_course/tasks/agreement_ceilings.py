@@ -11,7 +11,7 @@ same, and at most one closer is right; if not, one of the two is wrong, for the 
 an error at y_2 or y_L, half an error a sentence; on the other fillers nobody betters the posterior.
 
 This is no bound on a chain's *marginals*. Let W allow wrong paths S s ... s and P p ... p, and let every filler's word
-have a faint weight for the tags s and p. Those paths hold a small part of the mass, too small to change a filler, and
+have a faint weight for the tags s and p. Those paths hold a small part of the mass, which costs hardly a filler, and
 they tip the closer, whose two tags are otherwise even: all of them are right (``faint``).
 """
 
@@ -59,7 +59,8 @@ def ceilings(decoder: Literal["chain", "global"], *, faint: float = 0.0) -> Ceil
             its accuracy bounds the best tags of every chain over words, not their marginals. ``global`` is the
             language itself, which no decoder betters.
         faint: of the chain, the weight of every filler's word for the tags s and p, at least 0; W then allows S s, s s,
-            P p and p p as well, with weight 1.
+            P p and p p as well, with weight 1. Far below 0.01 the longest paths drown in rounding: shares equal
+            to 12 digits count as equal.
 
     Raises:
         ValueError: ``faint`` below 0, not finite, or with another decoder than the chain.

@@ -64,13 +64,13 @@ def log_weights(faint: float) -> tuple[torch.Tensor, torch.Tensor]:
     return scores.clamp_min(1e-99).log(), w.clamp_min(1e-99).log()
 
 
-@pytest.mark.parametrize("faint", [0.0, 0.01, 0.1])
+@pytest.mark.parametrize("faint", [0.0, 0.01])
 def test_faint_wrong_paths_carry_the_number_in_marginals_and_not_in_best_tags(
     monkeypatch: pytest.MonkeyPatch, faint: float
 ) -> None:
-    """All sentences of three fillers, all 16,807 taggings of each by (9.1): nothing of the code under test."""
+    """All sentences of three fillers, by listing all taggings with ends that words allow: not the code under test."""
     kinds, (scores, w) = list(WORDS), log_weights(faint)
-    every = torch.tensor(list(itertools.product(range(7), repeat=5)))
+    every = torch.tensor(list(itertools.product(range(2), *[range(7)] * 3, range(5, 7))))  # 1,372 taggings
     shown = torch.nn.functional.one_hot(every, 7).double()
     truth: dict[tuple[str, ...], torch.Tensor] = {}  # p(sentence's kinds, tag at a position)
     for number, *tags in itertools.product("SP", FILLERS, FILLERS, FILLERS):
