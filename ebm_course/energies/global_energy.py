@@ -143,7 +143,7 @@ class Given(Conditioned):
                 f"a search starts from K rows of {length} tags for each of {n} sentences, row m for sentence m // K: "
                 f"got {tuple(x.shape)}. Pass tags of these sentences."
             )
-        check_tokens(x, self.module.n_values)
+        check_tokens(x, self.module.n_values, what="tag")
         k = len(x) // max(n, 1)
         unary, mask, words = (
             None if c is None else c.repeat_interleave(k, dim=0) for c in (self.condition, *self.more)

@@ -106,10 +106,11 @@ def _score(vocabulary: Vocabulary) -> Score:
 
     def score(states: Tensor, batch: Batch) -> dict[str, float]:
         gold, mask = gold_of(batch)
+        found = overall(states, batch)
         last = closers(batch)
         inner = mask & ~last
         inner[:, 0] = False
         parts = {"fillers": accuracy(states, gold, inner), "closers": accuracy(states, gold, last)}
-        return overall(states, batch) | parts
+        return found | parts
 
     return score
