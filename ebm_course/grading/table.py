@@ -147,11 +147,12 @@ class Table:
 
 
 def plain(text: str) -> str:
-    """Text that no spreadsheet takes for a formula.
+    """Text that no spreadsheet takes for a formula and that every file can hold: halves of signs are spelt out.
 
-    >>> plain("=1+1"), plain("because"), plain("-1")
-    ("'=1+1", 'because', "'-1")
+    >>> plain("=1+1"), plain("because"), plain("-1"), plain("\\ud83d")
+    ("'=1+1", 'because', "'-1", '\\\\ud83d')
     """
+    text = text.encode(errors="backslashreplace").decode()
     return f"'{text}" if text.startswith(FORMULA) else text
 
 

@@ -40,6 +40,12 @@ def test_what_is_no_notebook_is_said_to_be_none_and_why(tmp_path: Path, content:
         read_submission(tmp_path / "a.ipynb")
 
 
+def test_a_file_of_brackets_alone_is_no_notebook_either(tmp_path: Path):
+    (tmp_path / "a.ipynb").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="this file is no notebook: it is JSON nested too deep"):
+        read_submission(tmp_path / "a.ipynb")
+
+
 def test_a_written_answer_is_found_under_the_heading_of_its_question():
     prompt = "_Type your answer here, replacing this text._"
     cells = (
@@ -97,6 +103,19 @@ def test_a_row_holds_points_answers_and_all_reasons(table: Callable[[], Table]):
         "messages": "code cell 3 stops\nq2: the sign",
         "version": V1,
     }
+
+
+def test_half_a_sign_in_an_answer_stops_no_table(table: Callable[[], Table], tmp_path: Path):
+    (tmp_path / "a.ipynb").write_text(r'{"cells": [{"cell_type": "markdown", "source": ["# Q", "\ud83d"]}]}')
+    (answer,) = read_submission(tmp_path / "a.ipynb").text
+    one = table()
+    one.write()
+    one.add(graded("\udcff.ipynb"), {"q3": answer}, V1)  # such a name is one that the system cannot decode
+    (row,) = rows(one.path)
+    assert (row["file"], row["answer q3"]) == ("\\udcff.ipynb", "# Q\\ud83d")
+    again = table()
+    again.read()
+    assert again.keep({"\udcff.ipynb": V1}) == []
 
 
 def filled(table: Callable[[], Table], *names: str, entered: str = "1.5") -> Path:
