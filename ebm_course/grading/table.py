@@ -6,11 +6,12 @@ submission is the same, whatever becomes of the tests; where it has to go, the t
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from ebm_course.grading.questions import Question
 from ebm_course.grading.workers import Graded
 from ebm_course.storage import write_atomically
 
+SEPARATORS = (",", ";", "\t")
+"""What spreadsheets write between cells, the second where a comma stands in numbers."""
 FORMULA = ("=", "+", "-", "@")
 """How a cell begins that a spreadsheet would compute."""
 VERSION = re.compile("[0-9a-f]{16}-[0-9a-f]{16}")
@@ -34,6 +37,8 @@ class Table:
         manual: names of questions that a person grades: a column for the points, left empty, and one with the answer.
         rows: name of a submission -> its row, also of submissions that are not there at the moment.
         dropped: names of submissions whose entered points are no longer in the rows.
+        layout: how the file begins, empty or a byte order mark, and what stands between its cells. Both stay as a
+            spreadsheet has written them.
 
     >>> import tempfile
     >>> from ebm_course.grading.questions import Verdict
@@ -54,6 +59,7 @@ class Table:
     manual: Sequence[str]
     rows: dict[str, dict[str, str]] = field(default_factory=dict)
     dropped: set[str] = field(default_factory=set)
+    layout: tuple[str, str] = ("", ",")
 
     @property
     def columns(self) -> list[str]:
@@ -66,17 +72,12 @@ class Table:
         """Read what an earlier run or a spreadsheet has left; a last line that was not finished is no row.
 
         Raises:
-            ValueError: the file is the table of something else.
+            ValueError: the file is the table of something else, or in another encoding than UTF-8.
         """
         if not self.path.is_file():
             return
         csv.field_size_limit(sys.maxsize)  # a student's answer may be long
-        lines = csv.DictReader(io.StringIO(self._text(), newline=""))
-        if lines.fieldnames is not None and list(lines.fieldnames) != self.columns:
-            raise ValueError(
-                f"{self.path} has other columns than this assignment: it holds other grades. Move it, or name another "
-                f"file with --out."
-            )
+        lines = self._lines_of(self._text())
         for row in lines:
             name, lost = row["file"], self._entered(row)
             if None not in row and None not in row.values() and VERSION.fullmatch(row["version"]):
@@ -136,10 +137,39 @@ class Table:
         """Write the whole file again, sorted, in place of the old one."""
         ordered = [self.rows[name] for name in sorted(self.rows)]
         head = dict(zip(self.columns, self.columns, strict=True))
-        write_atomically(self.path, _lines([head, *ordered], self.columns).encode())
+        begin, separator = self.layout
+        written = io.StringIO(newline="")
+        csv.DictWriter(written, self.columns, delimiter=separator).writerows([head, *ordered])
+        write_atomically(self.path, (begin + written.getvalue()).encode())
+
+    def _lines_of(self, text: str) -> csv.DictReader[str]:
+        """The rows of a file, whatever of the usual separators it has."""
+        begin, text = ("\ufeff", text[1:]) if text.startswith("\ufeff") else ("", text)
+        for separator in SEPARATORS:
+            lines = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+            if list(lines.fieldnames or ()) == self.columns:
+                self.layout = begin, separator
+                return lines
+        if text.strip():
+            raise ValueError(
+                f"{self.path} has other columns than this assignment: it holds other grades. Move it, or name another "
+                f"file with --out."
+            )
+        return csv.DictReader(())
 
     def _text(self) -> str:
-        return self.path.read_text(encoding="utf-8-sig")
+        """The file as text; its last sign may be half written."""
+        content, decoder = self.path.read_bytes(), codecs.getincrementaldecoder("utf-8")()
+        try:
+            text = decoder.decode(content)
+            if "\0" in text:
+                raise ValueError("it holds zero bytes, as UTF-16 does")
+        except ValueError as error:
+            raise ValueError(
+                f"{self.path} is not in UTF-8 ({error}), expected the table as it was written. Open it in the "
+                f'spreadsheet again and save it as "CSV UTF-8", or name another file with --out.'
+            ) from error
+        return text
 
     def _entered(self, row: Mapping[str, str | None]) -> dict[str, str]:
         """What a teacher has entered in a row."""
@@ -159,9 +189,3 @@ def plain(text: str) -> str:
 def _submitted(version: str) -> str:
     """Of a version, the fingerprint of the submission."""
     return version.partition("-")[0]
-
-
-def _lines(rows: Iterable[Mapping[str, str]], columns: Sequence[str]) -> str:
-    written = io.StringIO(newline="")
-    csv.DictWriter(written, columns).writerows(rows)
-    return written.getvalue()

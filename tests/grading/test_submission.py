@@ -208,6 +208,41 @@ def test_the_table_of_another_assignment_is_not_overwritten(table: Callable[[], 
         table().read()
 
 
+@pytest.mark.parametrize("begin, separator", [("\ufeff", ";"), ("", "\t"), ("\ufeff", ",")])
+def test_a_table_saved_by_another_spreadsheet_is_read_and_stays_as_that_reads_it(
+    table: Callable[[], Table], begin: str, separator: str
+):
+    path = filled(table, "é.ipynb", entered="1")
+    cells = list(csv.reader(path.read_text(encoding="utf-8").splitlines(keepends=True)))
+    cells[1][5] = "1,5"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.write(begin)
+        csv.writer(file, delimiter=separator).writerows(cells)
+    before = path.read_bytes()
+    again = table()
+    again.read()
+    assert again.keep({"é.ipynb": V1}) == []
+    assert again.rows["é.ipynb"]["q3"] == "1,5"
+    again.write()
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "utf-16-le"])
+def test_a_table_in_another_encoding_is_named_with_what_to_do(table: Callable[[], Table], encoding: str):
+    path = filled(table, "é.ipynb" if encoding == "cp1252" else "a.ipynb")
+    path.write_bytes(path.read_text(encoding="utf-8").encode(encoding))
+    with pytest.raises(ValueError, match=r'grades\.csv is not in UTF-8 .*save it as "CSV UTF-8"'):
+        table().read()
+
+
+def test_a_run_killed_in_the_middle_of_a_sign_goes_on(table: Callable[[], Table]):
+    path = filled(table, "a.ipynb")
+    path.write_bytes(path.read_bytes() + "é.ipynb,2,3,é".encode()[:-1])
+    again = table()
+    again.read()
+    assert list(again.rows) == ["a.ipynb"] and again.dropped == set()
+
+
 def test_a_fingerprint_changes_with_any_byte_and_with_the_order(tmp_path: Path):
     a, b = tmp_path / "a", tmp_path / "b"
     a.write_text("1")
