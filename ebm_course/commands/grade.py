@@ -29,6 +29,8 @@ from ebm_course.grading.workers import Graded, Limits, grade_all
 from ebm_course.processors import usable_processors
 from ebm_course.storage import check_writable, locked
 
+MOST = {"workers": 1_000, "seconds": 86_400.0, "total": 86_400.0, "memory": 1e6}
+"""The largest limits: a thousand processes, a day, and a million GB, which is none."""
 ASSIGNMENTS = Path(__file__).parents[2] / "book" / "assignments" / "autograder"
 
 
@@ -57,8 +59,9 @@ def grade(options: argparse.Namespace) -> int:
     """
     if "fork" not in dir(os):
         raise RefusedError("grading forks a process for each submission: it needs Linux, macOS, or WSL on Windows.")
-    if min(options.workers, options.seconds, options.total, options.memory) <= 0:
-        raise RefusedError("--workers, --seconds, --total and --memory are larger than 0.")
+    for name, most in MOST.items():
+        if not 0 < (value := getattr(options, name)) <= most:  # a NaN is refused as well
+            raise RefusedError(f"--{name} {value:g}: expected a number larger than 0 and at most {most:g}.")
     # 1. what was handed in, and the assignment that it answers
     paths = _submissions(options.folder)
     read, unread = _read(paths)

@@ -225,7 +225,16 @@ def test_what_cannot_be_graded_is_said_in_one_sentence(
     assert "holds no notebooks" in refused(empty)
     assert "titles of assignments in these notebooks: none. Name one of 0_small" in refused(handed_in)
     assert "holds no assignment to grade with" in refused(handed_in, "--assignment", "1_small")
-    assert "are larger than 0" in refused(handed_in, "--workers", 0)
+    for option, value in (
+        ("--workers", "0"),
+        ("--workers", "5000"),
+        ("--seconds", "nan"),
+        ("--seconds", "1e+12"),
+        ("--seconds", "-1"),
+        ("--total", "inf"),
+        ("--memory", "inf"),
+    ):
+        assert f"{option} {value}: expected a number larger than 0 and at most" in refused(handed_in, option, value)
     monkeypatch.setattr(grade, "ASSIGNMENTS", empty)
     assert "run `make assignments`" in refused(handed_in)
     write(handed_in / "b.ipynb", "x = 1")
