@@ -167,7 +167,7 @@ class Table:
         except ValueError as error:
             raise ValueError(
                 f"{self.path} is not in UTF-8 ({error}), expected the table as it was written. Open it in the "
-                f'spreadsheet again and save it as "CSV UTF-8", or name another file with --out.'
+                f'spreadsheet again and save it as "CSV UTF-8".'
             ) from error
         return text
 
