@@ -88,19 +88,24 @@ def check_tokens(x: Tensor, n_values: int, *, what: Literal["token", "tag"] = "t
         )
 
 
-def check_count(name: str, value: int, *, least: int = 0) -> None:
+def check_count(name: str, value: int, *, least: int = 0) -> int:
     """Refuse what is no whole number, and one below ``least``: fewer than no steps would pass as none.
+
+    Returns:
+        The number as Python's own, which never overflows, of numpy's and torch's too.
 
     >>> check_count("n_steps", 2.5)
     Traceback (most recent call last):
     ValueError: n_steps is a whole number: expected 0 or larger, got 2.5. Pass n_steps=0.
     """
     try:
-        enough = operator.index(value) >= least and not isinstance(value, bool)
+        number = operator.index(value)
+        enough = number >= least and not isinstance(value, bool)
     except TypeError:
         enough = False
     if not enough:
         raise ValueError(f"{name} is a whole number: expected {least} or larger, got {value!r}. Pass {name}={least}.")
+    return number
 
 
 def check_number(name: str, value: float) -> None:

@@ -101,7 +101,7 @@ def generated(
     >>> len(one.train), len(other.train), one.test.tokens == other.test.tokens
     (3, 5, True)
     """
-    check_count("seed", seed)
+    seed = check_count("seed", seed)
     for part, n in zip(("n_train", "n_valid", "n_test"), sizes, strict=True):
         check_count(part, n, least=1)
     streams = [random.Random(3 * seed + k) for k in range(len(sizes))]
