@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ebm_course.checks import check_number
 from ebm_course.metrics.inputs import finite
 
 PAIRS = 4_000_000  # in a block, of 8 bytes, twice
@@ -47,6 +48,7 @@ def maximum_mean_discrepancy(x: Tensor, y: Tensor, *, bandwidth: float | None = 
     if bandwidth is None:
         spaced = torch.arange(min(len(pooled), OF_MEDIAN), device=pooled.device) * len(pooled) // OF_MEDIAN
         bandwidth = float(torch.pdist(pooled if len(pooled) <= OF_MEDIAN else pooled[spaced]).median())
+    bandwidth = check_number("bandwidth", bandwidth)
     if not 0 < bandwidth < torch.inf:
         raise ValueError(f"the bandwidth is a length: expected a number larger than 0, got {bandwidth}. Pass one.")
     a, b = pooled.split([n, len(pooled) - n])

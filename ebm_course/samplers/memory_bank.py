@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ebm_course.checks import check_count, check_finite, check_generator
+from ebm_course.checks import check_count, check_finite, check_generator, check_number
 from ebm_course.samplers.row_products import products_of_rows
 
 CACHED_BYTES = 1 << 20
@@ -48,6 +48,7 @@ class MemoryBank:
     def __init__(self, n_rows: int, width: int, *, labels: Tensor, momentum: float = 0.5):
         check_count("n_rows", n_rows, least=1)
         check_count("width", width, least=1)
+        momentum = check_number("momentum", momentum)
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum: expected 0 or more and below 1, got {momentum}. The default is 0.5.")
         got = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else f"a {type(labels).__name__}"

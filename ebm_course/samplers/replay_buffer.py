@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ebm_course.batch import ranks_in_class
-from ebm_course.checks import check_generator
+from ebm_course.checks import check_generator, check_number
 
 
 class ReplayBuffer:
@@ -76,6 +76,7 @@ class ReplayBuffer:
         Departure from Du and Mordatch (2019): without replacement, so that no chain is moved twice and stored once.
         """
         check_generator(generator, self.states)
+        restart_probability = check_number("restart_probability", restart_probability)
         if not 0 <= restart_probability <= 1:
             raise ValueError(
                 f"restart_probability is a share of the chains: expected 0 to 1, got {restart_probability}. "
