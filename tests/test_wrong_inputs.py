@@ -27,6 +27,7 @@ from ebm_course.samplers.forward_algorithm import log_partition, marginals
 from ebm_course.samplers.inference_network import InferenceNetworks
 from ebm_course.samplers.memory_bank import MemoryBank
 from ebm_course.samplers.relaxed_descent import relaxed_descent
+from ebm_course.samplers.replay_buffer import ReplayBuffer
 from ebm_course.samplers.viterbi import viterbi
 from ebm_course.tasks import images, text_task
 from ebm_course.tasks.agreement import agreement
@@ -247,6 +248,35 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
         lambda: Normaliser(torch.device("cpu")).load_state_dict({}),
         "no state of a normaliser: known, value",
     ),
+    **{
+        f"value of a normaliser, {value}": (
+            lambda value=value: Normaliser(torch.device("cpu")).load_state_dict({"value": value, "known": True}),
+            r"log Z is a tensor \(\) of a real number: got .*\. Pass state_dict\(\)",
+        )
+        for value in (1.0, torch.zeros(3), torch.tensor(1))
+    },
+    **{
+        f"no tensor as {name} of a bank": (
+            lambda name=name: bank().load_state_dict(bank().state_dict() | {name: 3}),
+            f"a state of a bank holds tensors: got {name} int",
+        )
+        for name in ("features", "written_at", "labels")
+    },
+    **{
+        f"state of a buffer, {state}": (
+            lambda state=state: ReplayBuffer(torch.zeros(2, 3)).load_state_dict(state),
+            "this is no state of a buffer: expected tensors, got none as states",
+        )
+        for state in ({}, None, {"states": 3})
+    },
+    "labels of a buffer": (
+        lambda: ReplayBuffer(torch.zeros(2, 3), LABELS).load_state_dict(
+            {"states": torch.zeros(2, 3), "labels": [0, 1]}
+        ),
+        "expected tensors, got none as labels",
+    ),
+    "dropout is text": (lambda: encoder(dropout="a"), "dropout is a number: expected a real one, got 'a'"),
+    "dropout is True": (lambda: Bert(5, 2, width=8, n_heads=2, inner=8, dropout=True), "dropout is a number"),
     "whole numbers as scores of words": (lambda: cky(U.long(), RULES, SCORES), "scores are real numbers"),
     "a column of scores": (lambda: log_sum_of_trees(U, RULES, SCORES[:, None]), "and their scores"),
     "a number as scores": (lambda: cky(U, RULES, torch.tensor(0.0)), "and their scores"),
@@ -310,6 +340,7 @@ DIVERGED: dict[str, Callable[[], object]] = {
     "normaliser, its state": lambda: Normaliser(torch.device("cpu")).load_state_dict(
         {"value": torch.tensor(NAN), "known": True}
     ),
+    "states of a buffer": lambda: ReplayBuffer(torch.zeros(2, 3)).load_state_dict({"states": hurt(torch.zeros(2, 3))}),
     "memory bank, infinite": lambda: bank().update(ROWS, torch.tensor([[torch.inf, 1.0]])),
 }
 

@@ -144,8 +144,12 @@ class Normaliser:
         given = state.keys() if isinstance(state, Mapping) else set[str]()
         if missing := self.state_dict().keys() - given:
             raise ValueError(f"this is no state of a normaliser: {', '.join(sorted(missing))} missing.")
-        check_finite("log Z of a contrast", state["value"], "Take a state from before it diverged.")
-        self.value, self.known = state["value"].to(self.value.device).clone(), bool(state["known"])
+        value = state["value"]
+        if not isinstance(value, Tensor) or value.shape != () or not value.is_floating_point():
+            got = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+            raise ValueError(f"log Z is a tensor () of a real number: got {got}. Pass state_dict().")
+        check_finite("log Z of a contrast", value, "Take a state from before it diverged.")
+        self.value, self.known = value.to(self.value.device).clone(), bool(state["known"])
 
 
 class _Softpluses(torch.autograd.Function):
