@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -41,6 +42,7 @@ from ebm_course.tasks.toy2d_densities import ring
 from ebm_course.tasks.tree_language import tree_language
 from ebm_course.training.batches import Batches
 
+NO_BUFFERS: tuple[Any, ...] = ({}, None, {"states": 3})
 N, L, K, NAN = 2, 3, 4, float("nan")
 U, W, TAGS = torch.zeros(N, L, K), torch.zeros(K + 1, K + 1), torch.zeros(N, L, dtype=torch.int64)
 LOGITS, LABELS = torch.zeros(N, 2), torch.tensor([0, 1])
@@ -250,24 +252,24 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     ),
     **{
         f"value of a normaliser, {value}": (
-            lambda value=value: Normaliser(torch.device("cpu")).load_state_dict({"value": value, "known": True}),
+            partial(Normaliser(torch.device("cpu")).load_state_dict, {"value": value, "known": True}),
             r"log Z is a tensor \(\) of a real number: got .*\. Pass state_dict\(\)",
         )
         for value in (1.0, torch.zeros(3), torch.tensor(1))
     },
     **{
         f"no tensor as {name} of a bank": (
-            lambda name=name: bank().load_state_dict(bank().state_dict() | {name: 3}),
+            partial(bank().load_state_dict, bank().state_dict() | {name: 3}),
             f"a state of a bank holds tensors: got {name} int",
         )
         for name in ("features", "written_at", "labels")
     },
     **{
         f"state of a buffer, {state}": (
-            lambda state=state: ReplayBuffer(torch.zeros(2, 3)).load_state_dict(state),
+            partial(ReplayBuffer(torch.zeros(2, 3)).load_state_dict, state),  # type: ignore[arg-type]
             "this is no state of a buffer: expected tensors, got none as states",
         )
-        for state in ({}, None, {"states": 3})
+        for state in NO_BUFFERS
     },
     "labels of a buffer": (
         lambda: ReplayBuffer(torch.zeros(2, 3), LABELS).load_state_dict(
@@ -323,6 +325,9 @@ DIVERGED: dict[str, Callable[[], object]] = {
     "viterbi": lambda: viterbi(hurt(U), W),
     "viterbi, transitions": lambda: viterbi(U, hurt(W)),
     "viterbi, infinite": lambda: viterbi(hurt(U, torch.inf), W),
+    "log Z": lambda: log_partition(hurt(U), W),
+    "log Z, infinite": lambda: log_partition(hurt(U, torch.inf), W),
+    "log Z, transitions": lambda: log_partition(U, hurt(W)),
     "marginals": lambda: marginals(hurt(U), W),
     "relaxed tags": lambda: accuracy(hurt(U), TAGS, MASK),
     "memory bank": lambda: bank().update(ROWS, torch.tensor([[NAN, 1.0]])),

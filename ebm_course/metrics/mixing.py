@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from ebm_course.metrics.inputs import finite
+from ebm_course.metrics.inputs import finite, power_of_two
 
 
 def mixing(values: Tensor) -> dict[str, float]:
@@ -47,8 +47,7 @@ def mixing(values: Tensor) -> dict[str, float]:
         )
     n = len(values) // 2
     halves = finite("values", torch.cat([values[:n], values[n : 2 * n]], dim=1))  # (T // 2, 2 N)
-    exponent = math.frexp(float(halves.abs().max()))[1]
-    halves = halves / math.ldexp(1.0, exponent - 1)  # by a power of 2, exactly: squares stay in the range of numbers
+    halves = halves / power_of_two(halves)
     within = halves.var(0).mean()
     total = within * (n - 1) / n + halves.mean(0).var()
     rho = 1 - (within - _autocovariance(halves).mean(1) * n / (n - 1)) / total  # (T // 2,)

@@ -30,7 +30,9 @@ def info_nce(positive: Tensor, negatives: Tensor, *, mask: Tensor | None = None,
     Args:
         positive: similarities (N,), cosines in [-1, 1] where features have norm 1.
         negatives: similarities (N, M).
-        mask: bool (N, M), True where a negative counts; None: all do. A row without any costs nothing.
+        mask: bool (N, M), True where a negative counts; None: all do. A row without any costs nothing. What does not
+            count is finite all the same: a NaN or an infinity there is one of the loss, for to fill it in would take
+            longer than all else that the mask does.
         temperature: tau, larger than 0.
 
     Returns:

@@ -81,7 +81,8 @@ def margin_rescaled(e_gold: Tensor, e_other: Tensor, *, cost: Tensor) -> Loss:
         The loss; terms ``e_data``, ``e_negative`` (of the answer that violates most), ``gap``, ``violations``.
 
     Raises:
-        ValueError: shapes do not belong together.
+        ValueError: shapes do not belong together, or a cost is negative or NaN (on a CPU; elsewhere the question would
+            wait for the device).
 
     Source: Taskar, Guestrin and Koller (2004); Tsochantaridis et al. (2005), margin rescaling.
 
@@ -97,6 +98,11 @@ def margin_rescaled(e_gold: Tensor, e_other: Tensor, *, cost: Tensor) -> Loss:
             f"({len(e_gold)},) or ({len(e_gold)}, K), got {tuple(e_other.shape)}."
         )
     check_same_shape("cost", cost, "e_other", e_other)
+    if cost.device.type == "cpu" and not bool((cost >= 0).all()):
+        raise ValueError(
+            f"a cost says how wrong an answer is: expected 0 or larger, got {int((cost.detach() < 0).sum())} negative "
+            f"and {int(cost.isnan().sum())} NaN of {cost.numel()}. Give the right answer 0."
+        )
     others, costs = (e_other.reshape(len(e_gold), -1), cost.detach().reshape(len(e_gold), -1))  # (N, K)
     worst = (costs - others.detach()).argmax(1, keepdim=True)  # (N, 1), the answer that violates most
     e_worst, margin = (others.gather(1, worst).squeeze(1), costs.gather(1, worst).squeeze(1))  # (N,)

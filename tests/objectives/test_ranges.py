@@ -90,3 +90,16 @@ ROWS: dict[str, Callable[[Any], object]] = {
 def test_lists_and_arrays_are_refused_with_the_way_to_a_tensor(name: str, rows: Any) -> None:
     with pytest.raises(TypeError, match=rf"({name}) is a tensor: got a (list|ndarray)\. Pass torch\.as_tensor"):
         ROWS[name](rows)
+
+
+def test_a_cost_that_is_negative_or_no_number_is_refused() -> None:
+    margin_rescaled(E, E, cost=E)
+    for bad, got in ((-1.0, "1 negative and 0 NaN"), (torch.nan, "0 negative and 1 NaN")):
+        with pytest.raises(ValueError, match=rf"a cost says how wrong .* got {got} of 2\. Give the right answer 0"):
+            margin_rescaled(E, E, cost=torch.tensor([bad, 1.0]))
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_a_masked_similarity_that_is_not_finite_is_seen_in_the_loss(bad: float) -> None:
+    negatives, mask = torch.tensor([[bad, 0.0], [0.0, 0.0]]), torch.tensor([[False, True], [True, True]])
+    assert not info_nce(E, negatives, mask=mask).value.isfinite()
