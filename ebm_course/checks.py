@@ -88,6 +88,20 @@ def check_tokens(x: Tensor, n_values: int) -> None:
         )
 
 
+def check_dtype(x: Tensor, dtype: torch.dtype, *, mixes: bool = False) -> None:
+    """Refuse points of another type than the parameters', unless autocast, or arithmetic that mixes, brings them to it.
+
+    >>> check_dtype(torch.zeros(1, 2).double(), torch.float32)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: this energy reads torch.float32, as its parameters are: got torch.float64. Use x.to(torch.float32), ...
+    """
+    cast = torch.is_autocast_enabled(x.device.type) and x.is_floating_point() and x.dtype != torch.float64
+    if x.dtype == dtype or cast or (mixes and torch.promote_types(x.dtype, dtype) == dtype):
+        return
+    other = f", or energy.to({x.dtype})" if x.is_floating_point() else ""
+    raise ValueError(f"this energy reads {dtype}, as its parameters are: got {x.dtype}. Use x.to({dtype}){other}.")
+
+
 def check_count(name: str, value: int, *, least: int = 0) -> None:
     """Refuse what is no whole number, and one below ``least``: fewer than no steps would pass as none.
 
