@@ -43,6 +43,7 @@ from ebm_course.tasks.tree_language import tree_language
 from ebm_course.training.batches import Batches
 
 NO_BUFFERS: tuple[Any, ...] = ({}, None, {"states": 3})
+WRONG_LABELS: dict[str, Any] = {"states": torch.zeros(2, 3), "labels": [0, 1]}
 N, L, K, NAN = 2, 3, 4, float("nan")
 U, W, TAGS = torch.zeros(N, L, K), torch.zeros(K + 1, K + 1), torch.zeros(N, L, dtype=torch.int64)
 LOGITS, LABELS = torch.zeros(N, 2), torch.tensor([0, 1])
@@ -266,14 +267,14 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     },
     **{
         f"state of a buffer, {state}": (
-            partial(ReplayBuffer(torch.zeros(2, 3)).load_state_dict, state),  # type: ignore[arg-type]
+            partial(ReplayBuffer(torch.zeros(2, 3)).load_state_dict, state),
             "this is no state of a buffer: expected tensors, got none as states",
         )
         for state in NO_BUFFERS
     },
     "labels of a buffer": (
         lambda: ReplayBuffer(torch.zeros(2, 3), LABELS).load_state_dict(
-            {"states": torch.zeros(2, 3), "labels": [0, 1]}
+            WRONG_LABELS,
         ),
         "expected tensors, got none as labels",
     ),
