@@ -95,8 +95,10 @@ def check_dtype(x: Tensor, dtype: torch.dtype, *, mixes: bool = False) -> None:
     Traceback (most recent call last):
     ValueError: this energy reads torch.float32, as its parameters are: got torch.float64. Use x.to(torch.float32), ...
     """
+    if x.dtype == dtype:
+        return
     cast = torch.is_autocast_enabled(x.device.type) and x.is_floating_point() and x.dtype != torch.float64
-    if x.dtype == dtype or cast or (mixes and torch.promote_types(x.dtype, dtype) == dtype):
+    if cast or (mixes and torch.promote_types(x.dtype, dtype) == dtype):
         return
     other = f", or energy.to({x.dtype})" if x.is_floating_point() else ""
     raise ValueError(f"this energy reads {dtype}, as its parameters are: got {x.dtype}. Use x.to({dtype}){other}.")

@@ -175,8 +175,8 @@ class MemoryBank:
         """
         self._check(rows, features)
         new, old = _directions(features.to(self.features.dtype)), self.features[rows]
-        mixed = _directions(self.momentum * old + (1 - self.momentum) * new)  # of a first feature itself
-        moved = new.any(dim=1) & mixed.any(dim=1)
+        mixed = normalize(self.momentum * old + (1 - self.momentum) * new, dim=1)  # of a first feature itself
+        moved = (new.abs().amax(dim=1) != 0) & (mixed.abs().amax(dim=1) != 0)  # a NaN is not hidden
         self.features.index_copy_(0, rows, torch.where(moved[:, None], mixed, old))
         self.written_at.index_copy_(0, rows, torch.where(moved, self.n_updates, self.written_at[rows]))
         self.n_updates += 1
