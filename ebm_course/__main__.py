@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Sequence
 
+from ebm_course import __version__
 from ebm_course.commands import doctor, grade, reproduce, results, train
 from ebm_course.commands.choices import RefusedError
 
@@ -20,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     later, 130 for an interruption.
     """
     parser = argparse.ArgumentParser(prog="python -m ebm_course", description="A course on energy-based models.")
+    parser.add_argument("--version", action="version", version=f"ebm-course {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     for command in (doctor, train, reproduce, results, grade):
         command.add(commands)

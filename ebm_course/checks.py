@@ -9,7 +9,7 @@ import math
 import operator
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -69,22 +69,28 @@ def check_energies(e: Any, x: Tensor) -> Tensor:
     return e if e.is_floating_point() else e.to(torch.float32 if e.device.type == "mps" else torch.float64)
 
 
-def check_tokens(x: Tensor, n_values: int) -> None:
-    """Refuse what are no tokens (N, L) of 0 .. n_values - 1 (waits for the device).
+def check_tokens(x: Tensor, n_values: int, *, what: Literal["token", "tag"] = "token") -> None:
+    """Refuse what are no tokens (N, L) of 0 .. n_values - 1 (waits for the device); ``what`` says what they are.
 
     >>> check_tokens(torch.tensor([[0, 3]]), 3)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ValueError: a token is out of the vocabulary: expected 0 to 2, got 0 to 3. Encode the text ...
+    >>> check_tokens(torch.tensor([[0, 3]]), 3, what="tag")
+    Traceback (most recent call last):
+    ValueError: a tag is outside the set: expected 0 to 2, got 0 to 3. Number tags with one Vocabulary.
     """
     if x.ndim != 2 or x.shape[1] == 0:
         hint = "give each sequence a token at least" if x.ndim == 2 else "use x[None] for one sequence"
-        raise ValueError(f"tokens have shape (N, L), L > 0, got {tuple(x.shape)}: {hint}.")
+        raise ValueError(f"{what}s have shape (N, L), L > 0, got {tuple(x.shape)}: {hint}.")
     if x.dtype != torch.int64:
-        raise TypeError(f"tokens are int64, got {x.dtype}: use x.long(), or one-hot rows (N, L, {n_values}).")
+        raise TypeError(f"{what}s are int64, got {x.dtype}: use x.long(), or one-hot rows (N, L, {n_values}).")
     if x.numel() and (int(x.min()) < 0 or int(x.max()) >= n_values):
+        outside, hint = {
+            "token": ("out of the vocabulary", "Encode the text with this task's encode()."),
+            "tag": ("outside the set", "Number tags with one Vocabulary."),
+        }[what]
         raise ValueError(
-            f"a token is out of the vocabulary: expected 0 to {n_values - 1}, got {int(x.min())} to {int(x.max())}. "
-            f"Encode the text with this task's encode()."
+            f"a {what} is {outside}: expected 0 to {n_values - 1}, got {int(x.min())} to {int(x.max())}. {hint}"
         )
 
 
@@ -104,19 +110,24 @@ def check_dtype(x: Tensor, dtype: torch.dtype, *, mixes: bool = False) -> None:
     raise ValueError(f"this energy reads {dtype}, as its parameters are: got {x.dtype}. Use x.to({dtype}){other}.")
 
 
-def check_count(name: str, value: int, *, least: int = 0) -> None:
+def check_count(name: str, value: int, *, least: int = 0) -> int:
     """Refuse what is no whole number, and one below ``least``: fewer than no steps would pass as none.
+
+    Returns:
+        The number as Python's own, which never overflows, of numpy's and torch's too.
 
     >>> check_count("n_steps", 2.5)
     Traceback (most recent call last):
     ValueError: n_steps is a whole number: expected 0 or larger, got 2.5. Pass n_steps=0.
     """
     try:
-        enough = operator.index(value) >= least and not isinstance(value, bool)
+        number = operator.index(value)
+        enough = number >= least and not isinstance(value, bool)
     except TypeError:
         enough = False
     if not enough:
         raise ValueError(f"{name} is a whole number: expected {least} or larger, got {value!r}. Pass {name}={least}.")
+    return number
 
 
 def check_number(name: str, value: Any) -> float:

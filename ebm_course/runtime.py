@@ -48,7 +48,7 @@ def torch_seed(seed: int) -> int:
     >>> torch_seed(7), torch_seed(7 + 2**32) == 7, torch_seed(2**100) < 2**32
     (7, False, True)
     """
-    check_count("seed", seed)
+    seed = check_count("seed", seed)
     return seed if seed < 2**32 else int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:4])
 
 
@@ -140,7 +140,7 @@ SINGLE_PROCESS = Run(torch.device("cpu"), 0)
 """The default of functions that ask a run for its processes only: a single one, on the CPU."""
 
 
-def setup(seed: int = 0, *, device: str | None = None, quiet: bool = False) -> Run:
+def setup(seed: int = 0, *, device: str | torch.device | None = None, quiet: bool = False) -> Run:
     """Choose a device, join the other processes if there are any, seed initialisation and dropout, print versions.
 
     Torch gets no more CPU threads than can run at once, unless ``OMP_NUM_THREADS`` says how many; idle ones sleep.
@@ -159,7 +159,7 @@ def setup(seed: int = 0, *, device: str | None = None, quiet: bool = False) -> R
         RuntimeError: the device asked for is not there, several processes were launched without accelerate, or what
             launchers leave in the environment is no number or not all there.
     """
-    check_count("seed", seed)
+    seed = check_count("seed", seed)
     run = Run(device_of(device), seed)
     if not os.environ.get("OMP_NUM_THREADS"):
         torch.set_num_threads(min(torch.get_num_threads(), usable_processors()))
@@ -182,11 +182,13 @@ def setup(seed: int = 0, *, device: str | None = None, quiet: bool = False) -> R
     return run
 
 
-def device_of(name: str | None = None) -> torch.device:
+def device_of(name: str | torch.device | None = None) -> torch.device:
     """The device of this name, by default as :func:`setup` chooses; refused where torch cannot put a tensor there."""
-    name = name or os.environ.get("EBM_COURSE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    name = str(name or os.environ.get("EBM_COURSE_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu"))
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise RuntimeError(f"device {name!r} was asked for and torch sees no GPU: use device='cpu'.")
+    if name.startswith("meta"):
+        raise RuntimeError(f"device {name!r} was asked for and torch keeps no numbers there: use device='cpu'.")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -241,10 +243,7 @@ def data_folder() -> Path | None:
     """The folder of data sets that ``EBM_COURSE_DATA`` names, or None; a FileNotFoundError where it is no folder."""
     if not (value := os.environ.get("EBM_COURSE_DATA")):
         return None
-    try:
-        folder = Path(value).expanduser()
-    except RuntimeError:  # there is no such user
-        folder = Path(value)
+    folder = Path(os.path.expanduser(value))  # of no such user: as it is
     if not folder.is_dir():
         raise FileNotFoundError(f"EBM_COURSE_DATA names {value!r}, which is no folder: set it to one, or unset it.")
     return folder

@@ -28,11 +28,11 @@ def check_mask(mask: Tensor | None, shape: tuple[int, ...]) -> None:
             f"Use batch.mask."
         )
     if mask.device.type == "cpu" and mask.numel():  # elsewhere asking would wait for the device
-        wrong = ~mask[:, 0] | (mask[:, 1:] & ~mask[:, :-1]).any(dim=1)
-        if bool(wrong.any()):
+        returns = mask[:, 1:] > mask[:, :-1]  # a real token after a pad
+        if bool(returns.any()) or not bool(mask[:, 0].all()):
+            row = int((~mask[:, 0] | returns.any(dim=1)).long().argmax())
             raise ValueError(
-                f"row {int(wrong.long().argmax())} of the mask begins with a pad or has one inside: real tokens come "
-                f"first. Pad at the right."
+                f"row {row} of the mask begins with a pad or has one inside: real tokens come first. Pad at the right."
             )
 
 

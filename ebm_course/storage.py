@@ -91,7 +91,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     What a killed process has left in that folder on the way to such a move is deleted.
 
     Args:
-        path: where to write; its folder is made where it is missing.
+        path: where to write, through a link to the file that it names; its folder is made where it is missing.
         content: the bytes of the file.
 
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -100,6 +100,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     ...     [(path.name, path.read_bytes()) for path in (Path(folder) / "new").iterdir()]
     [('some.txt', b'second')]
     """
+    path = Path(os.path.realpath(path))  # a link stays one
     path.parent.mkdir(parents=True, exist_ok=True)
     for part in path.parent.glob(".*.part"):
         if _abandoned(part):
@@ -125,12 +126,13 @@ def check_writable(path: Path) -> Path:
     """
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder, expected the name of a file to write.")
+    real = Path(os.path.realpath(path))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_prefix(path), suffix=".part"):
+        real.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=real.parent, prefix=_prefix(real), suffix=".part"):
             return path
     except OSError as error:
-        raise type(error)(f"nothing can be written to {path.parent} ({error}): name another place.") from error
+        raise type(error)(f"nothing can be written to {real.parent} ({error}): name another place.") from error
 
 
 def _prefix(path: Path) -> str:
@@ -173,8 +175,11 @@ def read_tensors(path: Path, *, sealed: bool = False) -> tuple[dict[str, Tensor]
 
     Raises:
         FileNotFoundError: there is no such file.
+        IsADirectoryError: there is a folder of this name.
         ValueError: the file is truncated or of another format, or its content is not what was written.
     """
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, expected a file. Move it, or name another place.")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}.")
     try:

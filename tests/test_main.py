@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import nn
 
+import ebm_course
 from ebm_course import __main__ as program
 from ebm_course import files
 from ebm_course.commands import choices
@@ -169,6 +170,18 @@ def test_what_does_not_exist_is_refused_with_what_does(
 def test_a_checkpoint_of_another_format_is_refused_before_training(capsys: pytest.CaptureFixture[str]) -> None:
     assert "NAME.safetensors: got 'a.pt'" in refused("stub.recipe", "--out", "a.pt", capsys=capsys)
     assert not SEEN
+
+
+def test_a_folder_in_the_place_of_a_file_is_called_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (out := tmp_path / "d.safetensors").mkdir()
+    assert f"--out {out} is a folder: name the checkpoint" in refused("stub.recipe", "--out", str(out), capsys=capsys)
+    assert not SEEN
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        program.main(["--version"])
+    assert stopped.value.code == 0 and capsys.readouterr().out == f"ebm-course {ebm_course.__version__}\n"
 
 
 def test_a_fault_while_training_is_one_line_and_no_traceback(

@@ -10,12 +10,18 @@ import zlib
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from ebm_course import runtime
 from ebm_course.core import Batch
 from ebm_course.runtime import PUBLIC_ADDRESS, SINGLE_PROCESS, SIZES, Run, data_folder, describe, setup
+from ebm_course.tasks.agreement import agreement
+from ebm_course.tasks.arithmetic import arithmetic
+from ebm_course.tasks.text import toy
+from ebm_course.tasks.toy2d import toy2d
+from ebm_course.tasks.toy2d_densities import ring
 
 
 @pytest.fixture(autouse=True)
@@ -49,9 +55,9 @@ def test_setup_seeds_initialisation() -> None:
 
 
 def test_the_environment_names_the_device_and_an_argument_overrides_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EBM_COURSE_DEVICE", "meta")
-    assert setup(quiet=True).device.type == "meta"
-    assert setup(device="cpu", quiet=True).device.type == "cpu"
+    monkeypatch.setenv("EBM_COURSE_DEVICE", "cpu:0")
+    assert setup(quiet=True).device == torch.device("cpu", 0)
+    assert setup(device="cpu", quiet=True).device == torch.device("cpu")
 
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +211,24 @@ def test_a_seed_that_is_none_is_refused(seed: float) -> None:
         Run(torch.device("cpu"), seed).generator("chains")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["mps", "xpu", "cuda:99", "gpu"])
+@pytest.mark.parametrize("seed", [np.int64(3), np.uint8(3), torch.tensor(3)])
+def test_a_whole_number_of_numpy_or_torch_is_a_seed_like_another(seed: int) -> None:
+    run = setup(seed, device="cpu", quiet=True)
+    assert type(run.seed) is int
+    for made in (run, Run(run.device, seed)):
+        stream = made.generator("chains")
+        assert torch.equal(torch.randn(8, generator=stream), draws(3, "chains"))
+    sums, points = (lambda s: arithmetic(2, n_train=9, n_valid=1, n_test=1, seed=s)), lambda s: toy2d(ring(), seed=s)
+    tags, texts = (lambda s: agreement(n_train=9, seed=s).task), lambda s: toy(n_train=9, n_valid=1, n_test=1, seed=s)
+    for task in (sums, points, tags, texts):
+        assert torch.equal(task(seed).train.x, task(3).train.x)
+
+
+def test_a_device_of_torch_is_taken_as_its_name_is() -> None:
+    assert setup(device=torch.device("cpu"), quiet=True).device == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["mps", "xpu", "cuda:99", "gpu", "meta", "meta:0"])
 def test_any_device_that_is_not_there_is_refused_before_anything_is_printed(name: str, capsys) -> None:
     if name == "mps" and torch.backends.mps.is_available():
         pytest.skip("there is one")

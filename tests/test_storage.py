@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 
 from ebm_course import storage
-from ebm_course.storage import locked, one_at_a_time, read_json, read_tensors, write_json, write_tensors
+from ebm_course.storage import check_writable, locked, one_at_a_time, read_json, read_tensors, write_json, write_tensors
 
 TENSORS = {"a": torch.arange(12.0).view(3, 4), "b": torch.tensor([True, False]), "c": torch.ones((), dtype=torch.int64)}
 NOTE = {"rate": 0.1, "names": ["x", "y"]}
@@ -132,6 +132,22 @@ def test_what_a_killed_process_left_half_written_is_gone_after_the_next_save(wor
     assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
     write_json(tmp_path / "other.json", 2)
     assert [path.name for path in tmp_path.iterdir()] == ["other.json"]
+
+
+def test_a_link_stays_one_and_its_file_is_written(tmp_path: Path) -> None:
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "net.safetensors"
+    link.symlink_to(tmp_path / "nets" / "net.safetensors")
+    for value in (1.0, 2.0):  # the first time there is neither the file nor its folder
+        assert check_writable(link) == link
+        write_tensors(link, {"x": torch.tensor(value)}, NOTE)
+        assert link.is_symlink() and float(read_tensors(tmp_path / "nets" / "net.safetensors")[0]["x"]) == value
+    assert [path.name for path in link.parent.iterdir()] == ["net.safetensors"]
+
+
+def test_a_folder_in_the_place_of_a_file_of_tensors_is_called_one(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError, match="is a folder, expected a file"):
+        read_tensors(tmp_path)
 
 
 def test_what_another_writer_is_at_work_on_and_files_of_others_stay(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from ebm_course.energies.tag_language_model import TagLanguageModel
 from ebm_course.energies.text_classifier import TextClassifier
 from ebm_course.energies.token_encoder import TokenEncoder
 from ebm_course.energies.word_encoder import WordEncoder
-from ebm_course.objectives.compound import compound
+from ebm_course.objectives.compound import compound, compound_inference
 from ebm_course.objectives.info_nce import Normaliser, frozen_nce, info_nce
 from ebm_course.objectives.tagging_terms import annealed, l1_cost, local_cross_entropy, local_entropy
 from ebm_course.samplers.beam import beam
@@ -33,13 +33,17 @@ from ebm_course.samplers.viterbi import viterbi
 from ebm_course.tasks import images, text_task
 from ebm_course.tasks.agreement import agreement
 from ebm_course.tasks.arithmetic import arithmetic
+from ebm_course.tasks.sentences import Sentence
 from ebm_course.tasks.sentiment_language import bag_ceiling
+from ebm_course.tasks.tagging import entity_score, gold_of, tag_score
+from ebm_course.tasks.tagging_features import Features
 from ebm_course.tasks.tagging_score import accuracy
 from ebm_course.tasks.text import parts_of, toy
 from ebm_course.tasks.text_sources import AG_NEWS
 from ebm_course.tasks.toy2d import toy2d
 from ebm_course.tasks.toy2d_densities import ring
-from ebm_course.tasks.tree_language import tree_language
+from ebm_course.tasks.tree_language import tree_language, tree_score
+from ebm_course.tasks.vocabulary import Vocabulary
 from ebm_course.training.batches import Batches
 
 NO_BUFFERS: tuple[Any, ...] = ({}, None, {"states": 3})
@@ -50,6 +54,10 @@ LOGITS, LABELS = torch.zeros(N, 2), torch.tensor([0, 1])
 X, MASK = TAGS[..., None], torch.tensor([[True, True, True], [True, False, False]])
 FOREIGN, FLOATS, SHORT = TAGS + K, TAGS.float(), MASK[:, :2]
 ROWS = torch.tensor([0])
+SET = Vocabulary(Features(), ((),), ("A", "B", "C", "D"), ())
+ENTITIES = Vocabulary(Features(), ((),), ("O", "B-A", "I-A", "B-B"), ())
+SOME = [Sentence(("in", "it"), ("A", "B"))]
+EMPTY = r"sentences are columns \(N, L, F\), L above 0: got \(2, 0, 1\)\. Leave empty ones out"
 RULES, SCORES = torch.tensor([[0, 1, 2], [1, 0, 3]]), torch.zeros(2)
 
 
@@ -84,11 +92,25 @@ def kept(n: int = N, length: int = L, kind: str = "c") -> Energy:
     return GlobalEnergy(Spen(encoder(), K), kind, width=4, hidden=4).given(X[:n, :length])
 
 
+def descent(x0: Tensor, mask: Tensor | None = None) -> Tensor:
+    return relaxed_descent(
+        lambda y: y[..., 0].sum(dim=1), x0, n_steps=1, step_size=1.0, mask=mask, generator=torch.Generator()
+    ).x
+
+
+def twice(encoder: nn.Module) -> nn.Module:
+    return InferenceNetworks(encoder, K, parametrisation="separated", cost_encoder=encoder)
+
+
+def beside(words: Tensor) -> Tensor:
+    return TagLanguageModel(K, word_width=2)(TAGS, None, words)
+
+
 def search(energy: Energy, x0: Tensor = TAGS, *, n_values: int = K, mask: Tensor | None = None) -> Tensor:
     return beam(energy, x0, n_steps=1, n_values=n_values, width=2, mask=mask, generator=torch.Generator()).x
 
 
-class Features(nn.Module):
+class Flat(nn.Module):
     """An encoder that says what it returns a token, or that it says nothing, and returns four numbers."""
 
     def __init__(self, n_features: Any = None):
@@ -108,9 +130,9 @@ ENCODED: dict[str, Callable[[Any], nn.Module]] = {
 
 
 @pytest.mark.parametrize("name", ENCODED)
-@pytest.mark.parametrize("given", [Features(), "words", Features(0), Features(-1), Features(2.5), Features("4")])
+@pytest.mark.parametrize("given", [Flat(), "words", Flat(0), Flat(-1), Flat(2.5), Flat("4")])
 def test_an_encoder_that_does_not_say_what_it_returns_is_refused(name: str, given: Any) -> None:
-    with pytest.raises(ValueError, match=r"an encoder is a module with n_features, 1 or more: got (Features|str) with"):
+    with pytest.raises(ValueError, match=r"an encoder is a module with n_features, 1 or more: got (Flat|str) with"):
         ENCODED[name](given)
 
 
@@ -121,23 +143,23 @@ def test_an_encoder_that_returns_other_features_than_it_says_is_refused() -> Non
         "F": lambda made: made.cost_augmented(X, TAGS),  # type: ignore[operator]
     }
     for name, make in ENCODED.items():
-        calls[name](make(Features(4)))
+        calls[name](make(Flat(4)))
         with pytest.raises(ValueError, match=r"an encoder that says n_features=7 returns \(N, L, 7\): got \(2, 3, 4\)"):
-            calls[name](make(Features(7)))
+            calls[name](make(Flat(7)))
 
 
 def test_a_language_model_with_words_needs_an_encoder_that_has_their_vectors() -> None:
-    GlobalEnergy(Spen(Features(4), K), "b")
+    GlobalEnergy(Spen(Flat(4), K), "b")
     with pytest.raises(ValueError, match=r"kind 'c' reads vectors of words: expected an encoder with embed\(x\)"):
-        GlobalEnergy(Spen(Features(4), K), "c")
+        GlobalEnergy(Spen(Flat(4), K), "c")
 
 
 SEARCHES: dict[str, tuple[Callable[[], object], str]] = {
     "rows of another number": (lambda: search(kept(), TAGS[:1].repeat(3, 1)), "for each of 2 sentences"),
     "fewer rows": (lambda: search(kept(), TAGS[:1]), "for each of 2 sentences"),
     "shorter rows": (lambda: search(kept(), TAGS[:, :2]), "K rows of 3 tags"),
-    "foreign tags": (lambda: search(kept(), FOREIGN), "a token is out of the vocabulary"),
-    "foreign tags, a function": (lambda: search(by_place, FOREIGN), "a token is out of the vocabulary"),
+    "foreign tags": (lambda: search(kept(), FOREIGN), "a tag is outside the set"),
+    "foreign tags, a function": (lambda: search(by_place, FOREIGN), "a tag is outside the set"),
     "more values": (
         lambda: search(kept(), n_values=K + 2),
         "n_values is the number of tags: expected 4 or fewer, got 6",
@@ -167,13 +189,21 @@ MASKS: dict[str, Callable[[Tensor], object]] = {
     "word encoder": lambda mask: WordEncoder((5,), width=4)(X, mask),
     "best tree": lambda mask: cky(U, RULES, SCORES, mask),
     "sum of trees": lambda mask: log_sum_of_trees(U, RULES, SCORES, mask),
+    "cost": lambda mask: l1_cost(U, TAGS, mask),
+    "cost of tags": lambda mask: l1_cost(TAGS, TAGS, mask),
+    "cross-entropy": lambda mask: local_cross_entropy(U, TAGS, mask),
+    "entropy": lambda mask: local_entropy(U, mask),
+    "tags as text": lambda mask: SET.texts(TAGS, mask),
 }
 
 
 @pytest.mark.parametrize("name", MASKS)
 @pytest.mark.parametrize("mask", [SHORT, MASK.long(), MASK.flip(1), MASK & (torch.arange(N) > 0)[:, None]])
 def test_a_mask_of_other_shape_or_type_with_a_hole_or_an_empty_row_is_refused(name: str, mask: Tensor) -> None:
-    with pytest.raises(ValueError, match=r"a mask says which tokens are real|row \d of the mask begins with a pad"):
+    with pytest.raises(
+        ValueError,
+        match=r"a mask says which tokens are real|row \d of the mask begins with a pad|belong together token by token",
+    ):
         MASKS[name](mask)
 
 
@@ -186,9 +216,7 @@ def test_a_tag_language_model_refuses_a_foreign_mask(mask: Tensor) -> None:
 MOVED: dict[str, Callable[[Tensor], object]] = {
     "beam": lambda mask: search(by_place, mask=mask),
     "beam that keeps prefixes": lambda mask: search(kept(), mask=mask),
-    "relaxed descent": lambda mask: relaxed_descent(
-        lambda y: y[..., 0].sum(dim=1), U + 1 / K, n_steps=1, step_size=1.0, mask=mask, generator=torch.Generator()
-    ),
+    "relaxed descent": lambda mask: descent(U + 1 / K, mask),
 }
 
 
@@ -201,7 +229,9 @@ def test_a_mask_that_does_not_say_what_moves_is_refused(name: str, mask: Tensor)
 
 @pytest.mark.parametrize("term", [stacked, lambda y: l1_cost(U, y), lambda y: local_cross_entropy(U, y)])
 def test_gold_tags_that_are_none_are_refused(term: Callable[[Tensor], Tensor]) -> None:
-    with pytest.raises(ValueError, match="a token is out of the vocabulary: expected 0 to 3, got 4 to 4"):
+    with pytest.raises(
+        ValueError, match=r"a tag is outside the set: expected 0 to 3, got 4 to 4\. Number tags with one"
+    ):
         term(FOREIGN)
     for tags in (FLOATS, TAGS[:, :2], TAGS.int()):
         with pytest.raises(ValueError, match="gold tags"):
@@ -215,6 +245,37 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "annealed to 0": (lambda: annealed(1.0, 0.5, until=0.0), "until > 0"),
     "annealed before": (lambda: annealed(1.0, -0.5), "from progress 0"),
     "annealed NaN": (lambda: annealed(NAN, 0.5), "got weight nan"),
+    "a cost below 0": (
+        lambda: compound(SCORES, e_augmented=SCORES, cost=SCORES - 0.5),
+        r"how far F is from gold: expected 0 or larger, got -0\.5",
+    ),
+    "a cost below 0 of the networks": (
+        lambda: compound_inference(SCORES, e_augmented=SCORES, cost=SCORES - 0.5),
+        "how far F is from gold",
+    ),
+    "a sum above 1": (lambda: descent(U + 1), r"sum to 1, got a row from 1 to 1 with the sum 4\. Start from"),
+    "a number below 0": (lambda: descent(U + torch.tensor([1.5, -0.5, 0.0, 0.0])), "got a row from -0.5 to 1.5 with"),
+    "an infinite number": (lambda: descent(hurt(U + 1 / K, torch.inf)), "distributions: .* with the sum inf"),
+    "transitions below 0": (lambda: Spen(encoder(), K, init=-1), r"init bounds .* got -1\. Pass init=0\.02"),
+    "transitions NaN": (lambda: Spen(encoder(), K, init=NAN), "init bounds .* 0 or larger, got nan"),
+    "transitions of text": (lambda: Spen(encoder(), K, init="a"), "init is a number"),  # type: ignore[arg-type]
+    "an empty sentence of SPEN": (lambda: Spen(encoder(), K)(X[:, :0], None, TAGS[:, :0]), EMPTY),
+    "an empty sentence": (lambda: encoder()(X[:, :0]), EMPTY),
+    "an empty sentence of words": (lambda: WordEncoder((5,), width=4)(X[:, :0]), EMPTY),
+    "one encoder twice": (lambda: twice(encoder()), "got one object twice. Make a second, or take 'shared'"),
+    "words of fewer sentences": (lambda: beside(torch.zeros(1, L, 2)), r"expected \(2, 3, 2\), got \(1, 3, 2\)"),
+    "fewer words": (
+        lambda: beside(torch.zeros(N, 2, 2)),
+        r"expected \(2, 3, 2\), got \(2, 2, 2\)\. Cut tags and words",
+    ),
+    "words of one sentence": (lambda: beside(torch.zeros(L, 2)), r"expected \(2, 3, 2\), got \(3, 2\)"),
+    "a tag that has no text": (lambda: SET.texts(FOREIGN, MASK), "a tag is outside the set: expected 0 to 3"),
+    "a tag below 0 as text": (lambda: SET.texts(TAGS - 1, MASK), "a tag is outside the set: .* got -1 to 0"),
+    "a tag twice": (lambda: Vocabulary.of(SOME, tags=("A", "B", "A")), "each of its tags once: got A more than once"),
+    "least 0": (lambda: Vocabulary.of(SOME, least=0), "least is a whole number: expected 1 or larger, got 0"),
+    "least 2.5": (lambda: Vocabulary.of(SOME, least=2.5), "least is a whole number"),  # type: ignore[arg-type]
+    "batches of none": (lambda: SET.batches(SOME, 0), "size is a whole number: expected 1 or larger, got 0"),
+    "no characters": (lambda: SET.characters_of(SOME, width=-1), "width is a whole number: expected 1 or larger"),
     "no tags": (lambda: InferenceNetworks(encoder(), 0, parametrisation="shared"), "n_tags is a whole number"),
     "tags of SPEN": (lambda: Spen(encoder(), 1.5), "n_tags is a whole number"),  # type: ignore[arg-type]
     "width": (lambda: TagLanguageModel(2, width=2.5), "width is a whole number"),  # type: ignore[arg-type]
@@ -355,6 +416,45 @@ DIVERGED: dict[str, Callable[[], object]] = {
 def test_what_diverged_is_named_and_not_scored_or_kept(name: str) -> None:
     with pytest.raises(FloatingPointError, match=r"(diverged|loss that grew)\.$"):
         DIVERGED[name]()
+
+
+SCORED: dict[str, Callable[..., dict[str, float]]] = {
+    "tags": tag_score(SET),
+    "entities": entity_score(ENTITIES),
+    "trees": tree_score(SET),
+}
+
+
+@pytest.mark.parametrize("name", SCORED)
+def test_what_is_scored_are_tags_of_the_set(name: str) -> None:
+    score, batch = SCORED[name], Batch(X, TAGS, MASK)
+    for tags, got in ((TAGS + 7, "got 0 to 7"), (TAGS - 1, "got -1 to 0")):
+        with pytest.raises(ValueError, match=f"a tag is outside the set: expected 0 to 3, {got}"):
+            score(tags, batch)
+        with pytest.raises(ValueError, match=f"a tag is outside the set: expected 0 to 3, {got}"):
+            score(TAGS, Batch(X, tags, MASK))
+    with pytest.raises(ValueError, match=r"a number for each tag of the set: expected \(N, L, 4\), got \(2, 3, 9\)"):
+        score(torch.zeros(N, L, 9), batch)
+    at_pads = TAGS.masked_fill(~MASK, 7)
+    assert score(at_pads, batch) == score(TAGS, batch) and score(TAGS, batch)["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("name", [*SCORED, "gold"])
+def test_a_score_refuses_a_mask_that_is_no_sentence(name: str) -> None:
+    bad = {"starts with off": MASK.flip(1), "has a hole": torch.tensor([[True, False, True]] * N)}
+    for said, mask in (bad | {"has no real token": MASK & False}).items():
+        batch = Batch(X, TAGS, mask)
+        with pytest.raises(ValueError, match=said):
+            _ = gold_of(batch) if name == "gold" else SCORED[name](TAGS, batch)
+
+
+def test_what_rounds_is_no_fault() -> None:
+    compound(SCORES, e_augmented=SCORES, cost=SCORES - 1e-5)  # of relaxed tags whose rows sum to a little above 1
+    for dtype in (torch.float16, torch.bfloat16, torch.float64):
+        for k in (3, 25):
+            descent(torch.full((N, L, k), 1 / k, dtype=dtype))
+    held = torch.where(MASK[..., None], 1 / K, torch.zeros(N, L, K))  # rows of zeros at pads, which stay
+    assert torch.equal(descent(held, MASK)[~MASK], held[~MASK])
 
 
 def test_a_forbidden_transition_is_no_fault() -> None:

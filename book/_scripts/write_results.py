@@ -61,20 +61,40 @@ read beside. After ± stands the standard deviation over runs. Thin lines in the
 standard deviation; there are none on logarithmic axes.
 """
 
+VERDICTS = ("holds", "reverses", "no effect", "undecided")
+OLDER = ("sequences",)
+"""Experiments that a later one asks again with independent runs and controls: they stand last."""
 LATER = "These claims were declared after the run: the record is older than the rule that they come first."
 
 
 def page(records: list[Record]) -> str:
     """The page's Markdown: for each experiment claims and one figure of every record, all else folded."""
-    parts = [HEAD, HOW_TO_READ if records else NONE_YET]
+    parts = [HEAD, HOW_TO_READ + decided(records) if records else NONE_YET]
     names = [*choices.EXPERIMENTS, *sorted({record.name for record in records} - set(choices.EXPERIMENTS))]
-    for name in names:
+    for name in sorted(names, key=OLDER.__contains__):
         own = [record for record in records if record.name == name]
         if own:
             experiment = declared(name)
             parts.append(f"\n## {experiment.title.rstrip('.') if experiment else name}\n")
             parts += ["\n" + section(record, experiment) for record in own]
     return "".join(parts)
+
+
+def decided(records: list[Record]) -> str:
+    """Of every record with claims, the names of those that were decided and how many were not; "" without any."""
+    lines = []
+    for record in sorted(records, key=lambda record: record.name in OLDER):
+        claims, _ = claims_of(record, declared(record.name))
+        names = {word: [found.claim.name for found in claims if found.verdict == word] for word in VERDICTS}
+        told = [f"*{word}*: {', '.join(names[word])}" for word in VERDICTS[:-1] if names[word]]
+        told += [f"*undecided*: {len(names['undecided'])}"] if names["undecided"] else []
+        lines += [f"- [{record.key}](#{target(record)}) {'; '.join(told)}"] if claims else []
+    return "\n**What was decided.**\n\n" + "\n".join(lines) + "\n" if lines else ""
+
+
+def target(record: Record) -> str:
+    """Where the page's own links to a record lead."""
+    return "record-" + re.sub("[^a-z0-9]+", "-", record.key.lower())
 
 
 def declared(name: str) -> Experiment | None:
@@ -84,7 +104,7 @@ def declared(name: str) -> Experiment | None:
 
 def section(record: Record, experiment: Experiment | None) -> str:
     """One record: its claims, its first figure, and folded how it was made, all figures and all numbers."""
-    lines = [f"### {heading(record, experiment)}", ""]
+    lines = [f"({target(record)})=", f"### {heading(record, experiment)}", ""]
     claims, later = claims_of(record, experiment)
     if claims:
         lines += [ledger.markdown(ledger.claim_rows(record, claims), ledger.CLAIM_TITLES), ""]

@@ -29,6 +29,8 @@ from ebm_course.grading.workers import Graded, Limits, grade_all
 from ebm_course.processors import usable_processors
 from ebm_course.storage import check_writable, locked
 
+MOST = {"workers": 1_000, "seconds": 86_400.0, "total": 86_400.0, "memory": 1e6}
+"""The largest limits: a thousand processes, a day, and a million GB, which is none."""
 ASSIGNMENTS = Path(__file__).parents[2] / "book" / "assignments" / "autograder"
 
 
@@ -57,8 +59,9 @@ def grade(options: argparse.Namespace) -> int:
     """
     if "fork" not in dir(os):
         raise RefusedError("grading forks a process for each submission: it needs Linux, macOS, or WSL on Windows.")
-    if min(options.workers, options.seconds, options.total, options.memory) <= 0:
-        raise RefusedError("--workers, --seconds, --total and --memory are larger than 0.")
+    for name, most in MOST.items():
+        if not 0 < (value := getattr(options, name)) <= most:  # a NaN is refused as well
+            raise RefusedError(f"--{name} {value:g}: expected a number larger than 0 and at most {most:g}.")
     # 1. what was handed in, and the assignment that it answers
     paths = _submissions(options.folder)
     read, unread = _read(paths)
@@ -68,29 +71,41 @@ def grade(options: argparse.Namespace) -> int:
     table = Table(options.out or options.folder / "grades.csv", assignment.questions, list(assignment.manual))
     check_writable(table.path)
     with locked(table.path.parent):
-        # 2. what an earlier run has graded stays
+        # 2. what an earlier run has graded stays, and what a teacher has entered
         table.read()
         new = table.keep(versions)
-        table.write()
         print(f"{assignment.title}: {len(paths)} submissions, {len(paths) - len(new)} graded before", flush=True)
+        to_run = {name: read[name] for name in new if name in read}
+        if to_run:
+            _warm(assignment)
+            _check_solution(assignment, limits)
+        _back_up(table)
+        table.write()
         # 3. files that are no notebooks
         for name in (name for name in new if name in unread):
             nothing = {question.name: Verdict(0) for question in assignment.questions}
             table.add(Graded(name, nothing, [unread[name]]), dict.fromkeys(assignment.manual, ""), versions[name])
         # 4. all others, several at a time; a row is written as soon as it is there
-        to_run = {name: read[name] for name in new if name in read}
-        if to_run:
-            _warm(assignment)
-            _check_solution(assignment, limits)
         graded = grade_all(to_run, assignment.questions, n_workers=options.workers, limits=limits)
         for k, found in enumerate(graded, start=1):
             answers = {name: read[found.name].written(heading) for name, heading in assignment.manual.items()}
             row = table.add(found, answers, versions[found.name])
             print(f"{k}/{len(to_run)} {found.name}: {row['points']} of {row['of']}", flush=True)
-        table.write()
     by_hand = f"; a person grades {', '.join(assignment.manual)}" if assignment.manual else ""
-    print(f"{table.path}: {len(table.rows)} rows, {time.monotonic() - start:.0f} s{by_hand}")
+    absent = len(table.rows) - len(paths)
+    stay = f", {absent} of files that are not there now" if absent else ""
+    print(f"{table.path}: {len(table.rows)} rows{stay}, {time.monotonic() - start:.0f} s{by_hand}")
     return 0
+
+
+def _back_up(table: Table) -> None:
+    """Copy a table before entered points go, and say whose: there is no other copy of them."""
+    if copy := table.back_up():
+        print(
+            f"points that were entered no longer stand in {table.path.name}, because the file was changed or the row "
+            f"damaged: {', '.join(sorted(table.dropped))}. The table as it was: {copy}",
+            flush=True,
+        )
 
 
 def _read(paths: Mapping[str, Path]) -> tuple[dict[str, Submission], dict[str, str]]:

@@ -216,7 +216,8 @@ def _write_checkpoints(
 def _out(options: argparse.Namespace, folder: Path, name: str, seeds: range) -> Path:
     out: Path = ledger.FOLDER / name if options.record else options.out or folder / name
     if out.suffix != ".json" or out.is_dir():
-        raise RefusedError(f"--out names the record to write, NAME.json: got {str(out)!r}.")
+        what = " (a folder)" if out.is_dir() else ""
+        raise RefusedError(f"--out names the record to write, NAME.json: got {str(out)!r}{what}.")
     if folder.resolve() in out.resolve().parent.parents:
         raise RefusedError(f"--out {out} lies in the folder of a stage: name a file outside, or in {folder} itself.")
     if out.is_file():

@@ -58,7 +58,9 @@ def train(options: argparse.Namespace) -> int:
     recipe = choices.recipe(options.recipe)
     config = choices.changed(choices.preset(recipe.PRESETS, options.preset), options.set, recipe.PRESETS)
     out = Path(options.out)
-    if out.suffix != ".safetensors" or out.is_dir():
+    if out.is_dir():
+        raise RefusedError(f"--out {options.out} is a folder: name the checkpoint to write, NAME.safetensors.")
+    if out.suffix != ".safetensors":
         raise RefusedError(f"--out names the checkpoint to write, NAME.safetensors: got {options.out!r}.")
     if options.folder and out.resolve().is_relative_to(options.folder.resolve() / STATE):
         raise RefusedError(f"--out {out} is where the run's state is kept: name another file.")

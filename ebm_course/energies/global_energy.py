@@ -2,8 +2,9 @@ r"""An energy of tags with terms that see the whole sentence: a chain and up to 
 
 .. math:: E = E_\text{chain} + w \bigl(E_{\bar y} + E_{\bar y'} + \gamma \, (E_{\tilde y} + E_{\tilde y'})\bigr)
 
-forward, backward, and both again with words. (a) is the first term, (b) the first two, (c) all four. A chain cannot
-say that the end of a sentence agrees with its start; a language model can. It knows no decoder and no loss.
+forward, backward, and both again with words. (a) is the first term, (b) the first two, (c) all four. A chain's best
+tags cannot say that the end of a sentence agrees with its start; a language model's can. It knows no decoder and no
+loss.
 Source: Tu, Pang and Gimpel (2020), Eq. 9, whose sign of the terms after the first is read as those of Eq. 8.
 """
 
@@ -143,7 +144,7 @@ class Given(Conditioned):
                 f"a search starts from K rows of {length} tags for each of {n} sentences, row m for sentence m // K: "
                 f"got {tuple(x.shape)}. Pass tags of these sentences."
             )
-        check_tokens(x, self.module.n_values)
+        check_tokens(x, self.module.n_values, what="tag")
         k = len(x) // max(n, 1)
         unary, mask, words = (
             None if c is None else c.repeat_interleave(k, dim=0) for c in (self.condition, *self.more)

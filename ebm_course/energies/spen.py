@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ebm_course.checks import at_least_single, check_count, check_tokens
+from ebm_course.checks import at_least_single, check_count, check_number, check_tokens
 from ebm_course.core import Conditioned
 from ebm_course.sentence_checks import check_chain, check_features, width_of_features
 
@@ -46,7 +46,8 @@ class Spen(nn.Module):
         init: parameters W start uniform between -init and init, nats.
 
     Raises:
-        ValueError: the encoder says no ``n_features``, or returns others, or there is no tag.
+        ValueError: the encoder says no ``n_features``, or returns others, there is no tag, or ``init`` is negative or
+            not finite.
 
     ``transitions`` is W (K + 1, K + 1): row K holds the scores of first tags, column K those of last tags; its corner
     is not used.
@@ -65,6 +66,12 @@ class Spen(nn.Module):
     def __init__(self, encoder: nn.Module, n_tags: int, *, init: float = 0.02):
         super().__init__()
         check_count("n_tags", n_tags, least=1)
+        check_number("init", init)
+        if not 0 <= init < torch.inf:
+            raise ValueError(
+                f"init bounds the transitions at the start: expected a finite number, 0 or larger, got {init}. "
+                f"Pass init=0.02."
+            )
         self.n_values = n_tags
         n_features = width_of_features(encoder)
         self.encoder = encoder
@@ -145,7 +152,7 @@ def tag_rows(y: Tensor, n_tags: int) -> Tensor:
     try:
         return F.one_hot(y, n_tags)
     except RuntimeError:
-        check_tokens(y, n_tags)
+        check_tokens(y, n_tags, what="tag")
         raise
 
 

@@ -107,6 +107,11 @@ class TagLanguageModel(nn.Module):
                 f"{'none' if words is None else tuple(words.shape)}. Pass the encoder's embed(x), or word_width=0."
             )
         if words is not None:
+            if words.shape[:-1] != p.shape[:2]:
+                raise ValueError(
+                    f"each tag has the vector of its word beside it: expected {(*p.shape[:2], self.word_width)}, got "
+                    f"{tuple(words.shape)}. Cut tags and words alike."
+                )
             words = words if mask is None else words.masked_fill(~mask[..., None], 0.0)
             words = reversed_within(words, mask) if self.backward else words
             inputs = torch.cat([inputs, nn.functional.pad(words, (0, 0, 1, 0))], dim=2)  # no word at the start

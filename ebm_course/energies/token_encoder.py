@@ -91,7 +91,7 @@ class TokenEncoder(nn.Module):
         """Token vectors (N, L, width) of x (N, L, F), int64, each column from 0 to its number of values - 1.
 
         Raises:
-            ValueError: another shape or dtype, or a value out of its column (on a CPU).
+            ValueError: another shape or dtype, no token, or a value out of its column (on a CPU).
         """
         n_columns = len(self.n_values_of_columns)
         if x.ndim != 3 or x.shape[2] != n_columns or x.dtype != torch.int64:
@@ -99,6 +99,8 @@ class TokenEncoder(nn.Module):
                 f"an encoder reads int64 columns (N, L, {n_columns}): got {tuple(x.shape)} of {x.dtype}. "
                 f"Use x[..., None] for sentences of word ids alone."
             )
+        if x.shape[1] == 0:
+            raise ValueError(f"sentences are columns (N, L, F), L above 0: got {tuple(x.shape)}. Leave empty ones out.")
         if x.device.type == "cpu":  # elsewhere asking would wait for the device at every call; it refuses by itself
             _check_columns(x, self.n_values_of_columns)
         parts, columns = [], x

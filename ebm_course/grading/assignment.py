@@ -50,21 +50,28 @@ class Assignment:
 
 
 def read_assignment(folder: Path) -> Assignment:
-    """The assignment in ``folder``.
+    """The assignment in ``folder``, whatever its name is now.
 
     Raises:
-        FileNotFoundError: it holds none.
+        FileNotFoundError: it holds none, or several notebooks and none of the folder's name.
     """
+    folder = folder.resolve()  # "." has a name too
     about = folder / ABOUT
     if not about.is_file():
         raise FileNotFoundError(f"{folder} holds no assignment to grade with: run `make assignments`.")
     told, tests = json.loads(about.read_text(encoding="utf-8")), sorted((folder / "tests").glob("*.py"))
+    solution, notebooks = folder / f"{folder.name}.ipynb", sorted(folder.glob("*.ipynb"))
+    if not solution.is_file():
+        if len(notebooks) != 1:
+            names = ", ".join(path.name for path in notebooks) or "none"
+            raise FileNotFoundError(f"{folder} holds these notebooks: {names}; expected one, the solution.")
+        (solution,) = notebooks
     return Assignment(
         folder.name,
         told["title"],
         tuple(read_questions(folder / "tests")),
         told["manual"],
-        read_submission(folder / f"{folder.name}.ipynb"),
+        read_submission(solution),
         fingerprint(about, *tests),
     )
 

@@ -6,6 +6,9 @@ process: :mod:`ebm_course.grading.workers` does, and calls this inside.
 
 from __future__ import annotations
 
+import ast
+import asyncio
+import inspect
 import signal
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -94,14 +97,22 @@ class Magics:
 
 
 def run_cell(source: str, names: dict[str, Any]) -> None:
-    """Run a cell as IPython reads it, in the namespace of those before.
+    """Run a cell as IPython reads it, in the namespace of those before; it may wait by ``await`` as in a notebook.
+
+    What it has started and not waited for ends with the cell.
 
     >>> names = {"x": 1}
     >>> run_cell("y = x + 1", names)
-    >>> names["y"]
-    2
+    >>> run_cell("import asyncio; z = await asyncio.sleep(0, y + 1)", names)
+    >>> names["y"], names["z"]
+    (2, 3)
     """
-    exec(compile(TransformerManager().transform_cell(source), "<cell>", "exec"), names)
+    cell = TransformerManager().transform_cell(source)
+    code = compile(cell, "<cell>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    if code.co_flags & inspect.CO_COROUTINE:
+        asyncio.run(eval(code, names))
+    else:
+        exec(code, names)
 
 
 def run_submission(

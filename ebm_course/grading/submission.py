@@ -67,6 +67,8 @@ def read_submission(path: Path) -> Submission:
         notebook = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise ValueError(f"this file is no notebook: it is not JSON in UTF-8 ({error})") from error
+    except RecursionError as error:
+        raise ValueError("this file is no notebook: it is JSON nested too deep to be read") from error
     try:
         sheets = [notebook] if "cells" in notebook else notebook["worksheets"]
         cells = [cell for sheet in sheets for cell in sheet["cells"]]

@@ -21,6 +21,9 @@ from ebm_course.checks import check_number
 from ebm_course.core import Loss
 from ebm_course.objectives.terms import check_energies, check_same_shape, energy_terms
 
+ROUNDING = 1e-3
+"""How far below 0 the cost of relaxed tags may come, whose rows sum to 1 only as far as their dtype has digits."""
+
 
 def compound(
     e_gold: Tensor,
@@ -47,7 +50,8 @@ def compound(
         ``gap`` of A where it is given, else of F.
 
     Raises:
-        ValueError: shapes that do not belong together, no term at all, a cost without F, a negative weight.
+        ValueError: shapes that do not belong together, no term at all, a cost without F, a negative weight or (on a
+            CPU) a negative cost.
 
     >>> gold, found = torch.tensor([1.0, 1.0]), torch.tensor([2.0, 6.0])
     >>> loss = compound(gold, e_augmented=found, cost=torch.tensor([4.0, 4.0]), e_test=torch.tensor([0.5, 3.0]))
@@ -67,6 +71,11 @@ def compound(
         check_same_shape("e_augmented", e_augmented, "e_gold", e_gold)
         check_same_shape("cost", cost, "e_gold", e_gold)
         check_energies(e_augmented=e_augmented, cost=cost)
+        if cost.device.type == "cpu" and bool((cost < -ROUNDING).any()):  # elsewhere asking would wait for the device
+            raise ValueError(
+                f"a cost says how far F is from gold: expected 0 or larger, got {float(cost.detach().min()):.4g}. "
+                f"Pass l1_cost of its tags."
+            )
         slack = cost - e_augmented + e_gold  # (N,)
         margin = _mean(slack, truncate)
         value = value + margin

@@ -14,18 +14,20 @@ import torch
 from torch import Tensor
 
 from ebm_course.checks import at_least_single, check_tokens
+from ebm_course.sentence_checks import check_mask
 
 
 def l1_cost(p: Tensor, gold: Tensor, mask: Tensor | None = None) -> Tensor:
     """Sum over tokens of the L1 distance to the gold tag, (N,): twice the wrong tags, differentiable in p.
 
     Args:
-        p: tags (N, L), int64, or relaxed tags (N, L, K), rows on the simplex.
+        p: tags (N, L), int64, where any number but the gold one is a wrong tag; or relaxed tags (N, L, K), rows on
+            the simplex.
         gold: tags (N, L), int64.
-        mask: (N, L) bool; None counts all.
+        mask: (N, L) bool, True from position 0 on; None counts all.
 
     Raises:
-        ValueError: shapes do not belong together.
+        ValueError: shapes do not belong together, or (on a CPU) a pad stands before a real token.
 
     >>> gold = torch.tensor([[0, 1]])
     >>> l1_cost(torch.tensor([[[1.0, 0.0], [0.75, 0.25]]]), gold), l1_cost(torch.tensor([[0, 0]]), gold)
@@ -46,10 +48,10 @@ def local_cross_entropy(log_p: Tensor, gold: Tensor, mask: Tensor | None = None)
     Args:
         log_p: log-probabilities (N, L, K).
         gold: tags (N, L), int64.
-        mask: (N, L) bool; None counts all.
+        mask: (N, L) bool, True from position 0 on; None counts all.
 
     Raises:
-        ValueError: shapes do not belong together.
+        ValueError: shapes do not belong together, or (on a CPU) a pad stands before a real token.
 
     >>> local_cross_entropy(torch.full((1, 2, 4), 0.25).log(), torch.zeros(1, 2, dtype=torch.int64)).exp()  # 4^2
     tensor([16.])
@@ -63,10 +65,10 @@ def local_entropy(log_p: Tensor, mask: Tensor | None = None) -> Tensor:
 
     Args:
         log_p: log-probabilities (N, L, K), minus infinity allowed.
-        mask: (N, L) bool; None counts all.
+        mask: (N, L) bool, True from position 0 on; None counts all.
 
     Raises:
-        ValueError: shapes do not belong together.
+        ValueError: shapes do not belong together, or (on a CPU) a pad stands before a real token.
 
     >>> local_entropy(torch.full((1, 2, 4), 0.25).log()).exp()
     tensor([16.])
@@ -104,7 +106,7 @@ def _of_gold(values: Tensor, gold: Tensor) -> Tensor:
     try:
         return values.gather(2, gold[..., None])[..., 0]
     except RuntimeError:
-        check_tokens(gold, values.shape[2])
+        check_tokens(gold, values.shape[2], what="tag")
         raise
 
 
@@ -118,3 +120,4 @@ def _check(p: Tensor, gold: Tensor | None, mask: Tensor | None) -> None:
             f"predictions (N, L, K), gold tags int64 (N, L) and mask bool (N, L) belong together token by token: got "
             f"{given}. Cut all three alike."
         )
+    check_mask(mask, tuple(tokens))

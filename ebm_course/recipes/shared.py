@@ -64,6 +64,7 @@ RANGES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {  # a NaN fails every
     "counts_or_none": (f"a whole number, 1 to {MOST:,}, or None", lambda x: x is None or 1 <= _whole(x) <= MOST),
     "whole": ("a whole number, 0 or more", lambda x: _whole(x) >= 0),
     "positive": ("a number above 0", lambda x: x > 0),
+    "positive_finite": ("a finite number above 0", lambda x: 0 < x < math.inf),
     "not_negative": ("a finite number, 0 or more", lambda x: 0 <= x < math.inf),
     "positive_or_none": ("a number above 0, or None", lambda x: x is None or x > 0),
     "not_negative_or_none": ("a finite number, 0 or more, or None", lambda x: x is None or 0 <= x < math.inf),
@@ -71,6 +72,7 @@ RANGES: Mapping[str, tuple[str, Callable[[Any], bool]]] = {  # a NaN fails every
     "shares": ("a share, 0 to 1", lambda x: 0 <= x <= 1),
     "shares_below_1": ("0 or more and below 1", lambda x: 0 <= x < 1),
     "pairs": ("two numbers, each 0 or more and below 1", lambda x: len(x) == 2 and all(0 <= b < 1 for b in x)),
+    "flags": ("True or False", lambda x: isinstance(x, bool)),
     "functions": ("a function or a class", callable),
 }
 

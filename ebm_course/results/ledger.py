@@ -76,7 +76,7 @@ def read_file(path: Path) -> Record:
     """
     try:
         return from_plain(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:  # a fault of JSON is one as well
+    except (ValueError, RecursionError) as error:  # a fault of JSON is one; too many brackets are the other
         reason = str(error).rstrip(".")
         raise ValueError(f"{path.name} is no record of this course: {reason}. Run its command again.") from error
 

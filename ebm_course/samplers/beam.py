@@ -100,7 +100,7 @@ def beam(
             f"a beam starts from int64 tags (N, L), L > 0, got {tuple(x0.shape)} of {x0.dtype}: "
             f"use x0[None] for one sentence."
         )
-    check_tokens(x0, n_values)
+    check_tokens(x0, n_values, what="tag")
     check_moves(mask, tuple(x0.shape))
     x = x0.clone()
     with frozen(energy):

@@ -56,8 +56,8 @@ class InferenceNetworks(nn.Module):
         cost_encoder: the features F reads where "separated"; None elsewhere.
 
     Raises:
-        ValueError: another parametrisation, a second encoder missing or not used, or an encoder that says no
-            ``n_features``, or returns others.
+        ValueError: another parametrisation, a second encoder missing, not used or the first one again, or an encoder
+            that says no ``n_features``, or returns others.
 
     >>> from ebm_course.energies.token_encoder import TokenEncoder
     >>> nets = InferenceNetworks(TokenEncoder((50,), width=8, hidden=6), n_tags=5, parametrisation="stacked")
@@ -76,6 +76,10 @@ class InferenceNetworks(nn.Module):
             raise ValueError(
                 f"separated networks have an encoder each, the others one for both: got {given} for F of "
                 f"{parametrisation!r}. Pass cost_encoder for 'separated' alone."
+            )
+        if cost_encoder is not None and cost_encoder is encoder:
+            raise ValueError(
+                "separated networks have an encoder each: got one object twice. Make a second, or take 'shared'."
             )
         self.n_tags, self.parametrisation = n_tags, parametrisation
         self.encoder, self.cost_encoder = encoder, cost_encoder
@@ -116,7 +120,7 @@ class InferenceNetworks(nn.Module):
         try:
             return F.one_hot(y_gold, self.n_tags).to(like)
         except RuntimeError:
-            check_tokens(y_gold, self.n_tags)
+            check_tokens(y_gold, self.n_tags, what="tag")
             raise
 
     def _log_a(self, h: Tensor) -> Tensor:

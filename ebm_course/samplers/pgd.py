@@ -130,11 +130,8 @@ def _check(x0: Tensor, radius: float, step_size: float, norm: str, bounds: tuple
         )
     if norm not in ("linf", "l2"):
         raise ValueError(f"norm is 'linf' or 'l2': got {norm!r}. Pass 'linf' for the largest change of an entry.")
-    if bounds is None or not x0.numel():
-        return
-    least, most = map(float, torch.stack(x0.aminmax()).to("cpu"))  # one wait for the device; NaN passes, and stops it
-    if least < bounds[0] or most > bounds[1]:
+    if bounds is not None and bool(((x0 < bounds[0]) | (x0 > bounds[1])).any()):  # one wait for the device an attack
         raise ValueError(
-            f"x0 has entries out of the bounds {bounds}: got {least:.9g} to {most:.9g}. "
+            f"x0 has entries out of the bounds {bounds}: got {x0.min():.9g} to {x0.max():.9g}. "
             "Clamp it, or pass the bounds of these states."
         )

@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ebm_course.checks import check_count, check_finite, check_generator, check_number
+from ebm_course.checks import at_least_single, check_count, check_finite, check_generator, check_number
 from ebm_course.core import Energy, Negatives, energies_of, energy_grad, frozen
 from ebm_course.sentence_checks import check_moves
 
@@ -48,7 +48,8 @@ def relaxed_descent(
         x (N, L, K) on the simplex; info, each (N,): ``energy`` at x.
 
     Raises:
-        ValueError: states or a mask of another shape or dtype, a step size that is not positive, an unknown method.
+        ValueError: states or a mask of another shape or dtype, a row that moves and is off the simplex (on a CPU), a
+            step size that is not positive, an unknown method.
         FloatingPointError: the energies at the end are not finite.
 
     Source: Belanger and McCallum (2016), who descend with entropic mirror descent or on logits; exponentiated gradient:
@@ -79,6 +80,8 @@ def relaxed_descent(
             f"Start with a step of 1."
         )
     check_moves(mask, tuple(x0.shape[:2]))
+    if x0.device.type == "cpu":  # elsewhere asking would wait for the device
+        _check_simplex(x0, mask)
     x = start = x0.detach().clone()
     path, z = [start], start.clamp_min(torch.finfo(x0.dtype).tiny).log()  # logits of x
     with frozen(energy):
@@ -95,3 +98,17 @@ def relaxed_descent(
     seen = e.detach().masked_fill(~x.isfinite().flatten(1).all(dim=1), torch.nan)
     check_finite("the energy of relaxed tags", seen, "Shorten step_size, or check x0 and the energy.")
     return Negatives(x, {"energy": e.detach()}, path=torch.stack(path) if keep_path else None)
+
+
+def _check_simplex(x0: Tensor, mask: Tensor | None) -> None:
+    """Refuse a row that moves and is no distribution, by more than its dtype rounds; a NaN is named at the end."""
+    rows, rounding = at_least_single(x0.detach()), max(1e-3, torch.finfo(x0.dtype).eps)
+    off = (rows < -rounding).any(dim=2) | ((rows.sum(dim=2) - 1).abs() > rounding)  # (N, L)
+    off = off if mask is None else off & mask
+    if bool(off.any()):
+        row = rows[off][0]
+        raise ValueError(
+            f"relaxed tags are distributions: expected numbers of 0 or larger that sum to 1, got a row from "
+            f"{float(row.min()):.4g} to {float(row.max()):.4g} with the sum {float(row.sum()):.4g}. "
+            f"Start from torch.full((N, L, K), 1 / K), or from logits.softmax(dim=2)."
+        )

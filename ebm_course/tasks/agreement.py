@@ -1,10 +1,11 @@
-r"""A generated language of tags in which a chain can say everything but one thing: the agreement of the two ends.
+r"""A generated language of tags: a chain's best tags can say everything but one thing, the agreement of the two ends.
 
 A sentence is an opener, three to seven fillers and a closer. The opener's word shows its number, tag S or P; fillers
 follow a Markov chain over the tags a, b, c, and half of their words could be either of two; the closer's tag s or p
 agrees with the opener's number, and its word does not show it. A first filler is never ambiguous, so that what a chain
-decodes there says nothing of the opener: every chain energy whose unary terms see one word, and that reads unambiguous
-words right and closers as closers, has exactly half of them right. A term that sees all tags can have all of them.
+decodes there says nothing of the opener: the best tags of every chain energy whose unary terms see one word, and that
+reads unambiguous words right and closers as closers, have exactly half of them right. A term that sees all tags can
+have all of them, and so can the likeliest tag of each position, which a chain may bend (``agreement_ceilings``).
 
 This module knows the language and draws from it; what can be reached in it stands in ``agreement_ceilings``.
 """
@@ -106,10 +107,11 @@ def _score(vocabulary: Vocabulary) -> Score:
 
     def score(states: Tensor, batch: Batch) -> dict[str, float]:
         gold, mask = gold_of(batch)
+        found = overall(states, batch)
         last = closers(batch)
         inner = mask & ~last
         inner[:, 0] = False
         parts = {"fillers": accuracy(states, gold, inner), "closers": accuracy(states, gold, last)}
-        return overall(states, batch) | parts
+        return found | parts
 
     return score

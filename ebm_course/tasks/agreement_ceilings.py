@@ -1,9 +1,18 @@
 r"""The most that can be right in the language of agreement, counted exactly: over all of its sentences, none drawn.
 
 The language is a chain over ten states: the openers, each filler's tag together with the number, the closers. Merging
-the states of one tag gives the nearest chain over the seven tags (the same bigrams, the same words), which has
-forgotten the number when the closer comes. Both are decoded at the largest posterior of each position; of equal ones a
-fair pick counts. It knows the language's probabilities and no model.
+the states of one tag gives the language's bigram chain over the seven tags (the same bigrams, the same words), which
+has forgotten the number when the closer comes. Both are decoded at the largest posterior of each position; of equal
+ones a fair pick counts. It knows the language's probabilities and no model.
+
+No chain's *best tags* (Viterbi's, ties broken alike everywhere) get more than the bigram chain does here. Take a
+sentence and its twin, with the other opener and closer. If y_2 is the same in both, the best tags behind it are the
+same, and at most one closer is right; if not, one of the two is wrong, for the first filler is the same. So a pair has
+an error at y_2 or y_L, half an error a sentence; on the other fillers nobody betters the posterior.
+
+This is no bound on a chain's *marginals*. Let W allow wrong paths S s ... s and P p ... p, and let every filler's word
+have a faint weight for the tags s and p. Those paths hold a small part of the mass, which costs hardly a filler, and
+they tip the closer, whose two tags are otherwise even: all of them are right (``faint``).
 """
 
 from __future__ import annotations
@@ -29,10 +38,10 @@ TAG_OF = np.array([[float(state[0] == tag) for tag in TAGS] for state in STATES]
 
 @dataclass(frozen=True)
 class Ceilings:
-    """Largest shares of right tags: of all, of fillers, of closers. Openers are always right.
+    """Expected shares of right tags: of all, of fillers, of closers. Openers are always right.
 
     >>> whole, chain = ceilings("global"), ceilings("chain")
-    >>> isinstance(whole, Ceilings), round(whole.closers - chain.closers, 4)  # what a term that sees all tags can gain
+    >>> isinstance(whole, Ceilings), round(whole.closers - chain.closers, 4)  # the agreement
     (True, 0.5)
     """
 
@@ -42,19 +51,34 @@ class Ceilings:
 
 
 @functools.cache
-def ceilings(decoder: Literal["chain", "global"]) -> Ceilings:
-    """What the best chain over tags can reach, or a model that sees the whole sequence of tags.
+def ceilings(decoder: Literal["chain", "global"], *, faint: float = 0.0) -> Ceilings:
+    """What the language's bigram chain reaches position by position, or a model that sees the whole sequence of tags.
 
     Args:
-        decoder: ``chain`` has unary terms of a word and terms of two neighbouring tags, nothing more; ``global`` is the
+        decoder: ``chain`` is the chain over tags with the language's own frequencies of words and of neighbouring tags;
+            its accuracy bounds the best tags of every chain over words, not their marginals. ``global`` is the
             language itself, which no decoder betters.
+        faint: of the chain, the weight of every filler's word for the tags s and p, at least 0; W then allows S s, s s,
+            P p and p p as well, with weight 1. Far below 0.01 the longest paths drown in rounding: shares equal
+            to 12 digits count as equal.
+
+    Raises:
+        ValueError: ``faint`` below 0, not finite, or with another decoder than the chain.
 
     >>> chain, whole = ceilings("chain"), ceilings("global")
     >>> [round(share, 4) for share in (chain.accuracy, chain.fillers, chain.closers)]
     [0.8683, 0.9156, 0.5]
+    >>> bent = ceilings("chain", faint=0.01)  # a chain as well, whose faint wrong paths carry the number
+    >>> [round(share, 4) for share in (bent.accuracy, bent.fillers, bent.closers)]
+    [0.9397, 0.9156, 1.0]
     >>> [round(share, 4) for share in (whole.accuracy, whole.fillers, whole.closers)]
     [0.9397, 0.9156, 1.0]
     """
+    if not 0 <= faint < np.inf or (faint and decoder != "chain"):
+        raise ValueError(
+            f"faint is a weight of at least 0 in the chain, got {faint} with decoder {decoder!r}: "
+            "leave it out, or take decoder 'chain' and a small weight such as 0.01."
+        )
     right = np.zeros(3)  # expected numbers of right tags a sentence: openers, fillers, closers
     for n_fillers, number, first in itertools.product(LENGTHS, OPENERS, range(len(FILLERS))):
         rest = np.indices((len(KINDS),) * (n_fillers - 1)).reshape(n_fillers - 1, -1).T  # (6^(n-1), n - 1)
@@ -63,7 +87,8 @@ def ceilings(decoder: Literal["chain", "global"]) -> Ceilings:
         tags = truth @ TAG_OF  # (N, L, 7), the true posterior of each tag
         if decoder == "chain":
             merged = _emissions(number, kinds, _word_given_tag(first_is_plain=False)) @ TAG_OF / TAG_OF.sum(axis=0)
-            seen, _ = _posterior(merged, _merged_follows())
+            merged[:, 1:-1, len(TAGS) - len(CLOSERS) :] = faint
+            seen, _ = _posterior(merged, _merged_follows(faint_paths=faint > 0))
         else:
             seen = tags
         best = seen >= seen.max(axis=-1, keepdims=True) * (1 - 1e-12)
@@ -83,9 +108,12 @@ def _follows() -> Array:
     return table
 
 
-def _merged_follows() -> Array:
+def _merged_follows(*, faint_paths: bool) -> Array:
     """Weights (7, 7) of a tag after a tag: states of one tag are equally likely, so their rows are averaged."""
     averaged: Array = (TAG_OF / TAG_OF.sum(axis=0)).T @ _follows() @ TAG_OF
+    if faint_paths:
+        for path in ("Ss", "ss", "Pp", "pp"):
+            averaged[TAGS.index(path[0]), TAGS.index(path[1])] = 1.0
     return averaged
 
 

@@ -10,6 +10,7 @@ Source: Yin (2023), Section 3.1, and the data recipe of its baseline (Deng et al
 from __future__ import annotations
 
 import math
+import operator
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -148,7 +149,7 @@ def arithmetic(
     total = n_train + n_valid + n_test
     if total > span * span:
         raise ValueError(f"{total} equations were asked for and only {span * span} of {n_digits} digits exist.")
-    draw = random.Random(seed)
+    draw = random.Random(operator.index(seed))
     if total * 4 > span * span:
         pairs = draw.sample([(i, j) for i in range(span) for j in range(span)], total)
     else:

@@ -6,13 +6,25 @@ It knows the tags of one sentence alone. A tag is ``O``, or a letter, a hyphen a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 Entity = tuple[int, int, str]
 """(first position, position after the last, type) of an entity."""
 
 Scheme = Literal["IOB1", "IOB2", "BIOES"]
+SCHEMES: tuple[str, ...] = get_args(Scheme)
 LETTERS = "BIES"
+
+
+def check_scheme(scheme: str) -> None:
+    """Refuse the name of another scheme, which would be read as IOB2.
+
+    >>> check_scheme("IOBES")
+    Traceback (most recent call last):
+    ValueError: a scheme of tags is one of IOB1, IOB2, BIOES: got 'IOBES'. Name one of them.
+    """
+    if scheme not in SCHEMES:
+        raise ValueError(f"a scheme of tags is one of {', '.join(SCHEMES)}: got {scheme!r}. Name one of them.")
 
 
 def split_tag(tag: str) -> tuple[str, str]:
@@ -57,11 +69,15 @@ def entities(tags: Sequence[str]) -> list[Entity]:
 def tags_of(spans: Sequence[Entity], length: int, scheme: Scheme) -> tuple[str, ...]:
     """The tags of a sentence of ``length`` tokens with these entities, which do not overlap.
 
+    Raises:
+        ValueError: another scheme.
+
     >>> tags_of([(0, 1, "A"), (1, 3, "A"), (4, 5, "B")], 5, "IOB1")
     ('I-A', 'B-A', 'I-A', 'O', 'I-B')
     >>> tags_of([(0, 1, "A"), (1, 3, "A"), (4, 5, "B")], 5, "BIOES")
     ('S-A', 'B-A', 'E-A', 'O', 'S-B')
     """
+    check_scheme(scheme)
     tags = ["O"] * length
     for first, end, kind in spans:
         tags[first:end] = [f"I-{kind}"] * (end - first)
@@ -75,6 +91,9 @@ def tags_of(spans: Sequence[Entity], length: int, scheme: Scheme) -> tuple[str, 
 def convert(tags: Sequence[str], scheme: Scheme) -> tuple[str, ...]:
     """The same entities in another scheme; the given one is known by what it holds, IOB1 and IOB2 alike.
 
+    Raises:
+        ValueError: another scheme, or a tag that is none of entities.
+
     >>> convert(["I-PER", "I-PER", "O", "I-LOC"], "BIOES")
     ('B-PER', 'E-PER', 'O', 'S-LOC')
     """
@@ -84,7 +103,11 @@ def convert(tags: Sequence[str], scheme: Scheme) -> tuple[str, ...]:
 def all_tags(kinds: Sequence[str], scheme: Scheme) -> tuple[str, ...]:
     """Every tag of a scheme for these types, O first.
 
+    Raises:
+        ValueError: another scheme.
+
     >>> all_tags(["LOC", "PER"], "IOB2")
     ('O', 'B-LOC', 'I-LOC', 'B-PER', 'I-PER')
     """
+    check_scheme(scheme)
     return ("O", *(f"{letter}-{kind}" for kind in kinds for letter in (LETTERS if scheme == "BIOES" else "BI")))

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ebm_course.checks import check_count
+from ebm_course.checks import check_count, check_tokens
 from ebm_course.core import Batch, Task
 from ebm_course.tasks.sentences import Sentence, Sentences
 from ebm_course.tasks.tagging_features import Features
@@ -101,7 +101,7 @@ def generated(
     >>> len(one.train), len(other.train), one.test.tokens == other.test.tokens
     (3, 5, True)
     """
-    check_count("seed", seed)
+    seed = check_count("seed", seed)
     for part, n in zip(("n_train", "n_valid", "n_test"), sizes, strict=True):
         check_count(part, n, least=1)
     streams = [random.Random(3 * seed + k) for k in range(len(sizes))]
@@ -110,30 +110,48 @@ def generated(
 
 
 def tag_score(vocabulary: Vocabulary) -> Score:
-    """score(states, batch) -> accuracy of tags (N, L) or relaxed tags (N, L, K) over real tokens."""
+    """score(states, batch) -> accuracy of tags (N, L) or relaxed tags (N, L, K) over real tokens.
+
+    ``score`` raises ValueError where :func:`check_mask` refuses the mask, where relaxed tags are not of K tags, and
+    where a real token's tag is outside the set.
+    """
+    n_tags = vocabulary.n_tags
 
     def score(states: Tensor, batch: Batch) -> dict[str, float]:
         gold, mask = gold_of(batch)
-        return {"accuracy": accuracy(states, gold, mask)}
+        check_mask(mask)
+        if states.ndim == 3 and states.shape[2] != n_tags:
+            raise ValueError(
+                f"relaxed tags have a number for each tag of the set: expected (N, L, {n_tags}), got "
+                f"{tuple(states.shape)}. Score what a net of this task says."
+            )
+        tags = as_tags(states)
+        found = {"accuracy": accuracy(tags, gold, mask)}
+        for some in (tags, gold):
+            check_tokens(some.masked_fill(~mask, 0), n_tags, what="tag")
+        return found
 
     return score
 
 
 def entity_score(vocabulary: Vocabulary) -> Score:
     """score(states, batch) -> accuracy, precision, recall and F1 of entities, see ``tagging_score.entity_f1``."""
+    overall = tag_score(vocabulary)
 
     def score(states: Tensor, batch: Batch) -> dict[str, float]:
         gold, mask = gold_of(batch)
-        found = {"accuracy": accuracy(states, gold, mask)}
+        found = overall(states, batch)
         return entity_f1(vocabulary.texts(as_tags(states), mask), vocabulary.texts(gold, mask)) | found
 
     return score
 
 
 def gold_of(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Gold tags and mask of a batch, refused where it has none."""
+    """Gold tags and mask of a batch, refused where it has none and, on a CPU, where :func:`check_mask` refuses it."""
     if batch.y is None or batch.mask is None:
         raise ValueError("a batch of sentences has tags and a mask: got one without. Make it with Vocabulary.batch.")
+    if batch.mask.device.type == "cpu":  # elsewhere asking would wait for the device at every update
+        check_mask(batch.mask)
     return batch.y, batch.mask
 
 
@@ -151,10 +169,13 @@ def check_mask(mask: Tensor) -> Tensor:
         raise ValueError(
             f"a mask is bool (N, L): got {mask.dtype} {tuple(mask.shape)}. Use lengths[:, None] > positions."
         )
+    returns = mask[:, 1:] > mask[:, :-1]  # a real token after a pad
+    if bool(mask[:, :1].any(dim=1).all()) and not bool(returns.any()):
+        return mask
     words = {
         "has no real token": ~mask.any(dim=1),
         "starts with off": mask.any(dim=1) & ~mask[:, :1].all(dim=1),
-        "has a hole": (mask[:, 1:] & ~mask[:, :-1]).any(dim=1),
+        "has a hole": returns.any(dim=1),
     }
     for said, rows in words.items():
         if bool(rows.any()):

@@ -32,7 +32,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from ebm_course.tasks.sentences import Sentence
-from ebm_course.tasks.tag_schemes import Scheme, convert, split_tag
+from ebm_course.tasks.tag_schemes import Scheme, check_scheme, convert, split_tag
 from ebm_course.tasks.text_lines import fault, lines_of
 
 SEPARATOR = " ||| "
@@ -51,7 +51,8 @@ def read_columns(
         scheme: what entities are converted to; the tags as they stand by default.
 
     Raises:
-        ValueError: a line has other columns or another tag, it is not UTF-8, or the file holds no sentence.
+        ValueError: a line has other columns or another tag, it is not UTF-8, the file holds no sentence, or the scheme
+            is another one.
     """
     return _sentences(path, _tokens_of(path, "\t", 2), 0, 1, tags, scheme)
 
@@ -61,12 +62,13 @@ def read_conll2003(
 ) -> Iterator[Sentence]:
     """Sentences of the four columns of CoNLL-2003 (token, part of speech, chunk, entity), one space between them.
 
-    Entities may be written in IOB1, as published, or in IOB2; lines ``-DOCSTART-`` are no sentences. Arguments and
-    errors are those of :func:`read_columns`.
+    Entities may be written in IOB1, as published, or in IOB2; a line ``-DOCSTART-`` is of no sentence and ends one.
+    Arguments and errors are those of :func:`read_columns`.
 
     Source: Tjong Kim Sang and De Meulder (2003), Section 2.2.
     """
-    tokens = ((number, fields) for number, fields in _tokens_of(path, " ", 4) if fields[:1] != [DOCUMENT])
+    lines = _tokens_of(path, " ", 4)
+    tokens = ((number, [] if fields[:1] == [DOCUMENT] else fields) for number, fields in lines)
     return _sentences(path, tokens, 0, 3, tags, scheme)
 
 
@@ -173,6 +175,8 @@ def _blocks(lines: Iterator[tuple[int, Fields]]) -> Iterator[list[tuple[int, Fie
 
 def _checker(path: Path | str, tags: Collection[str] | None, scheme: Scheme | None) -> Callable[[int, str], None]:
     """Refuses a tag outside the set; where it is to be converted, one whose type is, or that is no tag of entities."""
+    if scheme is not None:
+        check_scheme(scheme)
     known = {split_tag(tag)[1] if scheme else tag for tag in tags or ()}
 
     def check(number: int, tag: str) -> None:

@@ -177,7 +177,7 @@ def _parts(folder: Path | str, names: tuple[str, ...], read: Callable[[Path], It
     missing = [name for name in names if not (Path(folder) / name).is_file()]
     if missing:
         raise FileNotFoundError(
-            f"expected the files {', '.join(names)} in one folder, and {', '.join(missing)} is not there. "
-            f"Put them there under these names, or name their folder."
+            f"expected {len(names)} files in {Path(folder).absolute()}: {', '.join(missing)} not found there. "
+            f"Put what is missing there under its name, or name the folder that holds all of them."
         )
     return [Sentences.of(read(Path(folder) / name)) for name in names]

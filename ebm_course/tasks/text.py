@@ -73,7 +73,7 @@ def toy(
     >>> task.texts(task.train[:1])
     ['the ending was funny although the film was boring']
     """
-    check_count("seed", seed)
+    seed = check_count("seed", seed)
     numbers = tokenizer or Words(sentiment_language.VOCABULARY)
     parts = []
     for k, n in enumerate((n_train, n_valid, n_test)):
@@ -208,7 +208,7 @@ def parts_of(
     >>> sorted(train + valid) == sorted(test), len(valid), test
     (True, 1, [('slow', 0), ('kind', 1), ('warm', 1)])
     """
-    check_count("seed", seed)  # Python's streams of -1 and 1 are one
+    seed = check_count("seed", seed)  # Python's streams of -1 and 1 are one
     n_train, n_valid, n_test = sizes
     read = source.rows(folder=folder)
     test = sampled(read["test"](), n_test, seed=seed)

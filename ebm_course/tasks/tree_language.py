@@ -21,8 +21,8 @@ from torch import Tensor
 
 from ebm_course.core import Batch
 from ebm_course.tasks.sentences import Sentence, Sentences
-from ebm_course.tasks.tagging import Score, Tagging, generated, gold_of
-from ebm_course.tasks.tagging_score import accuracy, as_tags
+from ebm_course.tasks.tagging import Score, Tagging, generated, gold_of, tag_score
+from ebm_course.tasks.tagging_score import as_tags
 from ebm_course.tasks.trees import Bracket, bracket_f1, tree_tags
 from ebm_course.tasks.vocabulary import Vocabulary
 
@@ -188,10 +188,12 @@ def tree_score(vocabulary: Vocabulary) -> Score:
     >>> score(torch.zeros_like(gold), made.task.test)["trees"]  # brackets that never close
     0.0
     """
+    overall = tag_score(vocabulary)
 
     def score(states: Tensor, batch: Batch) -> dict[str, float]:
         gold, mask = gold_of(batch)
+        found = overall(states, batch)
         texts = vocabulary.texts(as_tags(states), mask), vocabulary.texts(gold, mask)
-        return {"accuracy": accuracy(states, gold, mask)} | bracket_f1(*texts)
+        return found | bracket_f1(*texts)
 
     return score

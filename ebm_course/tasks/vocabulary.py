@@ -14,7 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ebm_course.checks import check_count, check_tokens
 from ebm_course.core import Batch
+from ebm_course.sentence_checks import check_mask
 from ebm_course.tasks.sentences import Sentence
 from ebm_course.tasks.tagging_features import Features
 
@@ -22,6 +24,9 @@ from ebm_course.tasks.tagging_features import Features
 @dataclass(frozen=True)
 class Vocabulary:
     """``values`` a column, numbered from 1 in this order; ``tags``, numbered from 0; ``characters``, from 1.
+
+    Raises:
+        ValueError: a tag stands there twice.
 
     >>> some = [Sentence(("the", "dog"), ("D", "N")), Sentence(("dogs",), ("N",))]
     >>> words = Vocabulary.of(some, least=1)
@@ -38,6 +43,11 @@ class Vocabulary:
     values: tuple[tuple[str, ...], ...]
     tags: tuple[str, ...]
     characters: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        twice = [tag for tag, n in Counter(self.tags).items() if n > 1]
+        if twice:
+            raise ValueError(f"a set has each of its tags once: got {', '.join(twice)} more than once. Name it once.")
 
     @classmethod
     def of(
@@ -58,8 +68,10 @@ class Vocabulary:
             known_words: words that get a number though training lacks them, such as those with a fixed vector.
 
         Raises:
-            ValueError: there are no sentences, or one has a tag outside ``tags``.
+            ValueError: there are no sentences, one has a tag outside ``tags``, a tag stands there twice, or ``least``
+                is no whole number of 1 or more.
         """
+        check_count("least", least, least=1)
         features = features or Features()
         counts: list[dict[str, int]] = [Counter[str]() for _ in features.names]
         seen_tags, characters = set[str](), set[str]()
@@ -107,12 +119,13 @@ class Vocabulary:
 
     def batches(self, sentences: Iterable[Sentence], size: int) -> Iterator[Batch]:
         """Batches of ``size`` sentences in their order, the last may be smaller: a stream in bounded memory."""
+        check_count("size", size, least=1)
         waiting = iter(sentences)
-        while some := list(itertools.islice(waiting, size)):
-            yield self.batch(some)
+        return map(self.batch, iter(lambda: list(itertools.islice(waiting, size)), []))
 
     def characters_of(self, sentences: Iterable[Sentence], *, width: int) -> Tensor:
         """The first ``width`` characters of each token, (N, L, width) int64; 0 for unknown ones and pads."""
+        check_count("width", width, least=1)
         ids = {character: k for k, character in enumerate(self.characters, start=1)}
         rows = []
         for sentence in sentences:
@@ -121,7 +134,14 @@ class Vocabulary:
         return Batch.padded(rows).x
 
     def texts(self, y: Tensor, mask: Tensor) -> list[tuple[str, ...]]:
-        """The tags (N, L) of real positions as text, a tuple a sentence."""
+        """The tags (N, L) of real positions as text, a tuple a sentence.
+
+        Raises:
+            ValueError: a pad stands before a real token or a row has none, or a real token's tag is outside the set.
+        """
+        y, mask = y.cpu(), mask.cpu()
+        check_mask(mask, tuple(y.shape))
+        check_tokens(y.masked_fill(~mask, 0), self.n_tags, what="tag")
         rows = zip(y.tolist(), mask.sum(dim=1).tolist(), strict=True)
         return [tuple(self.tags[k] for k in row[:n]) for row, n in rows]
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -86,6 +88,11 @@ def printed(opened: Any, name: str) -> str:
     return "".join(output.get("text", "") for output in cell.outputs)
 
 
+def text_of(opened: Any, name: str) -> str:
+    (text,) = [cell.source for cell in opened.text if cell["id"] == f"07-{name}"]
+    return " ".join(text.split())
+
+
 def numbers(line: str) -> list[str]:
     return re.findall(r"-?\d+\.\d+", line)
 
@@ -121,3 +128,50 @@ def test_the_answer_on_the_first_screen_is_that_of_the_cells(chapter: Callable[[
     assert "dead: 3 of 3 with step 10, 0 of 3 with step 1" in printed(opened, "break")
     assert "3 of 3 died; with a step of 1, 0 of 3" in rows[7]
     assert "agree to 1e-9: True" in printed(opened, "pyld") and "they agree" in rows[8]
+
+
+def test_chains_at_temperature_1_stand_beside_the_same_noise_without_the_energy(chapter: Callable[[str], Any]):
+    opened = chapter(NAME)
+    lines = {line[:24].strip(): numbers(line[24:]) for line in printed(opened, "quality").splitlines()}
+    tied, alone, real = (lines[name] for name in ("tied steps", "noise alone", "real images"))
+    boxed = [lines[f"{name}, in the box"] for name in ("tied steps", "noise alone")]
+    apart, way = numbers(printed(opened, "quality").splitlines()[-2])
+    item = text_of(opened, "samples-read").partition("5. **")[2].replace("−", "-")
+    assert f"lead to {tied[0]}, and raise the mean energy from {real[1]} to {tied[1]}" in item
+    assert f"as far away, at {alone[0]}, and at {alone[1]}" in item
+    assert f"{apart} apart, {way} from its start" in item and float(apart) < 0.15 * float(way)
+    assert f"({float(tied[3]):.0%}".replace("%", " %)") in item and f"mean energy of {tied[2]}" in item
+    assert f"{boxed[0][0]} with the energy, {boxed[1][0]} without" in item
+    for with_energy, without in ((tied, alone), boxed):
+        assert float(with_energy[0]) == pytest.approx(float(without[0]), rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("strength", "noise_std", "holds"), [(0.02, None, True), (2.0, None, False), (0.02, 0.01, False)]
+)
+def test_the_control_fails_where_the_energy_acts_or_hardly_any_noise_does(
+    chapter: Callable[[str], Any], strength: float, noise_std: float | None, holds: bool
+):
+    """The cell's own assertions, with an energy of known strength and a judge that sees distances of pixels."""
+    x = torch.rand(20, 1, 8, 8, generator=stream()) - 0.5
+    judge = SimpleNamespace(quality=lambda images, nearest: {"distance": float((images - x).square().mean() + 1e-9)})
+    planted = {
+        "task": SimpleNamespace(test=SimpleNamespace(x=x)),
+        "models": {"JEM": lambda images: strength * images.square().flatten(1).sum(1)},
+        "reference": judge,
+        "run": RUN,
+        "torch": torch,
+        "langevin": partial(langevin, noise_std=noise_std),
+    }
+    (cell,) = [cell for cell in chapter(NAME).code if cell["id"] == "07-control"]
+    with nullcontext() if holds else pytest.raises(AssertionError):
+        exec(cell.source, planted)
+
+
+def test_words_of_a_table_are_explained_above_it(chapter: Callable[[str], Any]):
+    opened = chapter(NAME)
+    above, order = text_of(opened, "calibration-read"), [cell["id"] for cell in opened.notebook.cells]
+    assert order.index("07-calibration-read") + 1 == order.index("07-foreign")
+    assert all(words in above for words in ("The AUROC is the chance", "*mixes* are", "`max_probability`, the largest"))
+    head = text_of(opened, "head")
+    assert all(f"*{word}*: " in head for word in ("Frechet classifier distance", "Recall", "AUROC"))

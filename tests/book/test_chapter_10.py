@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -192,6 +193,10 @@ PLANTED = [
     ("network-of-chain/network/closers", 0.7),
     ("network-of-global/exact/closers", 0.9),
     ("network-of-global/network/closers", 0.995),
+    ("ge-a/network/closers", 0.9),
+    ("ge-b/exact/closers", 0.95),
+    ("ge-c/exact/accuracy", 0.9),
+    ("ge-a/gap", 0.1),
 ]
 """An entry on the language, and a value that would make a sentence untrue."""
 
@@ -200,7 +205,7 @@ PLANTED = [
 def test_another_outcome_would_be_noticed(
     plant: Callable[..., None], chapter: Callable[[str], Any], name: str, value: float
 ):
-    plant(f"{TOY}{name}", value)
+    plant(f"{TOY}{name}", value, RECORD)
     with pytest.raises(AssertionError):
         chapter(NAME).run("recorded", **NAMES)
 
@@ -224,6 +229,11 @@ PLANTED_ON_TWEETS = [
     ("k-20/last/exact/accuracy", 0.8),
     ("network-of-chain/gap", 0.1),
     ("margin-truncated/exact/accuracy", 0.7),
+    ("margin/a-minus-f", 0.005),
+    ("separated/a-minus-f", -0.01),
+    ("shared/a-minus-f", 0.02),
+    ("stacked/speed", 1000.0),
+    ("separated/speed", 1000.0),
 ]
 """An entry on tweets, and a value that would make a sentence untrue."""
 
@@ -268,6 +278,14 @@ def test_another_outcome_with_more_features_would_be_noticed(
         ("stacked/exact/f1", 0.2),
         ("margin-entropy/network/f1", 0.25),
         ("bilstm/network/f1", 0.3),
+        ("margin-truncated-no-ce/network/f1", 0.2),
+        ("margin-truncated-no-ce/exact/f1", 0.1),
+        ("margin-no-ce/network/f1", 0.3),
+        ("margin-truncated/network/f1", 0.3),
+        ("perceptron-no-ce/network/f1", 0.25),
+        ("margin/a-minus-f", 0.01),
+        ("shared/a-minus-f", -0.01),
+        ("stacked/speed", 1000.0),
     ],
 )
 def test_another_outcome_on_posts_would_be_noticed(
@@ -276,6 +294,38 @@ def test_another_outcome_on_posts_would_be_noticed(
     plant(f"wnut17/{name}", value, "structured-cpu-data=wnut17")
     with pytest.raises(AssertionError):
         chapter(NAME).run("recorded", **NAMES)
+
+
+@pytest.mark.parametrize("kind", ["augmented-loss", "margin-loss", "gradients", "network-gradients"])
+def test_curves_of_other_i_steps_would_be_noticed(
+    chapter: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, kind: str
+):
+    record, read, name = ledger.read(RECORD_OF_TWEETS), ledger.read, f"{kind}/{TWEETS}k-"
+    swapped = {f"{name}1": f"{name}20", f"{name}20": f"{name}1"}
+    planted = replace(record, curves=tuple(replace(one, name=swapped.get(one.name, one.name)) for one in record.curves))
+    monkeypatch.setattr(ledger, "read", lambda key: planted if key == RECORD_OF_TWEETS else read(key))
+    with pytest.raises(AssertionError):
+        chapter(NAME).run("recorded", **NAMES)
+
+
+def test_the_papers_numbers_beside_those_of_posts_and_the_speeds_of_known_limits_are_theirs(
+    chapter: Callable[[str], Any],
+):
+    text = {cell["id"]: " ".join(cell.source.split()) for cell in chapter(NAME).text}
+    on_posts = text["10-tweet-features-words"]
+    broken, dropped, perceptron = (
+        published.ANSWERS[arm][1] for arm in ("margin-truncated-no-ce", "margin-no-ce", "perceptron-no-ce")
+    )
+    assert f"({broken} % on the paper's newswire)" in on_posts
+    assert f"where the paper has {dropped} %" in on_posts and f"where the paper has {perceptron} %" in on_posts
+    tweets, entities = zip(*(published.DIFFERENCES[arm] for arm in ("separated", "shared")), strict=True)
+    assert "({} and {} in the paper)".format(*tweets) in text["10-tweet-words"]
+    rest = (published.DIFFERENCES["stacked"][1], f"{published.DIFFERENCES['margin'][1]:g}")
+    assert "(The paper has {}, {}, {} and {}, in this order.)".format(*entities, *rest) in on_posts
+    limits = (Path(ledger.__file__).parents[2] / "book" / "limits.md").read_text()
+    assert "about 15 times" in text["10-takeaways"] and "1.3 times" in text["10-takeaways"]
+    assert "| An inference network, 100 steps of descent on its energy | 10 | 15 (" in limits
+    assert "| The same, encoder and batched Viterbi of its chain | said honestly | 1.3 (" in limits
 
 
 @pytest.mark.parametrize("name", ["truncation-fails", "k-energy", "stacked-best"])

@@ -189,3 +189,12 @@ def test_the_chapter_has_six_sections_and_at_most_65_cells(chapter: Callable[[st
     opened = chapter(NAME)
     numbers = [int(k) for cell in opened.text for k in re.findall(r"^## (\d+)\. ", cell.source, flags=re.MULTILINE)]
     assert numbers == list(range(1, 7)) and len(opened.notebook.cells) <= 65
+
+
+def test_some_two_fifths_of_the_gain_are_length(chapter: Callable[[str], Any]):
+    names = recorded(chapter(NAME))
+    gone = [1 - (names["by_share"] / names["fixed"]).mean(), 1 - (names["relative"] / names["by_radius"]).mean()]
+    assert all(0.35 < share < 0.45 for share in gone) and "two\n  fifths" in source(chapter(NAME), "recorded-read")
+    text = source(chapter(NAME), "recorded-lengths").replace('free["text-norm"] / own', "np.ones(5)")
+    with pytest.raises(AssertionError):  # nets of one length would keep the whole gain
+        exec(text, names | {"base": names["values"]["plain"], "free": names["values"]["freelb"]})

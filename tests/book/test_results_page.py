@@ -62,6 +62,19 @@ def test_without_a_record_the_page_says_what_to_run(results: ModuleType):
     assert "python -m ebm_course reproduce sequences --preset cpu --record" in text
 
 
+def test_the_page_opens_with_what_was_decided_and_puts_the_older_experiment_last(results: ModuleType):
+    older = dataclasses.replace(
+        RECORD, name="sequences", claims=(dataclasses.replace(RECORD.claims[0], verdict="undecided"),)
+    )
+    text = results.page([older, dataclasses.replace(RECORD, claims=()), dataclasses.replace(RECORD, preset="gpu")])
+    opened = text.partition("\n## ")[0]
+    assert (
+        "- [sums-gpu](#record-sums-gpu) *holds*: a\n- [sequences-cpu](#record-sequences-cpu) *undecided*: 1\n" in opened
+    )
+    assert "[sums-cpu]" not in opened  # it has no claims
+    assert text.index("(record-sums-gpu)=\n### Preset gpu") < text.index("(record-sequences-cpu)=\n### Preset cpu")
+
+
 def cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip("|").split("|")]
 

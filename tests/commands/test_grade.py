@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -72,6 +72,27 @@ def run(*arguments: object, code: int = 0) -> str:
     done = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=300)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
+
+
+@pytest.fixture
+def here(capsys: pytest.CaptureFixture) -> Iterator[Callable[..., str]]:
+    """The command in this process, which has imported torch: what it says, its exit code checked."""
+    import torch
+
+    from ebm_course.__main__ import main
+
+    def run(*arguments: object, code: int = 0) -> str:
+        try:
+            found = main(["grade", *map(str, arguments)])
+        except SystemExit as stop:
+            found = int(stop.code or 0)
+        told = "".join(capsys.readouterr())
+        assert found == code, told
+        return told
+
+    threads = torch.get_num_threads()
+    yield run
+    torch.set_num_threads(threads)
 
 
 def rows(path: Path) -> dict[str, dict[str, str]]:
@@ -139,6 +160,37 @@ def test_a_killed_run_goes_on_and_keeps_what_a_teacher_entered(
     assert after["0.ipynb"]["q0_3"] == "1.5"
 
 
+def test_points_entered_by_hand_are_never_deleted_without_a_word_and_a_copy(
+    tmp_path: Path, assignment: Path, write: Callable[..., Path], here: Callable[..., str]
+):
+    handed_in = tmp_path / "handed in"
+    table, options = handed_in / "grades.csv", (handed_in, "--assignment", assignment)
+    for name in ("ada", "bob"):
+        write(handed_in / f"{name}.ipynb", *RIGHT)
+    here(*options)
+    table.write_text(table.read_text().replace(",6,6,2,2,2,,", ",6,6,2,2,2,1.5,").rstrip())  # no end of the last line
+    (handed_in / "bob.ipynb").rename(tmp_path / "away.ipynb")
+    assert "2 rows, 1 of files that are not there now" in here(*options)
+    (tmp_path / "away.ipynb").rename(handed_in / "bob.ipynb")
+    question = assignment / "tests" / "q0_2.py"
+    question.write_text(question.read_text().replace("y == 2", "y == 3"))
+    before = table.read_bytes()
+    assert "nothing was graded" in here(*options, code=1)  # the solution has another answer yet
+    assert table.read_bytes() == before
+    write(assignment / "0_small.ipynb", "x = 1", "y = 3", "z = 3")
+    told = here(*options)
+    assert "2 submissions, 0 graded before" in told and "no longer stand" not in told
+    assert [(row["points"], row["q0_3"]) for row in rows(table).values()] == [("4", "1.5"), ("4", "1.5")]
+    before = table.read_bytes()
+    write(handed_in / "bob.ipynb", "x = 1", "y = 3", "z = 3")
+    told = here(*options)
+    assert "points that were entered no longer stand in grades.csv" in told
+    assert f"damaged: bob.ipynb. The table as it was: {table}.bak\n" in told
+    assert Path(f"{table}.bak").read_bytes() == before
+    assert [(row["points"], row["q0_3"]) for row in rows(table).values()] == [("4", "1.5"), ("6", "")]
+    assert "no longer stand" not in here(*options)
+
+
 def test_nothing_is_graded_where_the_solution_itself_loses_points(
     tmp_path: Path, assignment: Path, write: Callable[..., Path]
 ):
@@ -146,7 +198,7 @@ def test_nothing_is_graded_where_the_solution_itself_loses_points(
     write(tmp_path / "handed in" / "a.ipynb", *RIGHT)
     told = run(tmp_path / "handed in", "--assignment", assignment, code=1)
     assert "the solution itself loses points here, so nothing was graded. code cell 2 stops with ModuleNotFound" in told
-    assert rows(tmp_path / "handed in" / "grades.csv") == {}
+    assert not (tmp_path / "handed in" / "grades.csv").exists()
 
 
 def test_what_cannot_be_graded_is_said_in_one_sentence(
@@ -173,7 +225,16 @@ def test_what_cannot_be_graded_is_said_in_one_sentence(
     assert "holds no notebooks" in refused(empty)
     assert "titles of assignments in these notebooks: none. Name one of 0_small" in refused(handed_in)
     assert "holds no assignment to grade with" in refused(handed_in, "--assignment", "1_small")
-    assert "are larger than 0" in refused(handed_in, "--workers", 0)
+    for option, value in (
+        ("--workers", "0"),
+        ("--workers", "5000"),
+        ("--seconds", "nan"),
+        ("--seconds", "1e+12"),
+        ("--seconds", "-1"),
+        ("--total", "inf"),
+        ("--memory", "inf"),
+    ):
+        assert f"{option} {value}: expected a number larger than 0 and at most" in refused(handed_in, option, value)
     monkeypatch.setattr(grade, "ASSIGNMENTS", empty)
     assert "run `make assignments`" in refused(handed_in)
     write(handed_in / "b.ipynb", "x = 1")

@@ -172,6 +172,7 @@ def test_numbers_of_which_the_paper_does_not_speak_are_printed_when_asked(capsys
         (["fake", "--set", "n_runs=0"], "--set n_runs=0: that is chosen by --runs, --data and --variant; claims stay."),
         (["fake", "--set", "claims=()"], "--set claims=()"),
         (["fake", "--out", "a.txt"], "--out names the record to write, NAME.json: got 'a.txt'."),
+        (["fake", "--out", "."], "--out names the record to write, NAME.json: got '.' (a folder)."),
         (["fake", "--out", "a.json", "--record"], "not allowed with argument"),
     ],
 )

@@ -133,7 +133,7 @@ def test_what_it_cannot_read_is_refused_in_words():
     net, (x, mask, y) = spen(), batch([5, 2])
     with pytest.raises(ValueError, match=r"a sentence has a tag a token: expected tags \(2, 5\) .*got \(2, 4\)"):
         net(x, mask, y[:, :4])
-    with pytest.raises(ValueError, match="out of the vocabulary: expected 0 to 3, got 0 to 4"):
+    with pytest.raises(ValueError, match="a tag is outside the set: expected 0 to 3, got 0 to 4"):
         net(x, mask, y.clone().fill_(0).index_put((torch.tensor(0), torch.tensor(0)), torch.tensor(4)))
     with pytest.raises(ValueError, match=r"relaxed tags \(N, L, 4\) of real numbers: got \(2, 5, 3\)"):
         tag_rows(torch.zeros(2, 5, 3), K)

@@ -63,6 +63,21 @@ def test_a_test_file_is_read_and_not_run(tmp_path: Path):
         read_questions(tmp_path / "nowhere")
 
 
+def test_an_assignment_is_known_by_its_folder_whatever_that_is_called(
+    assignment: Path, monkeypatch: pytest.MonkeyPatch
+):
+    found = read_assignment(assignment)
+    copy = assignment.rename(assignment.with_name("auto2"))
+    assert read_assignment(copy) == dataclasses.replace(found, name="auto2")
+    monkeypatch.chdir(copy)
+    assert read_assignment(Path(".")) == read_assignment(copy)
+    (copy / "notes.ipynb").write_text("{}")
+    with pytest.raises(FileNotFoundError, match=r"auto2 holds these notebooks: 0_small\.ipynb, notes\.ipynb; expected"):
+        read_assignment(copy)
+    (copy / "0_small.ipynb").rename(copy / "auto2.ipynb")
+    assert read_assignment(copy).solution == found.solution
+
+
 def test_imports_of_solution_and_tests_are_found_and_nothing_is_run(assignment: Path):
     read = read_assignment(assignment)
     code = (

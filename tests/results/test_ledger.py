@@ -75,6 +75,12 @@ def test_an_absent_record_is_refused_with_those_that_exist(tmp_path: Path) -> No
         ledger.read("../sums-cpu", folder=tmp_path)
 
 
+def test_a_file_of_brackets_is_no_record(tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match=r"deep\.json is no record of this course"):
+        ledger.read_file(tmp_path / "deep.json")
+
+
 def test_an_entry_is_the_mean_and_the_standard_deviation_over_runs() -> None:
     entry = RECORD.entry("correct")
     assert entry.value == pytest.approx(0.95)

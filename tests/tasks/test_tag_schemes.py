@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from typing import Any
 
 import pytest
 
@@ -88,3 +89,10 @@ def test_what_is_no_tag_of_entities_is_refused(tag: str) -> None:
 
 def test_the_paper_has_seventeen_tags() -> None:
     assert len(all_tags(["LOC", "MISC", "ORG", "PER"], "BIOES")) == 17
+
+
+@pytest.mark.parametrize("scheme", ["iob1", "IOBES", "BILOU", "", None])
+def test_an_unknown_scheme_is_refused_and_the_three_are_named(scheme: Any) -> None:
+    for call in (lambda: convert(["B-A"], scheme), lambda: tags_of([], 1, scheme), lambda: all_tags(["A"], scheme)):
+        with pytest.raises(ValueError, match=f"a scheme of tags is one of IOB1, IOB2, BIOES: got {scheme!r}"):
+            call()

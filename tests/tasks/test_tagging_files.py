@@ -55,6 +55,18 @@ def test_conll_2003_skips_documents_and_reads_both_ways_of_marking_entities_alik
     assert one.tags == ("B-ORG", "O", "B-LOC", "B-LOC")
 
 
+def test_a_document_ends_a_sentence_though_no_blank_line_does(write: Write) -> None:
+    text = "Rome NNP I-NP I-LOC\n-DOCSTART- -X- O O\nParis NNP I-NP I-LOC\n"
+    assert [s.tokens for s in read_conll2003(write(text))] == [("Rome",), ("Paris",)]
+    assert [s.tags for s in read_conll2003(write(text))] == [("S-LOC",), ("S-LOC",)]
+
+
+def test_an_unknown_scheme_is_refused_before_a_line_is_read(write: Write) -> None:
+    for read in (read_columns, read_conll2003):
+        with pytest.raises(ValueError, match="a scheme of tags is one of IOB1, IOB2, BIOES: got 'BILOU'"):
+            next(read(write("no columns at all\n"), scheme="BILOU"))  # type: ignore[arg-type]
+
+
 TREE = """# sent_id = 1
 1-2\tdu\t_\t_\t_\t_\t_\t_\t_\t_
 1\tde\tde\tADP\tP\t_\t3\tcase\t_\t_

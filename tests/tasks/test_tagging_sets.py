@@ -97,10 +97,13 @@ def test_entities_are_converted_and_scored_whole(small: dict[str, str]) -> None:
     assert made.train.tags == (("O", "B-location", "E-location"),) and made.task.n_values == 25
     assert made.task.score(made.task.test.y, made.task.test)["f1"] == 1.0
     assert wnut17(clusters=False, scheme="IOB2").task.n_values == 13
+    with pytest.raises(ValueError, match="one of IOB1, IOB2, BIOES: got 'IOBES'"):
+        wnut17(clusters=False, scheme="IOBES")  # type: ignore[arg-type]
 
 
 def test_conll_2003_and_a_treebank_are_read_from_a_folder_of_the_users(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"eng\.train, eng\.testa, eng\.testb is not there"):
+    said = f"expected 3 files in {re.escape(str(tmp_path))}: eng.train, eng.testa, eng.testb not found there"
+    with pytest.raises(FileNotFoundError, match=said):
         conll2003(tmp_path)
     for name in ("eng.train", "eng.testa", "eng.testb"):
         (tmp_path / name).write_text("-DOCSTART- -X- O O\n\nRome NNP I-NP I-LOC\n")
@@ -109,7 +112,7 @@ def test_conll_2003_and_a_treebank_are_read_from_a_folder_of_the_users(tmp_path:
     for part in ("train", "dev", "test"):
         (tmp_path / f"fr-ud-{part}.conllu").write_text("1\tpain\tpain\tNOUN\tN\t_\t0\troot\t_\t_\n")
     assert treebank(tmp_path, prefix="fr-ud").train.tags == (("NOUN",),)
-    with pytest.raises(FileNotFoundError, match=r"en_ewt-ud-dev\.conllu"):
+    with pytest.raises(FileNotFoundError, match=re.escape(f"{tmp_path}: en_ewt-ud-train.conllu, en_ewt-ud-dev")):
         treebank(tmp_path)
 
 

@@ -96,7 +96,7 @@ class Config(Settings):
         check_ranges(
             self,
             counts="n_searched n_searched_entities n_descent_steps n_speed_batches n_speed_repeats",
-            positive="descent_step_size",
+            positive_finite="descent_step_size",
         )
         there = dict.fromkeys(arm.name.partition("/")[0] for arm in (*self.sources, *self.variants))
         lacking = [name for name in self.data if name not in there]

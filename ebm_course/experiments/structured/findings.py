@@ -91,11 +91,11 @@ class _Collected(Collected):
         return self.results.seconds(*(f"run-{k}/{name}" for k in range(self.config.runs_of(data))))
 
     def ceilings(self) -> None:
-        """What can be reached in the language, the same in every run."""
+        """What the language's bigram chain and the language itself reach, counted: the same in every run."""
         n_runs = self.config.runs_of(TOY)
-        for kind, words in (("chain", "the best chain over tags"), ("global", "the language itself")):
+        for kind, words in (("chain", "The language's bigram chain"), ("global", "The language itself")):
             for figure, value in vars(ceilings(kind)).items():
-                what = f"The most that {words} can reach: {FIGURES[figure]}."
+                what = f"{words}, the likeliest tag at each position: {FIGURES[figure]}."
                 self.add(f"{TOY}/ceilings/{kind}/{figure}", what, [value] * n_runs)
 
     def arm(self, data: str, variant: Variant) -> None:

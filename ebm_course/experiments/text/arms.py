@@ -36,6 +36,8 @@ BEYOND = ("carl-now", "carl-now-light", "carl-softmax")
 """Rows of the bank that are where sentences are now, written in the last updates, with nothing of older visits, at
 both weights; and a contrast whose normaliser is not frozen. For texts that the small encoder reads; no claim rests on
 them."""
+JUDGED = ("plain", "plain-longer", "noise", "freelb", "carl", "carl-fresh", "rar")
+"""Rows that a declared claim compares, or that it is to be read beside."""
 ALL = tuple(WORDS)
 ROWS = tuple(name for name in ALL if name not in BEYOND)
 FRESHNESS = 16

@@ -19,7 +19,7 @@ from typing import Any
 
 from ebm_course.energies.text_classifier import TextClassifier
 from ebm_course.experiments.configs import Settings
-from ebm_course.experiments.text.arms import ALL, ROWS, TABLE, Base, arms_of, base_of, is_search, search_of
+from ebm_course.experiments.text.arms import ALL, JUDGED, ROWS, TABLE, Base, arms_of, base_of, is_search, search_of
 from ebm_course.experiments.text.declared import claims
 from ebm_course.experiments.text.sets import (
     AG_NEWS,
@@ -172,7 +172,7 @@ CPU = together(
     (
         ON_TOY,
         part(SST2, ALL, base_of(**SMALL), search=True),
-        part(AG_NEWS, ALL, base_of(**SMALL | NEWS | {"task": short_news})),
+        part(AG_NEWS, JUDGED, base_of(**SMALL | NEWS | {"task": short_news})),
         part(YELP, TABLE, base_of(**SMALL | {"task": reviews})),
         part(YAHOO, TABLE, base_of(**SMALL | NEWS | {"task": questions})),
         part(f"{SST2}-{MINILM}", ROWS, base_of(**DISTILLED)),

@@ -59,8 +59,9 @@ class Config:
             counts="width hidden batch_size validate_every",
             counts_or_none="patience",
             whole="n_epochs",
-            positive="rate",
+            positive_finite="rate",
             shares_below_1="dropout",
+            flags="keep_best",
             functions="task vectors optimizer",
         )
 

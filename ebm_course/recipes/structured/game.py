@@ -203,6 +203,9 @@ def started_from(nets: InferenceNetworks, pretrained: InferenceNetworks | None) 
 
     The layer of a stacked F stays fresh: it reads tags and not features.
 
+    Raises:
+        ValueError: the tagger has parameters of other sizes.
+
     >>> from ebm_course.energies.token_encoder import TokenEncoder
     >>> def networks(parametrisation):
     ...     return InferenceNetworks(TokenEncoder((50,), width=8, hidden=6), n_tags=5, parametrisation=parametrisation)
@@ -215,5 +218,17 @@ def started_from(nets: InferenceNetworks, pretrained: InferenceNetworks | None) 
     encoders = [nets.encoder] + ([] if nets.cost_encoder is None else [nets.cost_encoder])
     heads = [nets.head] + ([] if nets.cost_head is None or nets.parametrisation == "stacked" else [nets.cost_head])
     for module, source in [*((m, pretrained.encoder) for m in encoders), *((m, pretrained.head) for m in heads)]:
+        _check_sizes(module, source)
         module.load_state_dict(copy.deepcopy(source.state_dict()))
     return nets
+
+
+def _check_sizes(module: nn.Module, source: nn.Module) -> None:
+    """Refuse a pretrained part whose parameters have other names or shapes; the message has the first."""
+    own, given = ({name: tuple(x.shape) for name, x in part.state_dict().items()} for part in (module, source))
+    for name in own | given:
+        if own.get(name) != given.get(name):
+            raise ValueError(
+                f"pretrained: expected a tagger of the same sizes, with {name} {own.get(name, 'absent')}, got "
+                f"{given.get(name, 'none')}. Train it with this task, width and hidden size."
+            )

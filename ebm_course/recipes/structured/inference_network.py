@@ -87,10 +87,11 @@ class Config(EnergyConfig):
             self,
             counts="n_inference_steps",
             whole="fine_tune_epochs",
-            positive="energy_rate entropy_until",
+            positive_finite="energy_rate entropy_until",
             not_negative="perceptron_weight cross_entropy_a cross_entropy_f entropy_weight anchor "
             "fine_tune_cross_entropy",
             shares="entropy_until",
+            flags="truncate",
             functions="energy_optimizer",
         )
         for name, known in {"loss": LOSSES, "trains": TRAINS, "select": SELECTS}.items():
@@ -166,7 +167,8 @@ def fit(
         the count of updates.
 
     Raises:
-        ValueError: an anchor without pretrained networks, or parts of an energy to train that it does not have.
+        ValueError: an anchor without pretrained networks, pretrained ones of other sizes, an energy of other tags, or
+            parts of an energy to train that it does not have.
     """
     if config.anchor and pretrained is None:
         raise ValueError(
@@ -174,6 +176,11 @@ def fit(
         )
     data = data_of(config, run)
     given = {"pretrained": pretrained, "energy": energy}
+    if energy is not None and energy.n_values != data.n_tags:
+        raise ValueError(
+            f"energy: expected one of {data.n_tags} tags, as the task has, got one of {energy.n_values}. "
+            f"Train it on this task."
+        )
     playing = energy_of(config, data) if energy is None else copy.deepcopy(energy)
     if config.trains == "chain" and isinstance(playing, Spen):
         raise ValueError("trains: a chain beside fixed language models is trained where there are some: got a chain.")

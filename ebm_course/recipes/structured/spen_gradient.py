@@ -71,7 +71,7 @@ class Config(EnergyConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_ranges(self, whole="n_descent_steps", positive="descent_step_size")
+        check_ranges(self, whole="n_descent_steps", positive_finite="descent_step_size")
         if self.descent_method not in METHODS:
             raise ValueError(f"descent_method: expected one of {', '.join(METHODS)}, got {self.descent_method!r}.")
 

@@ -42,7 +42,7 @@ class Config(bilstm.Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_ranges(self, counts="tag_width tag_hidden")
+        check_ranges(self, counts="tag_width tag_hidden", flags="backward")
 
 
 TOY: dict[str, Any] = {"tag_width": 16, "tag_hidden": 32}

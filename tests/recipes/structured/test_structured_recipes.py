@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
@@ -17,6 +18,7 @@ from ebm_course.commands import choices
 from ebm_course.energies.global_energy import GlobalEnergy
 from ebm_course.energies.spen import Spen
 from ebm_course.energies.tag_language_model import TagLanguageModel
+from ebm_course.energies.token_encoder import TokenEncoder
 from ebm_course.recipes.shared import Fitted
 from ebm_course.recipes.structured import bilstm, crf, inference_network, parts, spen_gradient, tag_language_model
 from ebm_course.recipes.structured.data import data_of, language, newswire
@@ -164,12 +166,18 @@ def test_after_a_margin_loss_a_is_tuned_and_f_stays() -> None:
         (bilstm, "dropout", 1.0),
         (bilstm, "patience", 0),
         (bilstm, "rate", 0.0),
+        (bilstm, "rate", math.inf),
+        (bilstm, "keep_best", "no"),
+        (tag_language_model, "backward", 1),
         (crf, "energy_sees", "all"),
         (spen_gradient, "descent_method", "newton"),
         (spen_gradient, "descent_step_size", 0.0),
+        (spen_gradient, "descent_step_size", math.inf),
         (spen_gradient, "global_terms", "d"),
         (spen_gradient, "gamma", -1.0),
         (inference_network, "loss", "hinge"),
+        (inference_network, "energy_rate", math.inf),
+        (inference_network, "truncate", "yes"),
         (inference_network, "trains", "all"),
         (inference_network, "select", "best"),
         (inference_network, "parametrisation", "single"),
@@ -195,6 +203,18 @@ def test_what_is_missing_is_refused_before_training() -> None:
         fitted(inference_network, replace(inference_network.SMOKE, trains="chain"))
     with pytest.raises(ValueError, match="got one that reads backwards"):
         with_language_model(Spen(InferenceEncoder(), 7), TagLanguageModel(7, width=4, hidden=5, backward=True))
+
+
+def test_given_nets_of_other_sizes_are_refused_by_the_arguments_name() -> None:
+    config, encoder = inference_network.SMOKE, TokenEncoder((20,), width=6, hidden=5)
+    wider = InferenceNetworks(encoder, 7, parametrisation="single")
+    with pytest.raises(ValueError, match=r"^pretrained: .* with forwards\.weight_ih_l0 \(24, 6\), got \(20, 6\)\."):
+        fitted(inference_network, config, pretrained=wider)
+    fixed = TokenEncoder((20,), width=6, hidden=6, vectors=torch.zeros(20, 6))
+    with pytest.raises(ValueError, match=r"^pretrained: .* with table\.weight \(20, 6\), got none"):
+        fitted(inference_network, config, pretrained=InferenceNetworks(fixed, 7, parametrisation="single"))
+    with pytest.raises(ValueError, match=r"^energy: expected one of 7 tags, as the task has, got one of 5\."):
+        fitted(inference_network, config, energy=Spen(encoder, 5))
 
 
 class InferenceEncoder(torch.nn.Module):

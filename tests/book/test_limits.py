@@ -1,0 +1,65 @@
+"""What the page of known limits says of structured prediction is what the records and presets have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ebm_course.experiments.structured.config import CPU, PAPER
+from ebm_course.results import ledger
+
+PAGE = Path(__file__).parents[2] / "book" / "limits.md"
+SETS = ("toy", *(f"{data}{more}" for data in ("twitter-pos", "wnut17") for more in ("", "-vectors", "-features")))
+
+
+def section() -> str:
+    """The section on structured prediction, on one line."""
+    return " ".join(PAGE.read_text(encoding="utf-8").split("## Structured prediction\n")[1].split("\n## ")[0].split())
+
+
+def arms(data: str) -> dict[str, dict[str, Any]]:
+    """Name of an arm -> its configuration in the record of a set."""
+    variants = ledger.read(f"structured-cpu-data={data}").config["variants"]
+    return {v["name"].partition("/")[2]: v["config"] for v in variants if v["name"].startswith(f"{data}/")}
+
+
+@pytest.mark.parametrize("data", SETS)
+def test_all_arms_of_a_record_share_rates_lambda_gamma_and_tau(data: str):
+    assert "all games have lambda 1, gamma 1 and, where entropy is annealed, tau 2" in section()
+    found = {
+        name: {config[name] for config in arms(data).values() if name in config}
+        for name in ("rate", "energy_rate", "perceptron_weight", "gamma", "entropy_weight")
+    }
+    assert len(found["rate"]) == len(found["energy_rate"]) == 1
+    assert found["perceptron_weight"] == found["gamma"] == {1.0} and found["entropy_weight"] <= {0.0, 2.0}
+
+
+def test_the_preset_paper_takes_the_lambda_of_stacked_networks_on_tweets():
+    assert "for stacked ones it has 10, which the preset `paper` takes on tweets and no record has" in section()
+    for arm in PAPER.arms("twitter-pos"):
+        assert getattr(arm.config, "perceptron_weight", 10.0) == 10.0
+
+
+def test_beams_are_as_narrow_and_sentences_as_few_as_the_page_says():
+    words = "of width 4 on the first 200 test sentences of the language, of width 2 on the first 20 of posts"
+    assert words in section() and (CPU.searched("toy"), CPU.searched("wnut17")) == (200, 20)
+    for data, width in {"toy": 4, "wnut17": 2, "wnut17-vectors": 2, "wnut17-features": 2}.items():
+        assert {arms(data)[ge]["beam_width"] for ge in ("ge-a", "ge-b", "ge-c")} == {width}
+
+
+@pytest.mark.parametrize("data", ["wnut17-vectors", "wnut17-features"])
+def test_the_rows_with_more_features_are_those_that_the_page_names(data: str):
+    entries = ledger.read(f"structured-cpu-data={data}").entries
+    found = {e.name.split("/")[1] for e in entries if e.name.startswith(f"{data}/")}
+    assert found == {"bilstm", "margin", "stacked", "ge-a", "ge-b", "ge-c", "crf"}
+    assert "have the BiLSTM, the margin, stacked, the three tag language models and a CRF" in section()
+
+
+def test_one_run_on_tweets_was_less_than_half_as_fast_as_any_other():
+    record = ledger.read("structured-cpu-data=twitter-pos")
+    speeds = np.array([record.entry(f"twitter-pos/{kind}/speed").values for kind in ("separated", "shared", "stacked")])
+    assert (2 * speeds[:, :1] < speeds[:, 1:]).all()
+    assert "in one of five runs on tweets each of the three is less than half as fast as in any" in section()
