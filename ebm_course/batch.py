@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +16,7 @@ from torch.nn.functional import one_hot
 from torch.nn.utils.rnn import pad_sequence
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """Rows of data: states ``x`` (N, ...), answers ``y`` (N, ...) or None, ``mask`` bool or None, True where real.
 
@@ -22,6 +24,9 @@ class Batch:
 
     Raises:
         ValueError: the parts have other numbers of rows, or the mask does not fit them.
+        TypeError: it is indexed by a number, or looped over, which takes away the axis of rows.
+
+    Two batches are equal where they are the same object, as two tensors have no one answer.
 
     >>> batch = Batch(torch.arange(6).view(3, 2), y=torch.tensor([7, 8, 9]))
     >>> batch[1:].x.tolist(), batch[torch.tensor([2, 0])].y.tolist(), len(batch)
@@ -91,6 +96,12 @@ class Batch:
         return len(self.x)
 
     def __getitem__(self, index: Tensor | slice) -> Batch:
+        given: Any = index
+        if isinstance(given, Integral) or (isinstance(given, Tensor) and given.ndim == 0):
+            raise TypeError(
+                f"a batch is cut to rows, of which it keeps the axis: expected a slice or a tensor (M,), got {given}. "
+                f"Use batch[{int(given)}:{int(given) + 1 or None}] for one row, batch.x for states alone."
+            )
         return self._each(lambda t: t[index])
 
     def to(self, device: torch.device | str) -> Batch:

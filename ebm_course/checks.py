@@ -8,34 +8,40 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 
-def check_generator(generator: torch.Generator | Sequence[torch.Generator] | None, x: Tensor) -> None:
-    """Refuse no generator, one that lives on another device than the states it should move, and unequal blocks.
+def check_generator(
+    generator: torch.Generator | Sequence[torch.Generator] | None, x: Tensor, *, several: bool = False
+) -> None:
+    """Refuse states that are no tensor, no generator, one on another device than the states, and unequal blocks.
 
-    Of several generators each moves one of as many equal blocks of rows, where a sampler takes several.
+    Where a sampler takes ``several`` generators, each moves one of as many equal blocks of rows.
 
     >>> check_generator(None, torch.zeros(4, 2))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     TypeError: this sampler draws: expected a torch.Generator, got None. Pass generator=run.generator(name), so that ...
-    >>> check_generator([torch.Generator(), torch.Generator()], torch.zeros(4, 2))  # each moves two rows
+    >>> check_generator([torch.Generator(), torch.Generator()], torch.zeros(4, 2), several=True)  # two rows each
     """
-    several = (generator,) if isinstance(generator, torch.Generator) else generator
-    if not isinstance(several, Sequence) or not all(isinstance(one, torch.Generator) for one in several):
+    if not isinstance(x, Tensor):
+        raise TypeError(f"states are a tensor (N, ...): got a {type(x).__name__}. Pass torch.as_tensor(x).")
+    given = (generator,) if isinstance(generator, torch.Generator) else generator if several else None
+    if not isinstance(given, Sequence) or not all(isinstance(one, torch.Generator) for one in given):
         raise TypeError(
             f"this sampler draws: expected a torch.Generator, got {generator!r}. "
             f"Pass generator=run.generator(name), so that the draw can be repeated."
         )
-    if not several or len(x) % len(several):
+    if not given or len(x) % len(given):
         raise ValueError(
-            f"several generators move as many equal blocks of rows: got {len(several)} for {len(x)} rows. "
+            f"several generators move as many equal blocks of rows: got {len(given)} for {len(x)} rows. "
             f"Pass one for all rows, or a number that divides them."
         )
-    for one in several:
+    for one in given:
         if one.device.type != x.device.type:
             raise ValueError(
                 f"the generator lives on {one.device}, the states on {x.device}: expected one device. "
@@ -88,6 +94,22 @@ def check_tokens(x: Tensor, n_values: int, *, what: Literal["token", "tag"] = "t
         )
 
 
+def check_dtype(x: Tensor, dtype: torch.dtype, *, mixes: bool = False) -> None:
+    """Refuse points of another type than the parameters', unless autocast, or arithmetic that mixes, brings them to it.
+
+    >>> check_dtype(torch.zeros(1, 2).double(), torch.float32)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: this energy reads torch.float32, as its parameters are: got torch.float64. Use x.to(torch.float32), ...
+    """
+    if x.dtype == dtype:
+        return
+    cast = torch.is_autocast_enabled(x.device.type) and x.is_floating_point() and x.dtype != torch.float64
+    if cast or (mixes and torch.promote_types(x.dtype, dtype) == dtype):
+        return
+    other = f", or energy.to({x.dtype})" if x.is_floating_point() else ""
+    raise ValueError(f"this energy reads {dtype}, as its parameters are: got {x.dtype}. Use x.to({dtype}){other}.")
+
+
 def check_count(name: str, value: int, *, least: int = 0) -> int:
     """Refuse what is no whole number, and one below ``least``: fewer than no steps would pass as none.
 
@@ -108,17 +130,27 @@ def check_count(name: str, value: int, *, least: int = 0) -> int:
     return number
 
 
-def check_number(name: str, value: float) -> None:
-    """Refuse what is no real number, such as text; which numbers are allowed is for the caller to say.
+def check_number(name: str, value: Any) -> float:
+    """The number as a float, without a graph; refused where it is none, such as text, True, or several numbers.
 
+    Which numbers are allowed is for the caller to say. A float passes at once; a tensor is waited for.
+
+    >>> check_number("radius", torch.tensor(2))
+    2.0
     >>> check_number("radius", "a")
     Traceback (most recent call last):
     ValueError: radius is a number: expected a real one, got 'a'. Pass radius=0.1.
     """
-    try:
-        math.isnan(value)
-    except (TypeError, ValueError, RuntimeError):  # the last two are those of a tensor of several numbers
-        raise ValueError(f"{name} is a number: expected a real one, got {value!r}. Pass {name}=0.1.") from None
+    if type(value) is float:
+        return value
+    number = None
+    is_bool = value.dtype == torch.bool if isinstance(value, Tensor) else isinstance(value, bool | np.bool_)
+    if not is_bool and not isinstance(value, str | bytes):
+        with suppress(TypeError, ValueError, RuntimeError, OverflowError):  # such as those of several numbers
+            number = float(value.detach() if isinstance(value, Tensor) else value)
+    if number is None:
+        raise ValueError(f"{name} is a number: expected a real one, got {value!r}. Pass {name}=0.1.")
+    return number
 
 
 def check_bounds(bounds: tuple[float, float] | None) -> None:
@@ -129,8 +161,9 @@ def check_bounds(bounds: tuple[float, float] | None) -> None:
     ValueError: bounds are (low, high), low < high: got (1.0, -1.0). Pass (-1.0, 1.0) for images, or None.
     """
     try:
-        right = bounds is None or (len(bounds) == 2 and bool(bounds[0] < bounds[1]))
-    except TypeError:  # no pair, or a pair of something else than numbers
+        low, high = (-1.0, 1.0) if bounds is None else (check_number("bounds", b) for b in bounds)
+        right = low < high
+    except (TypeError, ValueError):  # no pair, or a pair of something else than numbers
         right = False
     if not right:
         raise ValueError(f"bounds are (low, high), low < high: got {bounds}. Pass (-1.0, 1.0) for images, or None.")
@@ -145,7 +178,8 @@ def box(bounds: tuple[float, float] | None, x: Tensor) -> tuple[float, float]:
     if bounds is None:
         return -torch.inf, torch.inf
     most = torch.finfo(x.dtype).max
-    low, high = (b if abs(b) <= most else math.copysign(torch.inf, b) for b in bounds)
+    numbers = (check_number("bounds", b) for b in bounds)
+    low, high = (b if abs(b) <= most else math.copysign(torch.inf, b) for b in numbers)
     return low, high
 
 
@@ -156,7 +190,7 @@ def check_share(name: str, value: float) -> None:
     Traceback (most recent call last):
     ValueError: dropout is a share: expected 0 to 1, got 7.0.
     """
-    if not 0 <= value <= 1:
+    if not 0 <= check_number(name, value) <= 1:
         raise ValueError(f"{name} is a share: expected 0 to 1, got {value}.")
 
 

@@ -140,7 +140,7 @@ class Task:
     score: Callable[[Tensor, Batch], dict[str, float]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Negatives:
     """What a sampler returns. Every tensor is detached.
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import doctest
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from ebm_course import batch as module
 from ebm_course.batch import Batch
+from ebm_course.core import Negatives
 
 
 def test_the_examples_give_what_they_say() -> None:
@@ -130,3 +133,21 @@ def test_rows_that_cannot_be_padded_are_refused(x: list[Tensor], y: list[Tensor]
 def test_rows_that_are_no_sequences_have_no_lengths(x: Tensor, mask: Tensor | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         _ = Batch(x, mask=mask).lengths
+
+
+@pytest.mark.parametrize("index", [0, -1, True, np.int64(1), torch.tensor(1)], ids=repr)
+def test_a_number_is_no_index_for_it_would_take_away_the_axis_of_rows(index: Any) -> None:
+    batch = Batch(torch.arange(4).view(2, 2))
+    i = int(index)
+    with pytest.raises(TypeError, match=rf"expected a slice or a tensor .* Use batch\[{i}:{i + 1 or None}\] for one"):
+        batch[index]
+    assert batch[i : i + 1 or None].x.equal(batch.x[i][None])
+    with pytest.raises(TypeError, match=r"Use batch\[0:1\]"):
+        list(batch)  # type: ignore[call-overload]
+
+
+def test_batches_and_negatives_are_equal_to_themselves_alone() -> None:
+    for one, other in ((Batch(torch.zeros(2, 2)), Batch(torch.zeros(2, 2))), (Negatives(torch.zeros(2, 2)),) * 2):
+        assert one == one and one in [other, one] and len({one, other}) in (1, 2)
+    assert Batch(torch.zeros(2, 2)) != Batch(torch.zeros(2, 2))
+    assert Negatives(torch.zeros(2, 2)) != Negatives(torch.zeros(2, 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from ebm_course.samplers.forward_algorithm import log_partition, marginals
 from ebm_course.samplers.inference_network import InferenceNetworks
 from ebm_course.samplers.memory_bank import MemoryBank
 from ebm_course.samplers.relaxed_descent import relaxed_descent
+from ebm_course.samplers.replay_buffer import ReplayBuffer
 from ebm_course.samplers.viterbi import viterbi
 from ebm_course.tasks import images, text_task
 from ebm_course.tasks.agreement import agreement
@@ -44,6 +46,8 @@ from ebm_course.tasks.tree_language import tree_language, tree_score
 from ebm_course.tasks.vocabulary import Vocabulary
 from ebm_course.training.batches import Batches
 
+NO_BUFFERS: tuple[Any, ...] = ({}, None, {"states": 3})
+WRONG_LABELS: dict[str, Any] = {"states": torch.zeros(2, 3), "labels": [0, 1]}
 N, L, K, NAN = 2, 3, 4, float("nan")
 U, W, TAGS = torch.zeros(N, L, K), torch.zeros(K + 1, K + 1), torch.zeros(N, L, dtype=torch.int64)
 LOGITS, LABELS = torch.zeros(N, 2), torch.tensor([0, 1])
@@ -308,6 +312,35 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
         lambda: Normaliser(torch.device("cpu")).load_state_dict({}),
         "no state of a normaliser: known, value",
     ),
+    **{
+        f"value of a normaliser, {value}": (
+            partial(Normaliser(torch.device("cpu")).load_state_dict, {"value": value, "known": True}),
+            r"log Z is a tensor \(\) of a real number: got .*\. Pass state_dict\(\)",
+        )
+        for value in (1.0, torch.zeros(3), torch.tensor(1))
+    },
+    **{
+        f"no tensor as {name} of a bank": (
+            partial(bank().load_state_dict, bank().state_dict() | {name: 3}),
+            f"a state of a bank holds tensors: got {name} int",
+        )
+        for name in ("features", "written_at", "labels")
+    },
+    **{
+        f"state of a buffer, {state}": (
+            partial(ReplayBuffer(torch.zeros(2, 3)).load_state_dict, state),
+            "this is no state of a buffer: expected tensors, got none as states",
+        )
+        for state in NO_BUFFERS
+    },
+    "labels of a buffer": (
+        lambda: ReplayBuffer(torch.zeros(2, 3), LABELS).load_state_dict(
+            WRONG_LABELS,
+        ),
+        "expected tensors, got none as labels",
+    ),
+    "dropout is text": (lambda: encoder(dropout="a"), "dropout is a number: expected a real one, got 'a'"),
+    "dropout is True": (lambda: Bert(5, 2, width=8, n_heads=2, inner=8, dropout=True), "dropout is a number"),
     "whole numbers as scores of words": (lambda: cky(U.long(), RULES, SCORES), "scores are real numbers"),
     "a column of scores": (lambda: log_sum_of_trees(U, RULES, SCORES[:, None]), "and their scores"),
     "a number as scores": (lambda: cky(U, RULES, torch.tensor(0.0)), "and their scores"),
@@ -354,6 +387,9 @@ DIVERGED: dict[str, Callable[[], object]] = {
     "viterbi": lambda: viterbi(hurt(U), W),
     "viterbi, transitions": lambda: viterbi(U, hurt(W)),
     "viterbi, infinite": lambda: viterbi(hurt(U, torch.inf), W),
+    "log Z": lambda: log_partition(hurt(U), W),
+    "log Z, infinite": lambda: log_partition(hurt(U, torch.inf), W),
+    "log Z, transitions": lambda: log_partition(U, hurt(W)),
     "marginals": lambda: marginals(hurt(U), W),
     "relaxed tags": lambda: accuracy(hurt(U), TAGS, MASK),
     "memory bank": lambda: bank().update(ROWS, torch.tensor([[NAN, 1.0]])),
@@ -371,6 +407,7 @@ DIVERGED: dict[str, Callable[[], object]] = {
     "normaliser, its state": lambda: Normaliser(torch.device("cpu")).load_state_dict(
         {"value": torch.tensor(NAN), "known": True}
     ),
+    "states of a buffer": lambda: ReplayBuffer(torch.zeros(2, 3)).load_state_dict({"states": hurt(torch.zeros(2, 3))}),
     "memory bank, infinite": lambda: bank().update(ROWS, torch.tensor([[torch.inf, 1.0]])),
 }
 

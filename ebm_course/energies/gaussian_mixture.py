@@ -13,6 +13,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ebm_course.checks import check_dtype
+
 
 class GaussianMixture(nn.Module):
     """E(x), (N,), of points (N, d).
@@ -27,7 +29,8 @@ class GaussianMixture(nn.Module):
     triangle W of ``whitening`` gives the covariance as the inverse of W^T W.
 
     Raises:
-        ValueError: shapes do not fit, a weight is not positive, or a covariance is not positive definite.
+        ValueError: means are no real numbers, shapes do not fit, a weight is not positive, or a covariance is not
+            positive definite.
 
     >>> energy = GaussianMixture(torch.tensor([[0.0, 0.0]]), constant=1.0)
     >>> x = torch.tensor([[0.0, 0.0], [3.0, 4.0]])
@@ -41,6 +44,9 @@ class GaussianMixture(nn.Module):
         self, means: Tensor, covariances: Tensor | float = 1.0, weights: Tensor | None = None, *, constant: float = 0.0
     ):
         super().__init__()
+        if not isinstance(means, Tensor) or not means.is_floating_point():
+            got = means.dtype if isinstance(means, Tensor) else f"a {type(means).__name__}"
+            raise ValueError(f"means are a tensor of real numbers: got {got}. Pass torch.as_tensor(means).float().")
         if means.ndim != 2 or 0 in means.shape:
             raise ValueError(f"means of K components in d dimensions are (K, d): got {tuple(means.shape)}.")
         k = len(means)
@@ -56,6 +62,7 @@ class GaussianMixture(nn.Module):
         d = self.means.shape[1]
         if x.ndim != 2 or x.shape[1] != d:
             raise ValueError(f"this mixture reads points (N, {d}): got shape {tuple(x.shape)}.")
+        check_dtype(x, self.means.dtype, mixes=True)
         white = self.whitening.tril()
         z = torch.einsum("kij,nkj->nki", white, x[:, None] - self.means)  # (N, K, d)
         log_det = white.diagonal(dim1=1, dim2=2).abs().log().sum(dim=1)

@@ -56,15 +56,25 @@ class Joint(nn.Module):
         Raises:
             ValueError: y are no classes (N,), or (on a CPU) out of 0 .. K - 1.
         """
-        return Conditioned(lambda y, x: _minus(self.logits(x), y), _classes(y), module=self)
+        return Conditioned(self._of_class, _classes(y), module=self)
 
     def log_likelihood(self, y: Tensor) -> Conditioned:
         """x -> log p(y | x) of true classes y (N,): downhill in it is an attack without a target."""
-        return Conditioned(lambda y, x: -_minus(self.logits(x).log_softmax(dim=1), y), _classes(y), module=self)
+        return Conditioned(self._log_p, _classes(y), module=self)
 
     def negative_log_likelihood(self, target: Tensor) -> Conditioned:
         """x -> -log p(target | x) of wanted classes (N,): downhill in it is an attack with a target."""
-        return Conditioned(lambda y, x: _minus(self.logits(x).log_softmax(dim=1), y), _classes(target), module=self)
+        return Conditioned(self._minus_log_p, _classes(target), module=self)
+
+    # Methods and no lambdas, so that what is given a class can be pickled.
+    def _of_class(self, y: Tensor, x: Tensor) -> Tensor:
+        return _minus(self.logits(x), y)
+
+    def _log_p(self, y: Tensor, x: Tensor) -> Tensor:
+        return -self._minus_log_p(y, x)
+
+    def _minus_log_p(self, y: Tensor, x: Tensor) -> Tensor:
+        return _minus(self.logits(x).log_softmax(dim=1), y)
 
     def first_layer(self, x: Tensor) -> Tensor:
         return self._split().first_layer(x)

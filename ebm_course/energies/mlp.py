@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 from torch import Tensor, nn
+
+from ebm_course.checks import check_dtype
 
 
 class MLP(nn.Module):
@@ -49,6 +52,8 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim != 2 or x.shape[1] != self.n_inputs:
             raise ValueError(f"this energy reads points (N, {self.n_inputs}): got shape {tuple(x.shape)}.")
+        first: Any = self.net[0]
+        check_dtype(x, first.weight.dtype)
         bowl = 0.5 * self.confinement * x.square().sum(dim=1)
         e: Tensor = self.net(x)[:, 0] + bowl
         return e

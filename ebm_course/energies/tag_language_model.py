@@ -68,8 +68,15 @@ class TagLanguageModel(nn.Module):
         if words is None and mask is None:
             raise ValueError("a condition has a row a chain: expected word vectors or a mask, got neither. Call it.")
         if words is None:
-            return Conditioned(lambda m, y: self(y, m), mask, module=self)  # type: ignore[arg-type]
-        return Conditioned(lambda w, m, y: self(y, m, w), words, mask, module=self)
+            return Conditioned(self._beside_mask, mask, module=self)  # type: ignore[arg-type]
+        return Conditioned(self._beside_words, words, mask, module=self)
+
+    # Methods and no lambdas, so that what is given a condition can be pickled.
+    def _beside_mask(self, mask: Tensor, y: Tensor) -> Tensor:
+        return self(y, mask)
+
+    def _beside_words(self, words: Tensor, mask: Tensor | None, y: Tensor) -> Tensor:
+        return self(y, mask, words)
 
     def log_probabilities(self, y: Tensor, mask: Tensor | None = None, words: Tensor | None = None) -> Tensor:
         """log of y-bar at places 1 to T + 1, (N, L + 1, K + 1), in the order in which the model reads."""

@@ -65,7 +65,8 @@ def reliability(probabilities: Tensor, labels: Tensor, *, n_bins: int = 15) -> t
     if bool((p < 0).any()) or bool(((p.sum(1) - 1).abs() > 1e-3).any()):
         raise ValueError(
             f"rows of probabilities are 0 or larger and sum to 1: got entries from {float(p.min()):.3g}, sums from "
-            f"{float(p.sum(1).min()):.3g} to {float(p.sum(1).max()):.3g}. Pass torch.softmax(logits, 1)."
+            f"{float(p.sum(1).min()):.3g} to {float(p.sum(1).max()):.3g}. "
+            f"Pass torch.softmax(logits.float(), 1): in 16 bits rows do not sum to 1."
         )
     largest, predicted = p.max(1)
     edges = torch.linspace(0, 1, n_bins + 1, dtype=p.dtype, device=p.device)

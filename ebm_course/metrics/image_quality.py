@@ -18,7 +18,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 
 from ebm_course.ambient import usual_settings
 from ebm_course.checks import check_count
-from ebm_course.metrics.inputs import rows_of_logits, vectors
+from ebm_course.metrics.inputs import power_of_two, rows_of_logits, vectors
 
 PAIRS = 4_000_000  # in a block, of 8 bytes
 SLACK = 1e-12  # of squared lengths, by far more than products round in float64
@@ -131,6 +131,8 @@ def precision_recall(real: Tensor, fake: Tensor, *, k: int = 3) -> dict[str, flo
     check_count("k", k, least=1)
     _check_one_space(("real", real), ("fake", fake))
     r, f = vectors("real", real, least=k + 1), vectors("fake", fake, least=k + 1)
+    unit = power_of_two(r, f)
+    r, f = r / unit, f / unit
     r, f = r - r.mean(0), f - r.mean(0)  # near the origin products round least
     return {"precision": _share_inside(f, r, _radii(r, k)), "recall": _share_inside(r, f, _radii(f, k))}
 
@@ -158,6 +160,8 @@ def nearest_ratio(fake: Tensor, train: Tensor, held_out: Tensor) -> float:
     """
     _check_one_space(("fake", fake), ("train", train), ("held_out", held_out))
     f, t, h = (vectors(n, x, least=1) for n, x in (("fake", fake), ("train", train), ("held_out", held_out)))
+    unit = power_of_two(f, t, h)
+    f, t, h = f / unit, t / unit, h / unit
     centre = t.mean(0)  # near the origin products round least
     f, t, h = f - centre, t - centre, h - centre
     apart = float(_to_nearest(h, t).mean())

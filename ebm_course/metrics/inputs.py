@@ -5,6 +5,8 @@ It knows tensors alone.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -57,6 +59,18 @@ def labels_of(rows: Tensor, labels: Tensor) -> Tensor:
             f"Count classes from 0, and as many as the classifier knows."
         )
     return labels.to(rows.device)
+
+
+def power_of_two(*sets: Tensor) -> float:
+    """The largest power of 2 that is no larger than the largest entry; over it, squares are numbers. 0.5 for zeros.
+
+    To divide by it is exact, so that ratios keep all their digits.
+
+    >>> power_of_two(torch.tensor([1.0, -5.0]), torch.tensor([3.0]))
+    4.0
+    """
+    largest = max(float(x.abs().max()) for x in sets)
+    return math.ldexp(1.0, math.frexp(largest)[1] - 1)
 
 
 def finite(name: str, x: Tensor) -> Tensor:

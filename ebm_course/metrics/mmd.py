@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ebm_course.checks import check_number
 from ebm_course.metrics.inputs import finite
 
 PAIRS = 4_000_000  # in a block, of 8 bytes, twice
@@ -47,6 +48,7 @@ def maximum_mean_discrepancy(x: Tensor, y: Tensor, *, bandwidth: float | None = 
     if bandwidth is None:
         spaced = torch.arange(min(len(pooled), OF_MEDIAN), device=pooled.device) * len(pooled) // OF_MEDIAN
         bandwidth = float(torch.pdist(pooled if len(pooled) <= OF_MEDIAN else pooled[spaced]).median())
+    bandwidth = check_number("bandwidth", bandwidth)
     if not 0 < bandwidth < torch.inf:
         raise ValueError(f"the bandwidth is a length: expected a number larger than 0, got {bandwidth}. Pass one.")
     a, b = pooled.split([n, len(pooled) - n])
@@ -56,6 +58,12 @@ def maximum_mean_discrepancy(x: Tensor, y: Tensor, *, bandwidth: float | None = 
 
 def _kernel_sum(a: Tensor, b: Tensor, bandwidth: float) -> Tensor:
     """The sum of the kernel over all pairs, a block of rows at a time."""
+
+    def kernel(distances: Tensor) -> Tensor:
+        if 1e-150 < bandwidth < 1e150:
+            return distances.square_().div_(-2 * bandwidth**2).exp_()
+        return distances.div_(bandwidth).square_().div_(-2).exp_()  # the square of the bandwidth is no number
+
     blocks = a.split(max(1, PAIRS // len(b)))
     distances = partial(torch.cdist, compute_mode="donot_use_mm_for_euclid_dist")  # of a point to itself exactly 0
-    return torch.stack([distances(rows, b).square_().div_(-2 * bandwidth**2).exp_().sum() for rows in blocks]).sum()
+    return torch.stack([kernel(distances(rows, b)).sum() for rows in blocks]).sum()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from scipy.stats import mannwhitneyu
 from torch import Tensor
 
-from ebm_course.checks import in_double
+from ebm_course.checks import check_number, in_double
 
 
 def separation(e_data: Tensor, e_negative: Tensor, *, threshold: float = 0.0) -> dict[str, float]:
@@ -22,12 +24,18 @@ def separation(e_data: Tensor, e_negative: Tensor, *, threshold: float = 0.0) ->
         E(data), nats).
 
     Raises:
-        ValueError: energies are not (N,) with N > 0, or not finite.
+        TypeError: energies are no tensor of real numbers.
+        ValueError: energies are not (N,) with N > 0, or not finite, or the threshold is no number.
 
     >>> separation(torch.tensor([-2.0, -1.0]), torch.tensor([-1.0, 4.0]))  # one tie among four pairs
     {'auroc': 0.875, 'accuracy': 0.75, 'gap': 3.0}
     """
+    if math.isnan(threshold := check_number("threshold", threshold)):
+        raise ValueError("threshold is a number of nats: got nan. Pass 0.0, the border of the logistic loss.")
     for name, e in (("e_data", e_data), ("e_negative", e_negative)):
+        if not isinstance(e, Tensor) or e.is_complex():
+            got = f"a tensor of {e.dtype}" if isinstance(e, Tensor) else f"a {type(e).__name__}"
+            raise TypeError(f"{name} is a tensor of real energies (N,): got {got}. Pass torch.as_tensor({name}).")
         if e.ndim != 1 or len(e) == 0 or not bool(torch.isfinite(e).all()):
             raise ValueError(
                 f"{name} holds finite energies (N,), N > 0: got shape {tuple(e.shape)}, {e.isfinite().sum()} finite."

@@ -17,6 +17,7 @@ import math
 import torch
 from torch import Tensor
 
+from ebm_course.checks import check_number
 from ebm_course.core import Loss
 from ebm_course.objectives.terms import check_energies, check_same_shape, energy_terms
 
@@ -63,7 +64,7 @@ def compound(
             f"a compound loss has F with its cost, A, or both: got "
             f"{', '.join(_given(e_augmented=e_augmented, cost=cost, e_test=e_test)) or 'neither'}. Add what is missing."
         )
-    if not 0 <= weight < math.inf:
+    if not 0 <= check_number("weight", weight) < math.inf:
         raise ValueError(f"the perceptron's weight is finite: expected 0 or larger, got {weight}.")
     value, terms = e_gold.new_zeros(()), dict[str, Tensor]()
     if e_augmented is not None and cost is not None:

@@ -16,8 +16,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
-from ebm_course.checks import check_count
+from ebm_course.checks import check_count, check_number
 from ebm_course.core import Loss
+from ebm_course.objectives.info_nce import check_constant
 from ebm_course.objectives.terms import check_energies
 
 
@@ -61,6 +62,7 @@ def frozen_nce_in_pieces(
     1.91
     """
     _check(positive, anchors, kinds, counted, temperature)
+    check_constant(temperature)
     check_count("n_rows", n_rows, least=1)
     dtype = torch.promote_types(anchors.dtype, torch.float32)
     own, counts = positive / temperature, counted.to(dtype)
@@ -136,5 +138,5 @@ def _check(positive: Tensor, anchors: Tensor, kinds: Tensor, counted: Tensor, te
             f"counted says which kinds are negatives of each of {n} anchors: expected bool (C, {n}), got "
             f"{counted.dtype} {tuple(counted.shape)}. Take it from MemoryBank.kinds_of."
         )
-    if not 0 < temperature < math.inf:
+    if not 0 < check_number("temperature", temperature) < math.inf:
         raise ValueError(f"temperature: expected a number larger than 0, got {temperature}. The default is 0.07.")

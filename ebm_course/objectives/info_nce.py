@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
-from ebm_course.checks import check_count, check_finite
+from ebm_course.checks import check_count, check_finite, check_number
 from ebm_course.core import Loss
-from ebm_course.objectives.terms import check_energies
+from ebm_course.objectives.terms import check_energies, check_tensors
 
 
 def info_nce(positive: Tensor, negatives: Tensor, *, mask: Tensor | None = None, temperature: float = 0.07) -> Loss:
@@ -30,7 +30,9 @@ def info_nce(positive: Tensor, negatives: Tensor, *, mask: Tensor | None = None,
     Args:
         positive: similarities (N,), cosines in [-1, 1] where features have norm 1.
         negatives: similarities (N, M).
-        mask: bool (N, M), True where a negative counts; None: all do. A row without any costs nothing.
+        mask: bool (N, M), True where a negative counts; None: all do. A row without any costs nothing. What does not
+            count is finite all the same: a NaN or an infinity there is one of the loss, for to fill it in would take
+            longer than all else that the mask does.
         temperature: tau, larger than 0.
 
     Returns:
@@ -74,7 +76,9 @@ def frozen_nce(
         The loss; terms as those of :func:`info_nce`.
 
     Raises:
-        ValueError: as :func:`info_nce`, or n_rows is below 1.
+        ValueError: as :func:`info_nce`, n_rows is below 1, or the temperature takes a gradient: log Z, which is not
+            estimated again, belongs to one temperature.
+        FloatingPointError: log Z of the first batch is not finite.
 
     Source: Wu et al. (2018), Eqs. 3-7; Tian, Krishnan and Isola (2020), whose code freezes Z. Departure: in logarithms,
     which needs none of their 1e-7 beside the ratio.
@@ -85,6 +89,7 @@ def frozen_nce(
     2.502
     """
     _check(positive, negatives, mask, temperature)
+    check_constant(temperature)
     check_count("n_rows", n_rows, least=1)
     counts = _counts(negatives, mask)
     own = positive / temperature
@@ -123,6 +128,7 @@ class Normaliser:
         mask = torch.ones_like(negatives, dtype=torch.bool) if mask is None else mask
         each = torch.cat([positive, negatives.masked_fill(~mask, -torch.inf).flatten()])
         estimate = each.logsumexp(dim=0) - (len(positive) + mask.sum()).to(each.dtype).log() + math.log(n_rows)
+        check_finite("log Z of a contrast", estimate, "Lower the rate, or look for the similarities that diverged.")
         self.value, self.known = estimate.to(self.value.dtype), bool(mask.any())
         return self.value
 
@@ -140,8 +146,12 @@ class Normaliser:
         given = state.keys() if isinstance(state, Mapping) else set[str]()
         if missing := self.state_dict().keys() - given:
             raise ValueError(f"this is no state of a normaliser: {', '.join(sorted(missing))} missing.")
-        check_finite("log Z of a contrast", state["value"], "Take a state from before it diverged.")
-        self.value, self.known = state["value"].to(self.value.device).clone(), bool(state["known"])
+        value = state["value"]
+        if not isinstance(value, Tensor) or value.shape != () or not value.is_floating_point():
+            got = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+            raise ValueError(f"log Z is a tensor () of a real number: got {got}. Pass state_dict().")
+        check_finite("log Z of a contrast", value, "Take a state from before it diverged.")
+        self.value, self.known = value.to(self.value.device).clone(), bool(state["known"])
 
 
 class _Softpluses(torch.autograd.Function):
@@ -166,6 +176,18 @@ class _Softpluses(torch.autograd.Function):
         return slopes * (grads[0] / ctx.temperature)[:, None], None, None, None
 
 
+def check_constant(temperature: Any) -> None:
+    """Refuse a temperature that is learned: negatives would hand it no gradient, and a frozen log Z would not follow.
+
+    >>> check_constant(0.07)
+    """
+    if isinstance(temperature, Tensor) and temperature.requires_grad:
+        raise ValueError(
+            "a frozen normaliser belongs to one temperature: expected a number, got a tensor that requires a gradient. "
+            "Pass float(temperature), or learn it with info_nce."
+        )
+
+
 def _counts(negatives: Tensor, mask: Tensor | None) -> Tensor | None:
     """1 where a negative counts and 0 elsewhere, as numbers: to multiply and to add costs far less than to fill in."""
     return None if mask is None else mask.to(negatives.dtype)
@@ -181,6 +203,7 @@ def _terms(positive: Tensor, negatives: Tensor, counts: Tensor | None) -> dict[s
 
 def _check(positive: Tensor, negatives: Tensor, mask: Tensor | None, temperature: float) -> None:
     check_energies(positive=positive)
+    check_tensors(negatives=negatives)
     fits = negatives.ndim == 2 and len(negatives) == len(positive) and negatives.shape[1] > 0
     if not fits or not negatives.is_floating_point():
         raise ValueError(
@@ -192,5 +215,5 @@ def _check(positive: Tensor, negatives: Tensor, mask: Tensor | None, temperature
             f"the mask says which negatives count: expected bool {tuple(negatives.shape)}, got {mask.dtype} "
             f"{tuple(mask.shape)}. Pass MemoryBank.negatives_of(labels)."
         )
-    if not 0 < temperature < math.inf:
+    if not 0 < check_number("temperature", temperature) < math.inf:
         raise ValueError(f"temperature: expected a number larger than 0, got {temperature}. The default is 0.07.")

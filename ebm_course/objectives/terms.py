@@ -13,13 +13,14 @@ def check_energies(**energies: Tensor) -> None:
 
     Raises:
         ValueError: another shape, or no rows.
-        TypeError: integers, which carry no gradient.
+        TypeError: no tensor, or integers, which carry no gradient.
 
     >>> import torch
     >>> check_energies(e_data=torch.zeros(3, 1))
     Traceback (most recent call last):
     ValueError: e_data holds one energy a row: expected shape (N,), got (3, 1). Use e_data.squeeze(-1).
     """
+    check_tensors(**energies)
     for name, e in energies.items():
         if e.ndim != 1:
             hint = f"Use {name}.squeeze(-1)" if e.ndim == 2 and e.shape[-1] == 1 else "Sum over the state's axes"
@@ -28,6 +29,21 @@ def check_energies(**energies: Tensor) -> None:
             raise ValueError(f"{name} is empty: expected at least one energy. Check the batch or the sampler.")
         if not e.is_floating_point():
             raise TypeError(f"{name} holds real energies, got {e.dtype}: pass a floating-point tensor.")
+
+
+def check_tensors(**values: object) -> None:
+    """Refuse lists and arrays, whose shape and gradient are not those of a tensor.
+
+    Raises:
+        TypeError: a value is no tensor.
+
+    >>> check_tensors(e_data=[1.0, 2.0])
+    Traceback (most recent call last):
+    TypeError: e_data is a tensor: got a list. Pass torch.as_tensor(e_data).
+    """
+    for name, value in values.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} is a tensor: got a {type(value).__name__}. Pass torch.as_tensor({name}).")
 
 
 def check_same_shape(name: str, values: Tensor, other_name: str, other: Tensor) -> None:
@@ -43,6 +59,7 @@ def check_same_shape(name: str, values: Tensor, other_name: str, other: Tensor) 
     Traceback (most recent call last):
     ValueError: log_q belongs to e_data entry by entry: expected shape (3,), got (3, 1). Give both the same shape.
     """
+    check_tensors(**{name: values, other_name: other})
     if values.shape != other.shape:
         raise ValueError(
             f"{name} belongs to {other_name} entry by entry: expected shape {tuple(other.shape)}, "

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ebm_course.checks import at_least_single, check_count, check_finite, check_generator, check_tokens
+from ebm_course.checks import at_least_single, check_count, check_finite, check_generator, check_number, check_tokens
 from ebm_course.core import Discrete, Negatives, frozen
 from ebm_course.samplers.categorical import draw_categorical
 
@@ -74,6 +74,7 @@ def ancestral(
     """
     check_generator(generator, x0)
     check_count("n_steps", n_steps)
+    temperature = check_number("temperature", temperature)
     if not 0 < temperature < torch.inf or x0.ndim != 2 or x0.shape[1] == 0:
         raise ValueError(
             f"expected prompts (N, P) of at least one token and a temperature above 0, "

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ebm_course.batch import ranks_in_class
-from ebm_course.checks import check_bounds, check_count, check_generator, in_double
+from ebm_course.checks import check_bounds, check_count, check_generator, check_number, in_double
 from ebm_course.processors import usable_memory
 
 MARGIN = 1e-3
@@ -75,6 +75,7 @@ class ClassGaussians:
         check_bounds(bounds)
         _check_states(x, n_classes, bounds)
         _check_labels(y, n_classes, len(x))
+        jitter = check_number("jitter", jitter)
         if not 0 < jitter < torch.inf:
             raise ValueError(f"jitter is added to variances: expected a number above 0, got {jitter}. Pass 1e-4.")
         counts = y.bincount(minlength=n_classes)

@@ -20,7 +20,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ebm_course.checks import check_bounds, check_count, check_generator
+from ebm_course.checks import check_bounds, check_count, check_generator, check_number
 from ebm_course.core import Energy, Negatives
 from ebm_course.samplers.langevin import langevin
 from ebm_course.samplers.pgd import pgd
@@ -90,6 +90,7 @@ def combined(
         raise ValueError(
             f"the box has a middle: expected finite bounds, got {bounds}. Pass (-1.0, 1.0), or None for 0."
         )
+    contrast = check_number("contrast", contrast)
     if not 0 <= contrast <= 1:
         raise ValueError(f"contrast is a factor: expected 0 to 1, got {contrast}. Pass 1 to leave it as it is.")
     # 1. An attack towards the class.

@@ -36,13 +36,17 @@ def log_partition(unary: Tensor, transitions: Tensor, mask: Tensor | None = None
 
     Raises:
         ValueError: shapes do not belong together.
+        FloatingPointError: log Z is not finite (on a CPU; elsewhere the question would wait for the device).
 
     >>> log_partition(torch.zeros(1, 3, 4), torch.zeros(5, 5)).exp().round()  # 4^3 sequences of energy 0
     tensor([64.])
     """
     check_chain(unary, transitions, mask)
     with torch.autocast(unary.device.type, enabled=False):  # sums of many tokens leave 16 bits no digit
-        return _log_partition(at_least_single(unary), at_least_single(transitions), mask)
+        log_z = _log_partition(at_least_single(unary), at_least_single(transitions), mask)
+    if log_z.device.type == "cpu":
+        _check_finite(log_z)
+    return log_z
 
 
 def _log_partition(unary: Tensor, transitions: Tensor, mask: Tensor | None) -> Tensor:
@@ -65,6 +69,10 @@ def _log_partition(unary: Tensor, transitions: Tensor, mask: Tensor | None) -> T
     return (alpha + transitions[:k, k]).logsumexp(dim=1)
 
 
+def _check_finite(log_z: Tensor) -> None:
+    check_finite("log Z of a chain", log_z, "Look for the scores or transitions that diverged.")
+
+
 def marginals(unary: Tensor, transitions: Tensor, mask: Tensor | None = None) -> Tensor:
     """p(y_t = j | x), (N, L, K): the gradient of log Z in the scores; detached, 0 at pads.
 
@@ -76,6 +84,6 @@ def marginals(unary: Tensor, transitions: Tensor, mask: Tensor | None = None) ->
     with recording_gradients(), torch.autocast(unary.device.type, enabled=False):
         scores = at_least_single(unary.detach()).clone().requires_grad_()
         log_z = log_partition(scores, transitions.detach(), mask)
-        check_finite("log Z of a chain", log_z, "Look for the scores or transitions that diverged.")
+        _check_finite(log_z)
         (p,) = torch.autograd.grad(log_z.sum(), scores)
     return p

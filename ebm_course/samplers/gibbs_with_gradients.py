@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ebm_course.checks import at_least_single, check_count, check_finite, check_generator, check_tokens
+from ebm_course.checks import at_least_single, check_count, check_finite, check_generator, check_number, check_tokens
 from ebm_course.core import Energy, Negatives, energies_of, energy_grad, frozen
 from ebm_course.samplers.categorical import Streams, draw_categorical, uniform
 
@@ -57,10 +57,11 @@ def gibbs_with_gradients(
     >>> chains.x.shape, bool((chains.info["acceptance"] > 0.5).all())
     (torch.Size([5, 3]), True)
     """
-    check_generator(generator, x0)
+    check_generator(generator, x0, several=True)
     check_count("n_steps", n_steps)
     check_count("n_values", n_values, least=2)
     check_tokens(x0, n_values)
+    temperature = check_number("temperature", temperature)
     if not 0 < temperature < torch.inf:
         raise ValueError(
             f"temperature divides energies: expected a number above 0, got {temperature}. 2 is the balanced choice."

@@ -83,12 +83,10 @@ def langevin(
     check_count("n_steps", n_steps)
     check_bounds(bounds)
     max_rows = chains_at_once(max_rows, x0)
-    check_number("step_size", step_size)
-    options = {"noise_std": noise_std, "max_grad_norm": max_grad_norm, "max_grad_value": max_grad_value}
-    for name, value in options.items():
-        if value is not None:
-            check_number(name, value)
-    noise_std = math.sqrt(2 * max(step_size, 0)) if noise_std is None else noise_std
+    step_size = check_number("step_size", step_size)  # a tensor's graph would follow the states
+    noise_std = math.sqrt(2 * max(step_size, 0)) if noise_std is None else check_number("noise_std", noise_std)
+    max_grad_norm = None if max_grad_norm is None else check_number("max_grad_norm", max_grad_norm)
+    max_grad_value = None if max_grad_value is None else check_number("max_grad_value", max_grad_value)
     limits = [torch.inf if limit is None else limit for limit in (max_grad_norm, max_grad_value)]
     if not (0 < step_size < torch.inf and 0 <= noise_std < torch.inf and all(x > 0 for x in limits)):  # a NaN fails all
         raise ValueError(

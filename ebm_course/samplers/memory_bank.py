@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ebm_course.checks import check_count, check_finite, check_generator
+from ebm_course.checks import check_count, check_finite, check_generator, check_number
+from ebm_course.samplers.bank_state import check_state
 from ebm_course.samplers.row_products import products_of_rows
 
 CACHED_BYTES = 1 << 20
@@ -48,6 +49,7 @@ class MemoryBank:
     def __init__(self, n_rows: int, width: int, *, labels: Tensor, momentum: float = 0.5):
         check_count("n_rows", n_rows, least=1)
         check_count("width", width, least=1)
+        momentum = check_number("momentum", momentum)
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum: expected 0 or more and below 1, got {momentum}. The default is 0.5.")
         got = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else f"a {type(labels).__name__}"
@@ -164,15 +166,19 @@ class MemoryBank:
     def update(self, rows: Tensor, features: Tensor) -> None:
         """Mix features (N, width) of any length into their rows, int64 (N,), all different; changes the bank.
 
+        A feature of 0 has no direction, nor has one whose mixture with its row is 0: such a row stays as it was, and
+        as old.
+
         Raises:
             ValueError: rows are not those of the bank, come twice, or do not fit the features.
             FloatingPointError: a feature is not finite (on a CPU): it would stay in the bank.
         """
         self._check(rows, features)
-        new, old = normalize(features.to(self.features.dtype), dim=1), self.features[rows]
+        new, old = _directions(features.to(self.features.dtype)), self.features[rows]
         mixed = normalize(self.momentum * old + (1 - self.momentum) * new, dim=1)  # of a first feature itself
-        self.features.index_copy_(0, rows, mixed)
-        self.written_at.index_fill_(0, rows, self.n_updates)
+        moved = (new.abs().amax(dim=1) != 0) & (mixed.abs().amax(dim=1) != 0)  # a NaN is not hidden
+        self.features.index_copy_(0, rows, torch.where(moved[:, None], mixed, old))
+        self.written_at.index_copy_(0, rows, torch.where(moved, self.n_updates, self.written_at[rows]))
         self.n_updates += 1
 
     def _check_room(self, max_bytes: float) -> None:
@@ -219,31 +225,14 @@ class MemoryBank:
             ValueError: it is that of a bank of other size or labels, of something else, or says impossible things.
             FloatingPointError: a feature is not finite.
         """
-        given = state.keys() if isinstance(state, Mapping) else set[str]()
-        if missing := self.state_dict().keys() - given - {"labels"}:
-            raise ValueError(f"this is no state of a bank: {', '.join(sorted(missing))} missing. Pass state_dict().")
-        found, written_at = state["features"], state["written_at"]
-        if found.shape != self.features.shape or written_at.shape != self.written_at.shape:
-            raise ValueError(
-                f"this bank holds features {tuple(self.features.shape)}: got {tuple(found.shape)}. Build it with as "
-                "many rows and the width that were saved."
-            )
-        if not found.is_floating_point() or written_at.dtype != torch.int64:
-            raise ValueError(
-                f"a bank holds real features and whole numbers of updates: got {found.dtype} and {written_at.dtype}. "
-                "Pass state_dict()."
-            )
-        if not torch.equal(state.get("labels", self.labels).to(self.labels), self.labels):
-            raise ValueError(
-                "this state is of a bank with other labels: expected this one's. Build it for that data set."
-            )
-        check_count("n_updates", state["n_updates"])
-        if len(written_at) and not -1 <= int(written_at.min()) <= int(written_at.max()) < max(1, state["n_updates"]):
-            raise ValueError(
-                f"rows were written in updates 0 to {state['n_updates'] - 1}, or never, -1: got "
-                f"{int(written_at.min())} to {int(written_at.max())}. Pass state_dict() of one moment."
-            )
-        check_finite("a feature for the memory bank", found, "Take a state from before it diverged.")
-        self.features.copy_(found)
-        self.written_at.copy_(written_at)
+        check_state(self.state_dict(), state)
+        self.features.copy_(state["features"])
+        self.written_at.copy_(state["written_at"])
         self.n_updates = int(state["n_updates"])
+
+
+def _directions(x: Tensor) -> Tensor:
+    """Rows (N, width) over their norms, 0 where a row is; one whose squares may not be numbers is scaled before."""
+    largest = x.abs().amax(dim=1, keepdim=True)
+    usual = (largest > 1e-12) & (largest < 1e16)
+    return normalize(x / torch.where(usual, 1, largest.clamp_min(torch.finfo(x.dtype).tiny)), dim=1)

@@ -79,8 +79,8 @@ def pgd(
     check_count("n_steps", n_steps)
     check_bounds(bounds)
     max_rows = chains_at_once(max_rows, x0)
-    check_number("radius", radius)
-    step_size = 2.5 * radius / max(n_steps, 1) if step_size is None else step_size
+    radius = check_number("radius", radius)
+    step_size = 2.5 * radius / max(n_steps, 1) if step_size is None else check_number("step_size", step_size)
     _check(x0, radius, step_size, norm, bounds)
     low, high = box(bounds, x0)
     x0 = x0.detach()
@@ -123,7 +123,6 @@ def _check(x0: Tensor, radius: float, step_size: float, norm: str, bounds: tuple
         raise ValueError(f"states have shape (N, *S), got {tuple(x0.shape)}: use x0[:, None] for points on a line.")
     if not x0.is_floating_point():
         raise TypeError(f"a gradient needs real-valued states, got {x0.dtype}: pass images as float32 in the bounds.")
-    check_number("step_size", step_size)
     if not (0 <= radius < torch.inf and 0 <= step_size < torch.inf):  # a NaN fails both
         raise ValueError(
             f"expected radius >= 0 and step_size >= 0, both finite: got {radius} and {step_size}. "

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ebm_course.checks import check_count, check_finite, check_generator
+from ebm_course.checks import check_count, check_finite, check_generator, check_number
 from ebm_course.core import Energy, Negatives, energies_of, energy_grad, frozen
 from ebm_course.samplers.balls import in_unit_ball, length, unit
 
@@ -58,7 +58,8 @@ def pgd_embeddings(
     """
     check_generator(generator, x0)
     check_count("n_steps", n_steps)
-    step_size = 2.5 * radius / max(n_steps, 1) if step_size is None else step_size
+    radius = check_number("radius", radius)
+    step_size = 2.5 * radius / max(n_steps, 1) if step_size is None else check_number("step_size", step_size)
     _check(x0, mask, radius, step_size)
     x0 = x0.detach().to(torch.promote_types(x0.dtype, torch.float32))
     real = None if mask is None else mask.view(*mask.shape, *[1] * (x0.ndim - mask.ndim)).expand_as(x0)

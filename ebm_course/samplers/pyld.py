@@ -22,7 +22,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ebm_course.checks import box, check_bounds, check_count, check_finite, check_generator
+from ebm_course.checks import box, check_bounds, check_count, check_finite, check_generator, check_number
 from ebm_course.core import Energy, Negatives, SplitsFirstLayer, energies_of, energy_grad, frozen
 
 
@@ -76,6 +76,8 @@ def pyld(
     check_count("n_outer", n_outer)
     check_count("n_inner", n_inner, least=1)
     check_bounds(bounds)
+    step_size, noise_std = check_number("step_size", step_size), check_number("noise_std", noise_std)
+    max_grad_value = None if max_grad_value is None else check_number("max_grad_value", max_grad_value)
     _check(x0, step_size, noise_std, max_grad_value)
     if not isinstance(energy, SplitsFirstLayer):
         raise TypeError(

@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ebm_course.checks import at_least_single, check_count, check_finite, check_generator
+from ebm_course.checks import at_least_single, check_count, check_finite, check_generator, check_number
 from ebm_course.core import Energy, Negatives, energies_of, energy_grad, frozen
 from ebm_course.sentence_checks import check_moves
 
@@ -73,6 +73,7 @@ def relaxed_descent(
             f"relaxed tags are real numbers (N, L, K), got {tuple(x0.shape)} of {x0.dtype}: "
             f"start from torch.full((N, L, K), 1 / K), or from one-hot rows mixed with it."
         )
+    step_size = check_number("step_size", step_size)
     if not 0 < step_size < torch.inf or method not in METHODS:
         raise ValueError(
             f"expected a finite step_size above 0 and a method of {METHODS}, got {step_size} and {method!r}. "

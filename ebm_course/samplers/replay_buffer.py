@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ebm_course.batch import ranks_in_class
-from ebm_course.checks import check_generator
+from ebm_course.checks import check_finite, check_generator, check_number
 
 
 class ReplayBuffer:
@@ -76,6 +76,7 @@ class ReplayBuffer:
         Departure from Du and Mordatch (2019): without replacement, so that no chain is moved twice and stored once.
         """
         check_generator(generator, self.states)
+        restart_probability = check_number("restart_probability", restart_probability)
         if not 0 <= restart_probability <= 1:
             raise ValueError(
                 f"restart_probability is a share of the chains: expected 0 to 1, got {restart_probability}. "
@@ -155,8 +156,15 @@ class ReplayBuffer:
         """Take over saved states and labels; changes the buffer.
 
         Raises:
-            ValueError: they are of another shape or dtype, or only one of the two buffers has labels.
+            ValueError: there are none, they are of another shape or dtype, or only one of the two buffers has labels.
+            FloatingPointError: a state is not finite.
         """
+        given = state if isinstance(state, Mapping) else dict[str, Tensor]()
+        if wrong := [key for key in {"states"} | given.keys() if not isinstance(given.get(key), Tensor)]:
+            raise ValueError(
+                f"this is no state of a buffer: expected tensors, got none as {', '.join(sorted(wrong))}. "
+                "Pass state_dict()."
+            )
         found = state["states"]
         if found.shape != self.states.shape or found.dtype != self.states.dtype:
             raise ValueError(
@@ -167,6 +175,7 @@ class ReplayBuffer:
             saved = "labels" if "labels" in state else "no labels"
             raise ValueError(f"{saved} were saved with the states: expected a buffer built alike. Build it so.")
         labels = None if self.labels is None else _checked(state["labels"], len(self))
+        check_finite("a state for the buffer", found, "Take a state from before it diverged.")
         self.states.copy_(found)
         if self.labels is not None and labels is not None:
             self.labels.copy_(labels)

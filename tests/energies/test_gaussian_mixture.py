@@ -8,6 +8,7 @@ from torch.distributions import MultivariateNormal
 
 from ebm_course.core import energy_grad
 from ebm_course.energies.gaussian_mixture import GaussianMixture
+from ebm_course.samplers.langevin import langevin
 
 MEANS = torch.tensor([[0.0, 0.0], [2.0, -1.0], [-1.0, 3.0]], dtype=torch.float64)
 COVARIANCES = torch.tensor(
@@ -91,3 +92,15 @@ def test_what_makes_no_mixture_is_refused():
         GaussianMixture(MEANS, torch.eye(3))
     with pytest.raises(ValueError, match=r"reads points \(N, 2\): got shape \(4, 3\)"):
         GaussianMixture(MEANS)(torch.zeros(4, 3))
+
+
+def test_points_that_the_parameters_cannot_take_are_refused_and_others_are_not():
+    energy, x = GaussianMixture(MEANS.float()), torch.tensor([[1.0, 2.0]])
+    with pytest.raises(ValueError, match=r"got torch.float64. Use x.to\(torch.float32\), or energy.to\(torch.float64"):
+        langevin(energy, x.double(), n_steps=1, step_size=0.1, generator=torch.Generator())
+    for same in (x.long(), x.bfloat16(), x.half()):
+        assert torch.equal(energy(same), energy(x))
+    assert energy.double()(x).dtype == torch.float64
+    for means, got in ((torch.tensor([[0, 1]]), "torch.int64"), ([[0.0, 1.0]], "a list")):
+        with pytest.raises(ValueError, match=rf"means are a tensor of real numbers: got {got}. Pass torch.as_tensor"):
+            GaussianMixture(means)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 
 import pytest
 import torch
@@ -182,3 +183,10 @@ def test_no_images_of_no_classes_have_no_energies():
     model, none = joint(), torch.zeros(0).long()
     for of in (model.given, model.log_likelihood, model.negative_log_likelihood):
         assert of(none)(images(0)).shape == (0,)
+
+
+def test_an_energy_of_a_class_can_be_pickled():
+    joint, x, y = Joint(nn.Linear(2, 3)), torch.randn(4, 2), torch.tensor([0, 2, 1, 0])
+    for energy in (joint.given(y), joint.log_likelihood(y), joint.negative_log_likelihood(y)):
+        again = pickle.loads(pickle.dumps(energy))
+        assert torch.equal(again(x), energy(x)) and again.module is not joint

@@ -42,3 +42,13 @@ def test_other_shapes_and_sizes_are_refused():
 def test_a_confinement_that_is_no_number_is_refused():
     with pytest.raises(ValueError, match="confinement of 0 or larger"):
         MLP(2, confinement=float("nan"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.int64])
+def test_points_of_another_type_than_the_weights_are_refused_with_the_remedy(dtype: torch.dtype):
+    net, x = MLP(2, width=8), torch.zeros(3, 2)
+    remedy = rf", or energy\.to\({dtype}\)" if dtype.is_floating_point else ""
+    with pytest.raises(ValueError, match=rf"got {dtype}\. Use x\.to\(torch\.float32\){remedy}\."):
+        net(x.to(dtype))
+    with torch.autocast("cpu"):
+        assert net(x.bfloat16()).shape == net(x).shape == (3,)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 
 import pytest
 import torch
@@ -172,3 +173,10 @@ def test_a_mask_that_begins_with_a_pad_or_has_one_inside_is_refused(row: list[bo
     for act in (lambda: lm(y, mask), lambda: lm.given(None, mask)(y), lambda: lm.log_probabilities(y, mask)):
         with pytest.raises(ValueError, match="row 1 of the mask begins with a pad or has one inside"):
             act()
+
+
+def test_a_model_beside_words_or_a_mask_can_be_pickled() -> None:
+    model, y = TagLanguageModel(3, word_width=2), torch.tensor([[0, 2], [1, 1]])
+    alone, mask = TagLanguageModel(3), torch.tensor([[True, True], [True, False]])
+    for energy in (model.given(torch.randn(2, 2, 2), mask), alone.given(None, mask)):
+        assert torch.equal(pickle.loads(pickle.dumps(energy))(y), energy(y))

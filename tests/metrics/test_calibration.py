@@ -77,3 +77,11 @@ def test_a_perfect_classifier_has_an_error_that_falls_with_the_root_of_the_numbe
 def test_what_cannot_be_judged_is_refused_in_one_sentence(p, labels, n_bins: int, words: str):
     with pytest.raises(ValueError, match=words):
         expected_calibration_error(p, labels, n_bins=n_bins)
+
+
+def test_a_softmax_in_16_bits_is_told_to_be_one_in_32():
+    logits = torch.randn(200, 30).mul(3).bfloat16()
+    labels = torch.zeros(200, dtype=torch.int64)
+    with pytest.raises(ValueError, match=r"Pass torch\.softmax\(logits\.float\(\), 1\): in 16 bits rows do not sum"):
+        expected_calibration_error(logits.softmax(1), labels)
+    assert 0 <= expected_calibration_error(logits.float().softmax(1), labels) <= 1

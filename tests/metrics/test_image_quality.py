@@ -216,3 +216,13 @@ def test_memorised_images_have_a_ratio_below_one_and_copies_exactly_zero():
 def test_what_cannot_be_judged_is_refused_in_one_sentence(call, words: str):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@pytest.mark.parametrize("scale", [2.0**600, 1e200, 1e-200])
+def test_neighbours_are_the_same_in_any_unit(scale: float):
+    real, fake = torch.randn(40, 3, dtype=torch.float64), torch.randn(30, 3, dtype=torch.float64) + 0.5
+    found = precision_recall(real, fake)
+    assert 0 < found["precision"] < 1 and precision_recall(real * scale, fake * scale) == found
+    assert nearest_ratio(fake * scale, real * scale, real[:9] * scale * 1.1) == pytest.approx(
+        nearest_ratio(fake, real, real[:9] * 1.1)
+    )

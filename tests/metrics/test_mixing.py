@@ -82,3 +82,22 @@ def test_too_short_or_flat_input_is_refused():
         mixing(torch.zeros(7, 2))
     with pytest.raises(ValueError, match=r"got shape \(100,\)"):
         mixing(torch.zeros(100))
+    with pytest.raises(ValueError, match=r"got shape \(20, 0\). Pass one number for each step of each of N > 0 chains"):
+        mixing(torch.randn(20, 0))
+
+
+def test_a_sum_that_is_empty_or_negative_stops_at_the_bound_of_stan():
+    alternating = torch.tensor([[0.0], [1.0]]).repeat(10, 3)  # the first pair is negative already
+    assert mixing(alternating)["autocorrelation_time"] == pytest.approx(1 / math.log10(60))
+    assert mixing(alternating)["ess"] == pytest.approx(60 * math.log10(60))
+    antithetic = mixing(autoregression(-0.95, n_steps=500, n_chains=4))
+    assert antithetic["ess"] == pytest.approx(2000 * math.log10(2000))
+    generator = torch.Generator().manual_seed(0)
+    short = [mixing(torch.randn(8, 2, generator=generator))["ess"] for _ in range(200)]
+    assert min(short) > 0 and max(short) == pytest.approx(16 * math.log10(16))
+
+
+@pytest.mark.parametrize("scale", [2.0**560, 1e170, 1e308, 2.0**-560, 1e-170, 1e-300])
+def test_the_unit_of_the_values_changes_nothing(scale):
+    x = autoregression(0.5, n_steps=100, n_chains=2) / 8
+    assert mixing(x * scale) == pytest.approx(mixing(x), rel=1e-9)

@@ -88,3 +88,10 @@ def test_bad_samples_and_bandwidths_are_refused():
 def test_a_bandwidth_that_is_no_length_is_refused(bad: float) -> None:
     with pytest.raises(ValueError, match="larger than 0, got"):
         mmd(torch.zeros(2, 1), torch.ones(2, 1), bandwidth=bad)
+
+
+@pytest.mark.parametrize("bandwidth", [1e-200, 1e-151, 1e151, 1e200])
+def test_a_bandwidth_whose_square_is_no_number_is_one_all_the_same(bandwidth: float) -> None:
+    x, y = tensor([[0.0], [0.0], [1.0]]), tensor([[0.0], [1.0]])
+    narrow = 1 / 3 + 0 - 2 * (2 + 1) / 6  # only pairs of equal points count
+    assert mmd(x, y, bandwidth=bandwidth)["mmd2"] == pytest.approx(narrow if bandwidth < 1 else 0.0)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import tensor
@@ -52,3 +54,14 @@ def test_bad_energies_are_refused():
         separation(torch.zeros(3), torch.zeros(3, 1))
     with pytest.raises(ValueError, match="2 finite"):
         separation(tensor([0.0, float("nan"), 1.0]), torch.zeros(3))
+
+
+def test_what_is_no_threshold_and_what_are_no_energies_is_refused():
+    e = torch.zeros(2)
+    with pytest.raises(ValueError, match=r"threshold is a number of nats: got nan\. Pass 0\.0"):
+        separation(e, e, threshold=math.nan)
+    with pytest.raises(ValueError, match="threshold is a number: expected a real one, got 'a'"):
+        separation(e, e, threshold="a")
+    for bad, got in (([0.0, 1.0], "a list"), (e.numpy(), "a ndarray"), (e.to(torch.complex64), "torch.complex64")):
+        with pytest.raises(TypeError, match=rf"e_negative is a tensor of real energies \(N,\): got .*{got}"):
+            separation(e, bad)

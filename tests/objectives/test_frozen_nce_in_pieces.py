@@ -55,6 +55,14 @@ def test_it_is_frozen_nce_of_the_whole_table_with_its_gradients(dtype: torch.dty
     assert others[1].abs().amax(dim=1).gt(1e-3).tolist() == [True] * N
 
 
+def test_the_temperature_of_a_frozen_normaliser_is_not_learned() -> None:
+    learned, given = torch.tensor(0.25, requires_grad=True), drawn()
+    expected = in_pieces(*given, temperature=0.25).value
+    assert torch.equal(in_pieces(*given, temperature=learned.detach()).value, expected)
+    with pytest.raises(ValueError, match="belongs to one temperature"):
+        in_pieces(*given, temperature=learned)
+
+
 def test_rows_that_do_not_count_change_nothing_whatever_they_hold() -> None:
     positive, anchors, rows = drawn()
     found = in_pieces(positive, anchors, torch.where(KINDS[:, None] == 0, 1e6, rows))

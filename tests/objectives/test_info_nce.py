@@ -176,3 +176,27 @@ def test_bad_input_is_refused() -> None:
         info_nce(positive[:, None], negatives)
     with pytest.raises(ValueError, match=r"^n_rows is a whole number: expected 1 or larger"):
         frozen_nce(positive, negatives, normaliser=Normaliser(CPU), n_rows=0)
+
+
+def test_a_frozen_normaliser_takes_no_temperature_that_is_learned() -> None:
+    positive, negatives = cosines()
+    options: dict[str, Any] = {"normaliser": Normaliser(CPU), "n_rows": 3}
+    frozen_nce(positive, negatives, temperature=torch.tensor(TAU), **options)  # type: ignore[arg-type]
+    learned: Any = torch.tensor(TAU, requires_grad=True)
+    with pytest.raises(
+        ValueError, match=r"belongs to one temperature.*requires a gradient\. Pass float\(temperature\)"
+    ):
+        frozen_nce(positive, negatives, temperature=learned, **options)
+    info_nce(positive, negatives, temperature=learned).value.backward()
+    assert learned.grad is not None
+
+
+def test_a_normaliser_is_not_frozen_on_a_number_that_is_not_finite() -> None:
+    positive, negatives = cosines()
+    normaliser: Any = Normaliser(CPU)
+    for bad in (torch.nan, torch.inf):
+        with pytest.raises(FloatingPointError, match=r"log Z of a contrast is not finite.*that diverged\."):
+            frozen_nce(positive * bad, negatives, normaliser=normaliser, n_rows=3)
+        assert not normaliser.known and float(normaliser.value) == 0.0
+    frozen_nce(positive, negatives, normaliser=normaliser, n_rows=3)
+    assert normaliser.known and bool(normaliser.value.isfinite())

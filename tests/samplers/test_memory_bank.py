@@ -11,6 +11,7 @@ from ebm_course.samplers import memory_bank
 from ebm_course.samplers.memory_bank import MemoryBank
 
 LABELS = torch.tensor([0, 1, 0, 2, 1, 0])
+ROWS = torch.arange(50)
 
 
 def bank(momentum: float = 0.5) -> MemoryBank:
@@ -40,6 +41,32 @@ def test_every_written_row_has_norm_one() -> None:
         rows = torch.randperm(50, generator=torch.Generator().manual_seed(seed))[:20]
         b.update(rows, 1e3 * torch.randn(20, 8, generator=torch.Generator().manual_seed(seed)))
     torch.testing.assert_close(b.features.norm(dim=1), torch.ones(50))
+
+
+@pytest.mark.parametrize("scale", [1e30, 3e38, 1e19, 1e-13, 1e-30, 1e-40])
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_a_feature_whose_squares_are_no_numbers_has_its_direction_all_the_same(scale: float, momentum: float) -> None:
+    b = bank(momentum)
+    b.update(torch.tensor([0, 1]), torch.tensor([[scale, scale], [0.0, -scale]]))
+    torch.testing.assert_close(b.features[:2], torch.tensor([[0.5**0.5, 0.5**0.5], [0.0, -1.0]]))
+
+
+def test_features_of_usual_size_are_mixed_to_the_same_bits_as_by_the_formula() -> None:
+    g = torch.Generator().manual_seed(0)
+    new, b = torch.randn(50, 768, generator=g) * torch.logspace(-8, 8, 50)[:, None], MemoryBank(50, 768, labels=ROWS)
+    b.update(ROWS, torch.randn(50, 768, generator=g))
+    expected = normalize(0.5 * b.features + 0.5 * normalize(new, dim=1), dim=1)
+    b.update(ROWS, new)
+    assert torch.equal(b.features, expected)
+
+
+def test_a_row_without_a_direction_stays_as_it_was_and_as_old() -> None:
+    b, opposite = bank(momentum=0.5), torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+    b.update(torch.tensor([0, 1, 2]), opposite)
+    assert b.fresh().tolist() == [True, True] + [False] * 4, "a feature of 0 is none"
+    b.update(torch.tensor([0, 1, 2]), torch.tensor([[-1.0, 0.0], [0.0, 0.0], [0.0, 2.0]]))
+    assert b.features[:3].tolist() == [[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]]
+    assert b.written_at.tolist() == [0, 0, 1, -1, -1, -1] and b.n_updates == 2
 
 
 def test_the_age_of_each_row_is_known() -> None:

@@ -100,7 +100,7 @@ SMOKE = Config(**finetune.TINY, **freelb.SMALL, **TINY)
 PRESETS = {"paper": PAPER, "cpu": CPU, "minilm": PRETRAINED, "notebook": NOTEBOOK, "smoke": SMOKE}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Numbered(Batch):
     """A minibatch that says which rows of the data it holds, int64 (N,)."""
 
