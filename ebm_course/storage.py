@@ -126,7 +126,7 @@ def check_writable(path: Path) -> Path:
     """
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder, expected the name of a file to write.")
-    real = Path(os.path.realpath(path))
+    real = Path(os.path.realpath(path)) if path.is_symlink() else path
     try:
         real.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=real.parent, prefix=_prefix(real), suffix=".part"):
