@@ -76,14 +76,20 @@ class Table:
         """
         if not self.path.is_file():
             return
-        csv.field_size_limit(sys.maxsize)  # a student's answer may be long
-        lines = self._lines_of(self._text())
-        for row in lines:
-            name, lost = row["file"], self._entered(row)
-            if None not in row and None not in row.values() and VERSION.fullmatch(row["version"]):
-                lost = {k: v for k, v in self._entered(self.rows.get(name, {})).items() if row[k] != v}  # a second row
-                self.rows[name] = row
-            self.dropped |= {name} if lost else set()
+        usual = csv.field_size_limit(sys.maxsize)  # a student's answer may be long
+        try:
+            for row in self._lines_of(self._text()):
+                self._take(row)
+        finally:
+            csv.field_size_limit(usual)
+
+    def _take(self, row: dict[str, str]) -> None:
+        """Keep a row of the file where it is whole, and note points that were entered in one that goes."""
+        name, lost = row["file"], self._entered(row)
+        if None not in row and None not in row.values() and VERSION.fullmatch(row["version"]):
+            lost = {k: v for k, v in self._entered(self.rows.get(name, {})).items() if row[k] != v}  # a second row
+            self.rows[name] = row
+        self.dropped |= {name} if lost else set()
 
     def keep(self, versions: Mapping[str, str]) -> list[str]:
         """Drop rows whose submission is another now; return the names that are still to be graded.
