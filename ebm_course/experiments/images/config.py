@@ -74,7 +74,7 @@ class Config(Settings):
     radius: float = 0.5  # of the attack in combined inference: the paper's, read on [-1, 1]
     contrast: float = 0.8  # after it: the paper gives no number
     n_samples_of_grid: int = 300  # of every setting of combined inference, compared with validation images
-    grid_radii: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.5)
+    grid_radii: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)  # with 0.5 of [0, 1] as well, which is 1 here
     grid_contrasts: tuple[float, ...] = (1.0, 0.8, 0.5)
 
     def __post_init__(self) -> None:
