@@ -28,6 +28,7 @@ PLANTED = [
     (2, "words/nce/kl", 0.03),
     (2, "moons/pcd-1/kl", 1.0),
     (2, "moons/cd-1/kl", 10.0),
+    (2, "claims/words/pcd-1-cd-1", 0.05),
     (3, "lm/last/recited", 0.0),
     (3, "energy/columns", 8.0),
     (4, "claims/figure-1b/residual", 0.2),
