@@ -37,6 +37,7 @@ PLANTED = [
     (4, "next-token/contrast/pooled/auroc_lm", 0.95),
     (4, "next-token/contrast/surprise/auroc_lm", 0.9),
     (4, "next-token/contrast/surprise/exact", 0.97),
+    (4, "next-token/likelihood/auroc_lm", 0.9),
     (4, "claims/masked/contrast/pooled/resampling", 0.1),
     (5, "likelihood/memory/answer", 0.5),
     (5, "likelihood/literal/answer", 0.9),
