@@ -69,6 +69,7 @@ def planted(record: Record, name: str, values: tuple[float, ...]) -> Record:
     [
         ("plain/recited", (0.3, 0.3, 0.3)),
         ("columns-left/epoch", (130.0, 130.0, 130.0)),
+        ("mirrored/epoch", (110.0, 110.0, 110.0)),
         ("plain/c1", (0.4, 0.4, 0.4)),
         ("plain/c4", (0.5, 0.5, 0.5)),
         ("claims/wasted/columns-left-plain", (0.5, 0.52, 0.48)),

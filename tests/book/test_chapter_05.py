@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy, SequenceEnergy
 from ebm_course.energies.transformer import Transformer
+from ebm_course.exercises import WrongAnswer, check
 from ebm_course.runtime import Run
 from ebm_course.samplers.substitution import substitution
 from ebm_course.tasks.arithmetic import VOCABULARY, ZERO, Format, digit_synonyms
@@ -66,6 +67,19 @@ def names(chapter: Callable[[str], Any]) -> dict[str, Any]:
         for fold in re.findall(r"<summary>Solution</summary>(.*?)</details>", cell.source, flags=re.DOTALL):
             exec("\n".join(re.findall(r"```python\n(.*?)```", fold, flags=re.DOTALL)), found)
     return found
+
+
+def test_exercise_1_names_the_slip_that_leads_to_an_answer(chapter: Callable[[str], Any]):
+    """The largest entry and the Euclidean norm both pick token 1; adding with signs picks token 2, which is right."""
+    gradients = torch.tensor([[3.0, 0.0], [2.0, 2.0], [-1.0, 2.5]])
+    assert [int(g.argmax()) + 1 for g in (gradients.abs().amax(1), gradients.norm(dim=1), gradients.sum(1))] == [
+        1,
+        1,
+        2,
+    ]
+    (cell,) = (cell.source for cell in chapter("05_the_discrete_attack").code if cell["id"] == "ex1-check")
+    with pytest.raises(WrongAnswer, match="no squares there, and not the largest alone"):
+        exec(cell.replace("picked = None", "picked = (1, 1)"), {"check": check})
 
 
 def test_the_certificate_is_that_of_exhaustive_search(names: dict[str, Any]):
