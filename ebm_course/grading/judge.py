@@ -70,6 +70,24 @@ def judge_function(
         judge(_called(name, given), _returned(name, answer, given), right, **told)
 
 
+def differentiable(name: str, value: Any) -> None:
+    """Raise unless ``value``, which an answer returned, is a tensor through which gradients go.
+
+    >>> differentiable("loss", torch.ones(2, requires_grad=True).mean())
+    >>> differentiable("loss", 0.5)
+    Traceback (most recent call last):
+    ebm_course.exercises.WrongAnswer: loss returns a float, expected a tensor, to be trained with: no .item(), no NumPy.
+    """
+    _check_answered(name, value)
+    if not isinstance(value, Tensor):
+        kind = type(value).__name__
+        raise WrongAnswer(f"{name} returns a {kind}, expected a tensor, to be trained with: no .item(), no NumPy.")
+    if not value.requires_grad:
+        raise WrongAnswer(
+            f"{name}: no gradient goes through what it returns: leave out .detach(), no_grad() and torch.tensor()."
+        )
+
+
 def choose(name: str, answer: Any, right: str, options: Mapping[str, str]) -> None:
     """Raise with the reason unless ``answer`` is the letter that is right.
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ebm_course.exercises import WrongAnswer
-from ebm_course.grading.judge import choose, chosen, judge, judge_function
+from ebm_course.grading.judge import choose, chosen, differentiable, judge, judge_function
 
 
 @pytest.mark.parametrize("missing", [None, ..., [None, 1.0]])
@@ -96,3 +96,18 @@ def test_a_public_test_of_a_choice_says_only_whether_it_is_one():
     ):
         with pytest.raises(WrongAnswer, match=why):
             chosen("c", other, "ABCD")
+
+
+@pytest.mark.parametrize(
+    "value, told",
+    [
+        (..., "not answered yet"),
+        (0.5, "loss returns a float, expected a tensor"),
+        (torch.ones(2).numpy(), "loss returns a ndarray, expected a tensor"),
+        (torch.ones(()), "no gradient goes through what it returns"),
+    ],
+)
+def test_what_cannot_be_trained_with_is_refused_and_told_why(value: object, told: str):
+    differentiable("loss", torch.ones(2, requires_grad=True).sum())
+    with pytest.raises(WrongAnswer, match=told):
+        differentiable("loss", value)

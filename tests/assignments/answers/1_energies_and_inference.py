@@ -40,7 +40,8 @@ WRONG = {
         (MARGIN.format("(margin - right + wrong.min(1).values).relu()"), "the sign of the gap"),
         (MARGIN.format("margin + right - wrong.min(1).values"), "max(0, u) is missing"),
         (MARGIN.format("(margin + right - wrong.min(1).values).relu().mean()"), "2 numbers are asked for"),
-        (MARGIN.format("(margin + right - wrong.min(1).values).relu().detach()"), "does not require grad"),
+        (MARGIN.format("(margin + right - wrong.min(1).values).relu().detach()"), "no gradient goes through"),
+        (MARGIN.format("(margin + right - wrong.min(1).values).relu().tolist()"), "returns a list, expected a tensor"),
         (MARGIN.format("(margin + right - wrong.min(0).values[: len(right)]).relu()"), "not right yet"),
         (
             "def margin_loss(energies, gold, margin):\n"
