@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from typing import Any
 
 import torch
@@ -119,6 +119,24 @@ def chosen(name: str, answer: Any, options: str) -> None:
         raise WrongAnswer(f"{name}: one letter is asked for, got {answer!r}.")
     letter = answer.strip().upper() if isinstance(answer, str) else answer
     choose(name, answer, letter, dict.fromkeys(options, ""))
+
+
+def several(name: str, answer: Any, n: int) -> None:
+    """Raise unless ``answer`` holds ``n`` parts, right or not: what a public test may say.
+
+    >>> several("question 3", (1.0, 2.0), 2)
+    >>> several("question 3", 1.0, 2)
+    Traceback (most recent call last):
+    ebm_course.exercises.WrongAnswer: question 3: a list of 2 is asked for, such as (..., ...), got 1.0.
+    """
+    _check_answered(name, answer)
+    parts = list[Any]()
+    with suppress(TypeError):  # a single number
+        parts = list(answer)
+    for part in parts:
+        _check_answered(name, part)
+    if len(parts) != n:
+        raise WrongAnswer(f"{name}: a list of {n} is asked for, such as ({', '.join(['...'] * n)}), got {answer!r}.")
 
 
 def _check_answered(name: str, answer: Any) -> None:

@@ -60,6 +60,7 @@ WRONG = {
         ("losses = [0, 1, 1.5, 2, 3]", "sign of the gap"),
         ("losses = [1, 0, 0, 0, 0]", "at the margin"),
         ("losses = [2, 1, 0.5, 0, -1]", "never negative"),
+        ("losses = 'all of them'", "a list of 5 is asked for"),
     ],
     "q1_9": [
         (STEP.format("(mu.log() + step_size * gradient).softmax(-1)"), "uphill"),

@@ -33,6 +33,7 @@ WRONG = {
     "q3_2": [
         ("at_minimum = (-1.386, 0.2)", "the sign is turned"),
         ("at_minimum = (4.0, 0.2)", "its logarithm"),
+        ("at_minimum = 1.386", "a list of 2 is asked for"),
         ("at_minimum = (1.386, 0.8)", "probability of noise"),
         ("at_minimum = (3.912, 0.2)", "log q is not in it"),
     ],
