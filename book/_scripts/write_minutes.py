@@ -24,13 +24,13 @@ VERDICTS = ("holds", "reverses", "no effect", "undecided")
 
 
 def hours(minutes: float) -> str:
-    """Minutes as hours, to a quarter.
+    """Minutes as hours, to a quarter; below half a quarter as minutes.
 
-    >>> hours(80), hours(7.4 * 60)
-    ('1¼ h', '7½ h')
+    >>> hours(80), hours(7.4 * 60), hours(4.7)
+    ('1¼ h', '7½ h', '5 min')
     """
     quarters = round(minutes / 15)
-    return f"{quarters // 4 or ''}{('', '¼', '½', '¾')[quarters % 4]} h" if quarters else "a moment"
+    return f"{quarters // 4 or ''}{('', '¼', '½', '¾')[quarters % 4]} h" if quarters else f"{minutes:.0f} min"
 
 
 def table(head: str, rows: list[list[str]]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from typing import Any
 
 import torch
@@ -70,6 +70,24 @@ def judge_function(
         judge(_called(name, given), _returned(name, answer, given), right, **told)
 
 
+def differentiable(name: str, value: Any) -> None:
+    """Raise unless ``value``, which an answer returned, is a tensor through which gradients go.
+
+    >>> differentiable("loss", torch.ones(2, requires_grad=True).mean())
+    >>> differentiable("loss", 0.5)
+    Traceback (most recent call last):
+    ebm_course.exercises.WrongAnswer: loss returns a float, expected a tensor, to be trained with: no .item(), no NumPy.
+    """
+    _check_answered(name, value)
+    if not isinstance(value, Tensor):
+        kind = type(value).__name__
+        raise WrongAnswer(f"{name} returns a {kind}, expected a tensor, to be trained with: no .item(), no NumPy.")
+    if not value.requires_grad:
+        raise WrongAnswer(
+            f"{name}: no gradient goes through what it returns: leave out .detach(), no_grad() and torch.tensor()."
+        )
+
+
 def choose(name: str, answer: Any, right: str, options: Mapping[str, str]) -> None:
     """Raise with the reason unless ``answer`` is the letter that is right.
 
@@ -101,6 +119,24 @@ def chosen(name: str, answer: Any, options: str) -> None:
         raise WrongAnswer(f"{name}: one letter is asked for, got {answer!r}.")
     letter = answer.strip().upper() if isinstance(answer, str) else answer
     choose(name, answer, letter, dict.fromkeys(options, ""))
+
+
+def several(name: str, answer: Any, n: int) -> None:
+    """Raise unless ``answer`` holds ``n`` parts, right or not: what a public test may say.
+
+    >>> several("question 3", (1.0, 2.0), 2)
+    >>> several("question 3", 1.0, 2)
+    Traceback (most recent call last):
+    ebm_course.exercises.WrongAnswer: question 3: a list of 2 is asked for, such as (..., ...), got 1.0.
+    """
+    _check_answered(name, answer)
+    parts = list[Any]()
+    with suppress(TypeError):  # a single number
+        parts = list(answer)
+    for part in parts:
+        _check_answered(name, part)
+    if len(parts) != n:
+        raise WrongAnswer(f"{name}: a list of {n} is asked for, such as ({', '.join(['...'] * n)}), got {answer!r}.")
 
 
 def _check_answered(name: str, answer: Any) -> None:

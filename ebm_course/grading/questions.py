@@ -27,6 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ebm_course.ambient import usual_settings
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -47,13 +49,15 @@ class Question:
     def grade(self, names: Mapping[str, Any]) -> Verdict:
         """What ``names``, those that a student's cells have defined, earn. A case works on a copy of the mapping.
 
+        What a cell has set in torch and left so, such as ``torch.set_grad_enabled(False)``, is no answer's fault.
+
         >>> question = Question("q1", 2, ("assert x == 1, 'x is 1'",))
         >>> question.grade({"x": 1}), question.grade({"x": 0}).message
         (Verdict(points=2, message=''), 'x is 1')
         """
         for number, case in enumerate(self.cases):
             try:
-                with redirect_stdout(io.StringIO()):
+                with redirect_stdout(io.StringIO()), usual_settings():
                     exec(compile(case, f"<{self.name}, case {number}>", "exec"), dict(names))
             except AssertionError as wrong:
                 return Verdict(0, str(wrong) or "an assertion of the test fails")

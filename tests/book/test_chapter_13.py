@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ebm_course.core import Loss
 from ebm_course.energies.sequence_energies import LikelihoodEnergy, PooledEnergy
 from ebm_course.energies.transformer import Transformer
+from ebm_course.exercises import WrongAnswer, check
 from ebm_course.results import ledger
 from ebm_course.runtime import Run
 from ebm_course.samplers.substitution import substitution
@@ -109,3 +110,19 @@ def test_the_table_on_the_first_screen_is_that_of_the_ledger(chapter: Callable[[
         for text, exact in ((value, entry.value), (spread, entry.spread)):
             digits = len(text.partition(".")[2])
             assert text == f"{exact:.{digits}f}", name
+
+
+def test_the_head_says_what_two_processes_change_where_the_recorded_net_has_dropout(chapter: Callable[[str], Any]):
+    head, record = chapter(NAME).text[2].source, ledger.read("speed-cpu")
+    (row,) = re.findall(r"^\| two processes .+$", head, flags=re.MULTILINE)
+    assert record.config["pretraining"]["dropout"] > 0 and "dropout" in row
+    told = [record.config[f"attack_{size}"] for size in ("chains", "steps")]
+    assert "one of {} chains and {} steps on a net with random weights".format(*told) in head
+
+
+@pytest.mark.parametrize("whole", ["-torch.logsumexp(-energies, 0)", "-(-energies).logsumexp(0)"])
+def test_a_free_energy_that_is_not_taken_in_pieces_is_refused(chapter: Callable[[str], Any], whole: str):
+    (cell,) = (cell for cell in chapter(NAME).notebook.cells if cell.id == "13-ex5-try")
+    names = {"torch": torch, "check": check}
+    with pytest.raises(WrongAnswer, match="logsumexp of 49 numbers at once"):
+        exec(cell.source.replace("None  #", f"lambda energies, max_rows: {whole}  #"), names)

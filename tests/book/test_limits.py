@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ebm_course.commands.choices import EXPERIMENTS, experiment
 from ebm_course.experiments.structured.config import CPU, PAPER
 from ebm_course.results import ledger
 
@@ -63,3 +64,10 @@ def test_one_run_on_tweets_was_less_than_half_as_fast_as_any_other():
     speeds = np.array([record.entry(f"twitter-pos/{kind}/speed").values for kind in ("separated", "shared", "stacked")])
     assert (2 * speeds[:, :1] < speeds[:, 1:]).all()
     assert "in one of five runs on tweets each of the three is less than half as fast as in any" in section()
+
+
+def test_the_experiments_with_a_preset_paper_are_those_that_the_page_names():
+    scale = " ".join(PAGE.read_text(encoding="utf-8").split("## Scale\n")[1].split("- **Images")[0].split())
+    named = scale.split("where NAME is ")[1]
+    assert {f"`{name}`" in named for name in EXPERIMENTS if "paper" in experiment(name).presets} == {True}
+    assert {f"`{name}`" in named for name in EXPERIMENTS if "paper" not in experiment(name).presets} == {False}

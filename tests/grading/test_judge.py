@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ebm_course.exercises import WrongAnswer
-from ebm_course.grading.judge import choose, chosen, judge, judge_function
+from ebm_course.grading.judge import choose, chosen, differentiable, judge, judge_function, several
 
 
 @pytest.mark.parametrize("missing", [None, ..., [None, 1.0]])
@@ -96,3 +96,38 @@ def test_a_public_test_of_a_choice_says_only_whether_it_is_one():
     ):
         with pytest.raises(WrongAnswer, match=why):
             chosen("c", other, "ABCD")
+
+
+@pytest.mark.parametrize(
+    "value, told",
+    [
+        (..., "not answered yet"),
+        (0.5, "loss returns a float, expected a tensor"),
+        (torch.ones(2).numpy(), "loss returns a ndarray, expected a tensor"),
+        (torch.ones(()), "no gradient goes through what it returns"),
+    ],
+)
+def test_what_cannot_be_trained_with_is_refused_and_told_why(value: object, told: str):
+    differentiable("loss", torch.ones(2, requires_grad=True).sum())
+    with pytest.raises(WrongAnswer, match=told):
+        differentiable("loss", value)
+
+
+@pytest.mark.parametrize("answer", [(1.0, 2.0), [1, "x"], torch.ones(2), torch.ones(2).numpy(), "AB"])
+def test_so_many_values_pass_whatever_holds_them(answer: object):
+    several("pair", answer, 2)
+
+
+@pytest.mark.parametrize(
+    "answer, told",
+    [
+        (..., "pair: not answered yet"),
+        ((1.0, None), "pair: not answered yet"),
+        (1.38, r"a list of 2 is asked for, such as \(\.\.\., \.\.\.\), got 1.38"),
+        (torch.tensor(1.0), "a list of 2 is asked for"),
+        ((1, 2, 3), r"got \(1, 2, 3\)"),
+    ],
+)
+def test_another_number_of_values_is_refused_in_words(answer: object, told: str):
+    with pytest.raises(WrongAnswer, match=told):
+        several("pair", answer, 2)

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import torch
 
 from ebm_course.grading.assignment import imported, read_assignment
 from ebm_course.grading.checker import Checker
@@ -43,6 +44,17 @@ def test_what_a_test_assigns_or_prints_is_its_own(capsys: pytest.CaptureFixture)
     Question("q", 1, ("x = 5\nprint(x)",)).grade(names)
     assert names == {"x": 1}
     assert capsys.readouterr().out == ""
+
+
+def test_settings_of_torch_that_a_cell_has_left_cost_no_points():
+    leaf = torch.ones(2, requires_grad=True)
+    case = "loss(leaf).backward()"
+    with torch.no_grad(), torch.device("meta"):
+        verdict = Question("q", 1, (case, "assert make().sum() == 2")).grade(
+            {"leaf": leaf, "loss": lambda x: x.sum(), "make": lambda: torch.ones(2)}
+        )
+        assert not torch.is_grad_enabled()
+    assert verdict == Verdict(1)
 
 
 def test_a_test_file_that_the_course_cannot_keep_is_refused():

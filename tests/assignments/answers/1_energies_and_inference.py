@@ -40,7 +40,8 @@ WRONG = {
         (MARGIN.format("(margin - right + wrong.min(1).values).relu()"), "the sign of the gap"),
         (MARGIN.format("margin + right - wrong.min(1).values"), "max(0, u) is missing"),
         (MARGIN.format("(margin + right - wrong.min(1).values).relu().mean()"), "2 numbers are asked for"),
-        (MARGIN.format("(margin + right - wrong.min(1).values).relu().detach()"), "does not require grad"),
+        (MARGIN.format("(margin + right - wrong.min(1).values).relu().detach()"), "no gradient goes through"),
+        (MARGIN.format("(margin + right - wrong.min(1).values).relu().tolist()"), "returns a list, expected a tensor"),
         (MARGIN.format("(margin + right - wrong.min(0).values[: len(right)]).relu()"), "not right yet"),
         (
             "def margin_loss(energies, gold, margin):\n"
@@ -59,6 +60,7 @@ WRONG = {
         ("losses = [0, 1, 1.5, 2, 3]", "sign of the gap"),
         ("losses = [1, 0, 0, 0, 0]", "at the margin"),
         ("losses = [2, 1, 0.5, 0, -1]", "never negative"),
+        ("losses = 'all of them'", "a list of 5 is asked for"),
     ],
     "q1_9": [
         (STEP.format("(mu.log() + step_size * gradient).softmax(-1)"), "uphill"),

@@ -42,6 +42,10 @@ WRONG = {
         (LOSS.format("energy(x_data).mean() + energy(x_negative.detach()).mean()"), "the negatives go up"),
         (LOSS.format("energy(x_data).mean() - energy(x_negative).mean()"), "detach them"),
         (LOSS.format("energy(x_data).mean() - energy(x_negative).mean().detach()"), "only their value was detached"),
+        (
+            LOSS.format("(energy(x_data).mean() - energy(x_negative).mean()).item()"),
+            "returns a float, expected a tensor",
+        ),
     ],
     "q2_4": [
         (CONDITIONAL.format("i", "+1", "1"), "softmax of +E"),
@@ -55,6 +59,7 @@ WRONG = {
         (LANGEVIN.format(**{**USUAL, "sigma": "step_size ** 0.5"}), "sigma is the square root of 2 eps"),
         (LANGEVIN.format(**{**USUAL, "sigma": "0"}), "this is descent"),
         (LANGEVIN.format(**{**USUAL, "end": "x"}), "detach"),
+        (LANGEVIN.format(**{**USUAL, "end": "(x.detach(), 1)"}), "not right yet"),
         (LANGEVIN.format(**{**USUAL, "steps": "max(1, n_steps - 1)"}), "one step too few"),
     ],
     "q2_6": [
@@ -113,7 +118,8 @@ RIGHT = {
         "        energy(x).sum().backward()\n"
         "        noise = torch.randn(x.shape, generator=generator)\n"
         "        x = (x - step_size * x.grad + math.sqrt(2 * step_size) * noise).detach()\n"
-        "    return x\n"
+        "    return x\n",
+        LANGEVIN.format(**{**USUAL, "end": "x.detach().numpy()"}),
     ],
     "q2_6": ["rest = (1.333, 2)"],
     "q2_7": [

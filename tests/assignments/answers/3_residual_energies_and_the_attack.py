@@ -33,6 +33,7 @@ WRONG = {
     "q3_2": [
         ("at_minimum = (-1.386, 0.2)", "the sign is turned"),
         ("at_minimum = (4.0, 0.2)", "its logarithm"),
+        ("at_minimum = 1.386", "a list of 2 is asked for"),
         ("at_minimum = (1.386, 0.8)", "probability of noise"),
         ("at_minimum = (3.912, 0.2)", "log q is not in it"),
     ],
@@ -88,7 +89,11 @@ RIGHT = {
         "def nce(e_data, e_noise, log_q_data, log_q_noise, nu):\n"
         "    right = torch.sigmoid(-(e_data + log_q_data + math.log(nu))).log().mean()\n"
         "    wrong = torch.sigmoid(e_noise + log_q_noise + math.log(nu)).log().mean()\n"
-        "    return -right - nu * wrong\n"
+        "    return -right - nu * wrong\n",
+        "import math\n\n"
+        "def nce(e_data, e_noise, log_q_data, log_q_noise, nu):\n"
+        "    noise = softplus(-e_noise - log_q_noise - math.log(nu))  # nu rows for each row of data\n"
+        "    return softplus(e_data + log_q_data + math.log(nu)).mean() + noise.sum() / len(e_data)\n",
     ],
     "q3_4": [
         "def effective_sample_size(energies):\n"
@@ -98,7 +103,14 @@ RIGHT = {
         "def most_salient(energy, embeddings, free):\n"
         "    e = embeddings.clone().detach().requires_grad_()\n"
         "    energy(e).sum().backward()\n"
-        "    return (e.grad.norm(p=1, dim=2) * free - 1.0 * ~free).argmax(1)\n"
+        "    return (e.grad.norm(p=1, dim=2) * free - 1.0 * ~free).argmax(1)\n",
+        "def most_salient(energy, embeddings, free):\n"
+        "    found = []\n"
+        "    for row in embeddings:  # rows do not mix\n"
+        "        e = row[None].clone().requires_grad_()\n"
+        "        (gradient,) = torch.autograd.grad(energy(e).sum(), e)\n"
+        "        found.append(int(gradient[0].abs().sum(1).masked_fill(~free, -1).argmax()))\n"
+        "    return found\n",
     ],
     "q3_6": [
         "def substitute(energy, x, i, values):\n"

@@ -63,6 +63,10 @@ WRONG = {
             "only their value",
         ),
         (
+            LOSS.format("negatives", "(F.cross_entropy(logits, y) + e_data.mean() - e_negative.mean()).item()"),
+            "returns a float, expected a tensor",
+        ),
+        (
             LOSS.format(
                 "negatives.detach()", "F.cross_entropy(logits, y, reduction='sum') + e_data.sum() - e_negative.sum()"
             ),

@@ -94,6 +94,7 @@ WRONG = {
             "not finite",
         ),
         (CONTRAST.format(t="temperature", mask="~allowed", value=f"{VALUE}.detach()"), "no gradient"),
+        (CONTRAST.format(t="temperature", mask="~allowed", value=f"{VALUE}.item()"), "returns a float"),
     ],
     "q5_6": [
         ("collapse = 'A'", "sharpens"),
