@@ -19,7 +19,7 @@ from torch.nn.functional import softplus
 from ebm_course.checks import check_count, check_number
 from ebm_course.core import Loss
 from ebm_course.objectives.info_nce import check_constant
-from ebm_course.objectives.terms import check_energies
+from ebm_course.objectives.terms import check_energies, check_tensors, scalar
 
 
 def frozen_nce_in_pieces(
@@ -61,7 +61,7 @@ def frozen_nce_in_pieces(
     >>> round(float(loss.value), 3)  # P = 1/2 everywhere, n = m = 2: log 3 + 2 log(3 / 2)
     1.91
     """
-    _check(positive, anchors, kinds, counted, temperature)
+    temperature = _check(positive, anchors, kinds, counted, temperature)
     check_constant(temperature)
     check_count("n_rows", n_rows, least=1)
     dtype = torch.promote_types(anchors.dtype, torch.float32)
@@ -93,6 +93,10 @@ class _Softpluses(torch.autograd.Function):
         start = 0
         with torch.autocast(anchors.device.type, enabled=False):
             for piece in pieces:
+                check_tensors(piece=piece)
+                if piece.ndim != 2 or piece.shape[1] != len(scaled):
+                    got = f"{tuple(piece.shape)}. Take anchors of their width"
+                    raise ValueError(f"pieces are rows (P, {len(scaled)}), as wide as anchors: got {got}.")
                 rows, kind = piece.to(counts.dtype), kinds[start : start + len(piece)]
                 start += len(piece)
                 if len(kind) < len(rows):
@@ -120,8 +124,10 @@ class _Softpluses(torch.autograd.Function):
         return slope * (grads[0] / ctx.temperature)[:, None], None, None, None, None, None
 
 
-def _check(positive: Tensor, anchors: Tensor, kinds: Tensor, counted: Tensor, temperature: float) -> None:
+def _check(positive: Tensor, anchors: Tensor, kinds: Tensor, counted: Tensor, temperature: float) -> float:
+    """The temperature as a number or a tensor (), once all is as it should be."""
     check_energies(positive=positive)
+    check_tensors(anchors=anchors, kinds=kinds, counted=counted)
     n = len(positive)
     if anchors.ndim != 2 or len(anchors) != n or not anchors.is_floating_point():
         raise ValueError(
@@ -138,5 +144,11 @@ def _check(positive: Tensor, anchors: Tensor, kinds: Tensor, counted: Tensor, te
             f"counted says which kinds are negatives of each of {n} anchors: expected bool (C, {n}), got "
             f"{counted.dtype} {tuple(counted.shape)}. Take it from MemoryBank.kinds_of."
         )
+    if kinds.device.type == "cpu" and not 0 <= int(kinds.min()) <= int(kinds.max()) < len(counted):
+        raise ValueError(
+            f"kinds are the rows of counted: expected 0 to {len(counted) - 1}, got {int(kinds.min())} to "
+            f"{int(kinds.max())}. Take both from MemoryBank.kinds_of."
+        )
     if not 0 < check_number("temperature", temperature) < math.inf:
         raise ValueError(f"temperature: expected a number larger than 0, got {temperature}. The default is 0.07.")
+    return scalar("temperature", temperature)
