@@ -62,14 +62,6 @@ def test_a_line_has_a_largest_length(tmp_path: Path, monkeypatch: pytest.MonkeyP
         list(lines_of(path))
 
 
-def test_a_file_without_an_end_is_refused() -> None:
-    endless = Path("/dev/zero")
-    if not endless.exists():
-        pytest.skip("no such device here")
-    with pytest.raises(ValueError, match="zero, line 1: expected text in UTF-8, got byte 0x00"):
-        next(lines_of(endless))
-
-
 def test_a_folder_is_called_one(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError, match="is a folder, expected a file of lines of text"):
         list(read_columns(tmp_path))
