@@ -66,12 +66,25 @@ def frozen_nce_in_pieces(
     check_count("n_rows", n_rows, least=1)
     dtype = torch.promote_types(anchors.dtype, torch.float32)
     own, counts = positive / temperature, counted.to(dtype)
-    of_kind = counts.new_zeros(len(counts)).index_add_(0, kinds, counts.new_ones(len(kinds)))
+    of_kind = _counted(kinds, counts)
     m = (of_kind[:, None] * counts).sum(dim=0)  # (N,); no product, which autocast would take in 16 bits
     shift = log_z + m.log() - math.log(n_rows)  # -inf where nothing counts
     of_negatives, total = _Softpluses.apply(anchors, pieces, kinds, counts, shift, temperature)
     terms = {"positive": positive.detach().mean(), "negative": total / m.sum().clamp_min(1)}
     return Loss((softplus(shift - own) + of_negatives).mean(), terms)
+
+
+def _counted(kinds: Tensor, counts: Tensor) -> Tensor:
+    """How many rows are of each kind, (C,); on a CPU a kind outside is named, elsewhere the device stops on its own."""
+    try:
+        return counts.new_zeros(len(counts)).index_add_(0, kinds, counts.new_ones(len(kinds)))
+    except (IndexError, RuntimeError) as error:
+        if 0 <= int(kinds.min()) <= int(kinds.max()) < len(counts):
+            raise
+        raise ValueError(
+            f"kinds are the rows of counted: expected 0 to {len(counts) - 1}, got {int(kinds.min())} to "
+            f"{int(kinds.max())}. Take both from MemoryBank.kinds_of."
+        ) from error
 
 
 class _Softpluses(torch.autograd.Function):
@@ -143,11 +156,6 @@ def _check(positive: Tensor, anchors: Tensor, kinds: Tensor, counted: Tensor, te
         raise ValueError(
             f"counted says which kinds are negatives of each of {n} anchors: expected bool (C, {n}), got "
             f"{counted.dtype} {tuple(counted.shape)}. Take it from MemoryBank.kinds_of."
-        )
-    if kinds.device.type == "cpu" and not 0 <= int(kinds.min()) <= int(kinds.max()) < len(counted):
-        raise ValueError(
-            f"kinds are the rows of counted: expected 0 to {len(counted) - 1}, got {int(kinds.min())} to "
-            f"{int(kinds.max())}. Take both from MemoryBank.kinds_of."
         )
     if not 0 < check_number("temperature", temperature) < math.inf:
         raise ValueError(f"temperature: expected a number larger than 0, got {temperature}. The default is 0.07.")
