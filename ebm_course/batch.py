@@ -24,7 +24,7 @@ class Batch:
 
     Raises:
         ValueError: the parts have other numbers of rows, or the mask does not fit them.
-        TypeError: it is indexed by a number, or looped over, which takes away the axis of rows.
+        TypeError: a part is no tensor, or it is indexed by a number, or looped over, which takes away the axis of rows.
 
     Two batches are equal where they are the same object, as two tensors have no one answer.
 
@@ -39,6 +39,11 @@ class Batch:
 
     def __post_init__(self) -> None:
         x, y, mask = self.x, self.y, self.mask
+        parts: dict[str, Any] = {"x": x, "y": y, "mask": mask}
+        for name, part in parts.items():
+            if not isinstance(part, Tensor) and (part is not None or name == "x"):
+                got = f"a {type(part).__name__} as {name}. Pass torch.as_tensor of it"
+                raise TypeError(f"a batch holds tensors: got {got}.")
         if y is not None and y.shape[:1] != x.shape[:1]:
             raise ValueError(
                 f"a batch has an answer a row: x has shape {tuple(x.shape)}, so expected y ({len(x)}, ...), got "

@@ -130,7 +130,7 @@ def read_sums(path: Path) -> dict[str, str]:
     Raises:
         ValueError: a line is none of such a file; the message names it.
     """
-    text = path.read_bytes().decode(errors="replace") if path.is_file() else ""
+    text = path.read_bytes().decode("utf-8-sig", "replace") if path.is_file() else ""
     found = {}
     for number, line in enumerate(text.splitlines(), start=1):
         parts = re.fullmatch(r"([0-9A-Fa-f]{64}) [ *](\S.*)", line)
@@ -198,6 +198,8 @@ def load_checkpoint(
         check_sha256(path, sha256, "Delete it and make or fetch it again.")
     state, meta = read_tensors(path, sealed=origin is not None)
     state = weights_of(state)
+    if not isinstance(meta, dict):
+        raise ValueError(f"{path} has no note of a checkpoint. Make it with save_checkpoint.")
     if origin is not None:
         origin.check(meta.get("origin"), path)
     if module is not None:

@@ -192,7 +192,7 @@ def device_of(name: str | torch.device | None = None) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # an AssertionError where torch has no CUDA
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:  # by what torch was built with
         raise RuntimeError(f"device {name!r} was asked for and torch has none: use device='cpu'.") from error
     return device
 

@@ -22,10 +22,9 @@ def check_mask(mask: Tensor | None, shape: tuple[int, ...]) -> None:
     """
     if mask is None:
         return
-    if mask.dtype != torch.bool or mask.shape != shape:
+    if _is_other(mask, shape):
         raise ValueError(
-            f"a mask says which tokens are real: expected bool {shape}, got {mask.dtype} {tuple(mask.shape)}. "
-            f"Use batch.mask."
+            f"a mask says which tokens are real: expected bool {shape}, got {_told(mask)}. Use batch.mask."
         )
     if mask.device.type == "cpu" and mask.numel():  # elsewhere asking would wait for the device
         returns = mask[:, 1:] > mask[:, :-1]  # a real token after a pad
@@ -41,11 +40,19 @@ def check_moves(mask: Tensor | None, shape: tuple[int, ...]) -> None:
 
     >>> check_moves(torch.tensor([[True, False, True]]), (1, 3))
     """
-    if mask is not None and (mask.dtype != torch.bool or mask.shape != shape):
+    if mask is not None and _is_other(mask, shape):
         raise ValueError(
-            f"a mask says which positions may move: expected bool {shape}, got {mask.dtype} {tuple(mask.shape)}. "
-            f"Use batch.mask."
+            f"a mask says which positions may move: expected bool {shape}, got {_told(mask)}. Use batch.mask."
         )
+
+
+def _is_other(mask: Any, shape: tuple[int, ...]) -> bool:
+    return not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != shape
+
+
+def _told(x: Any) -> str:
+    """Type and shape of a tensor, the type of what is none."""
+    return f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
 
 
 def check_chain(unary: Tensor, transitions: Tensor, mask: Tensor | None) -> None:
@@ -55,6 +62,9 @@ def check_chain(unary: Tensor, transitions: Tensor, mask: Tensor | None) -> None
     Traceback (most recent call last):
     ValueError: a chain of 4 tags has transitions (5, 5), start and end included: got (4, 4).
     """
+    for name, scores in (("scores", unary), ("transitions", transitions)):
+        if not isinstance(scores, Tensor) or scores.is_complex():
+            raise TypeError(f"{name} of a chain are a tensor of real numbers: got {_told(scores)}. Pass one.")
     if unary.ndim != 3 or 0 in unary.shape[1:]:
         raise ValueError(f"scores of a chain are (N, L, K), L and K above 0: got {tuple(unary.shape)}.")
     k = unary.shape[2]

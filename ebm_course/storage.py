@@ -31,6 +31,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load as of_bytes
@@ -100,7 +101,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     ...     [(path.name, path.read_bytes()) for path in (Path(folder) / "new").iterdir()]
     [('some.txt', b'second')]
     """
-    path = Path(os.path.realpath(path))  # a link stays one
+    path = real(path)  # a link stays one
     path.parent.mkdir(parents=True, exist_ok=True)
     for part in path.parent.glob(".*.part"):
         if _abandoned(part):
@@ -126,13 +127,22 @@ def check_writable(path: Path) -> Path:
     """
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder, expected the name of a file to write.")
-    real = Path(os.path.realpath(path)) if path.is_symlink() else path
+    place = real(path) if path.is_symlink() else path
     try:
-        real.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=real.parent, prefix=_prefix(real), suffix=".part"):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=place.parent, prefix=_prefix(place), suffix=".part"):
             return path
     except OSError as error:
-        raise type(error)(f"nothing can be written to {real.parent} ({error}): name another place.") from error
+        raise type(error)(f"nothing can be written to {place.parent} ({error}): name another place.") from error
+
+
+def real(path: Path) -> Path:
+    """The path that links lead to, without an error where they lead in a circle: nothing can be written there anyway.
+
+    >>> real(Path("/some") / ".." / "other").name
+    'other'
+    """
+    return Path(os.path.realpath(path))
 
 
 def _prefix(path: Path) -> str:
@@ -161,7 +171,13 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], note: Any) -> None:
         path: where to write.
         tensors: name -> tensor on any device; copied, so tensors may share memory.
         note: anything JSON can hold.
+
+    Raises:
+        TypeError: what is to be written is no tensor with numbers of its own, such as one on the meta device.
     """
+    for name, t in tensors.items():
+        if not isinstance(t, Tensor) or t.is_meta or t.is_quantized or t.layout != torch.strided:
+            raise TypeError(f"{name} is to be written: expected a dense tensor with numbers in memory, got {t!r:.60}.")
     copies = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in tensors.items()}
     text = json.dumps(note)
     write_atomically(path, to_bytes(copies, metadata={"note": text, "sha256": _content(copies, text)}))
@@ -191,7 +207,7 @@ def read_tensors(path: Path, *, sealed: bool = False) -> tuple[dict[str, Tensor]
         if metadata.get("sha256", "" if sealed else None) not in (None, _content(tensors, text)):
             raise ValueError("its content has another SHA-256 than the one it was written with")
         return tensors, json.loads(text)
-    except (SafetensorError, ValueError) as error:  # a fault of JSON is a ValueError
+    except (SafetensorError, ValueError, RecursionError) as error:  # a fault of JSON is a ValueError, or of its depth
         size = path.stat().st_size
         raise ValueError(
             f"{path} ({size} bytes) is truncated, damaged or no safetensors file ({error}): expected a whole one. "
@@ -222,7 +238,7 @@ def read_json(path: Path) -> Any:
         content = whole["content"]
         if whole["sha256"] != hashlib.sha256(json.dumps(content, allow_nan=False).encode()).hexdigest():
             raise ValueError("its content has another SHA-256 than the one it was written with")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{path} ({path.stat().st_size} bytes) is cut short, damaged or of another version of the course "
             f"({error}): expected a file written whole. Delete it, and its work is done again."

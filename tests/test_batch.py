@@ -151,3 +151,12 @@ def test_batches_and_negatives_are_equal_to_themselves_alone() -> None:
         assert one == one and one in [other, one] and len({one, other}) in (1, 2)
     assert Batch(torch.zeros(2, 2)) != Batch(torch.zeros(2, 2))
     assert Negatives(torch.zeros(2, 2)) != Negatives(torch.zeros(2, 2))
+
+
+@pytest.mark.parametrize("name", ["x", "y", "mask"])
+def test_a_batch_holds_tensors(name: str) -> None:
+    parts: dict[str, Any] = {"x": torch.zeros(1, 2), "y": torch.zeros(1), "mask": torch.ones(1, 2).bool()}
+    with pytest.raises(TypeError, match=f"a batch holds tensors: got a list as {name}"):
+        Batch(**parts | {name: parts[name].tolist()})
+    with pytest.raises(TypeError, match="got a NoneType as x"):
+        Batch(None)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,15 @@ import torch
 from torch import nn
 
 from ebm_course import files
-from ebm_course.files import DataFile, fetch, load_checkpoint, read_tensors, save_checkpoint, shipped_checkpoint
+from ebm_course.files import (
+    DataFile,
+    fetch,
+    load_checkpoint,
+    read_sums,
+    read_tensors,
+    save_checkpoint,
+    shipped_checkpoint,
+)
 from ebm_course.storage import write_tensors
 
 CONTENT = b"3 + 4 = 7\n" * 50
@@ -325,3 +334,15 @@ def test_every_checkpoint_of_the_course_is_listed_and_is_the_one_listed() -> Non
     sums, found = files.read_sums(files.CHECKPOINTS / "SHA256SUMS"), {p.name for p in everything_in(files.CHECKPOINTS)}
     assert found - {"SHA256SUMS", ".SHA256SUMS.lock", ".gitkeep"} == sums.keys()
     assert sum(shipped_checkpoint(Path(name).stem).stat().st_size for name in sums) < 10e6
+
+
+@pytest.mark.parametrize("note", ["[1]", "null", "5"])
+def test_a_note_that_is_none_is_refused(tmp_path: Path, note: str) -> None:
+    write_tensors(path := tmp_path / "x.safetensors", {"x": torch.zeros(1)}, json.loads(note))
+    with pytest.raises(ValueError, match=r"x\.safetensors has no note of a checkpoint"):
+        load_checkpoint(path)
+
+
+def test_a_list_of_sums_may_begin_with_a_mark_of_its_encoding(tmp_path: Path) -> None:
+    (path := tmp_path / "SHA256SUMS").write_bytes(b"\xef\xbb\xbf" + b"0" * 64 + b"  a\r\n")
+    assert read_sums(path) == {"a": "0" * 64}

@@ -257,3 +257,11 @@ def test_a_device_that_is_not_there_is_refused(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setenv("EBM_COURSE_DEVICE", "cuda")
     assert "torch sees no GPU" in refused("stub.recipe", "--out", "a.safetensors", capsys=capsys)
+
+
+def test_a_folder_whose_links_lead_in_a_circle_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (circle := tmp_path / "circle").symlink_to(circle)
+    out = str(tmp_path / "x.safetensors")
+    assert program.main(["train", "stub.recipe", "--folder", str(circle), "--out", out, "--quiet"]) == 0
+    assert program.main(["train", "stub.recipe", "--out", str(circle / "x.safetensors")]) == 1
+    assert "nothing can be written to" in capsys.readouterr().err

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -70,7 +71,9 @@ def test_json_comes_back(value: object, tmp_path: Path) -> None:
     assert read_json(tmp_path / "x.json") == value
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"content": 1}', '{"sha256": "0", "content": 1}', "\x00"])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"content": 1}', '{"sha256": "0", "content": 1}', "\x00", "[" * 100_000]
+)
 def test_json_that_is_damaged_is_refused_by_its_name(content: str, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(content)
     with pytest.raises(ValueError, match=r"x\.json \(\d+ bytes\) is cut short, damaged or of another version"):
@@ -184,3 +187,18 @@ def test_a_file_without_its_hash_is_refused_where_one_is_asked_for(tmp_path: Pat
     assert read_tensors(path)[1] == {}
     with pytest.raises(ValueError, match="another SHA-256"):
         read_tensors(path, sealed=True)
+
+
+def test_a_note_nested_too_deep_is_damaged(tmp_path: Path) -> None:
+    save_file(TENSORS, path := tmp_path / "x.safetensors", metadata={"note": "[" * 100_000})
+    with pytest.raises(ValueError, match=r"x\.safetensors \(\d+ bytes\) is truncated, damaged or no safetensors file"):
+        read_tensors(path)
+
+
+@pytest.mark.parametrize(
+    "given", [1.0, torch.zeros(2, device="meta"), torch.zeros(2).to_sparse()], ids=["a number", "meta", "sparse"]
+)
+def test_what_has_no_numbers_in_memory_is_not_written(given: Any, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="x is to be written: expected a dense tensor with numbers in memory, got"):
+        write_tensors(tmp_path / "x.safetensors", {"x": given}, {})
+    assert not list(tmp_path.iterdir())

@@ -462,3 +462,18 @@ def test_a_forbidden_transition_is_no_fault() -> None:
     forbidding[0, :] = -torch.inf
     assert torch.isfinite(viterbi(U, forbidding)[1]).all() and torch.isfinite(log_partition(U, forbidding)).all()
     torch.testing.assert_close(marginals(U, forbidding).sum(dim=2), torch.ones(N, L))
+
+
+@pytest.mark.parametrize("name", MASKS)
+def test_a_list_is_no_mask(name: str) -> None:
+    with pytest.raises(ValueError, match=r"mask .*got.* a list"):
+        MASKS[name](MASK.tolist())
+
+
+@pytest.mark.parametrize("call", [viterbi, log_partition, marginals])
+def test_scores_of_a_chain_are_a_real_tensor(call: Callable[..., object]) -> None:
+    for unary, got in ((U.tolist(), "a list"), (U.to(torch.complex64), "torch.complex64")):
+        with pytest.raises(TypeError, match=f"scores of a chain are a tensor of real numbers: got {got}"):
+            call(unary, W)
+    with pytest.raises(TypeError, match="transitions of a chain are a tensor of real numbers: got a list"):
+        call(U, W.tolist())

@@ -93,8 +93,21 @@ def run_of(seed: int, device: str | None = None) -> Run:
     """
     try:
         return setup(seed, device=device)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:  # a ValueError: of the seed
         raise RefusedError(str(error)) from error
+
+
+def check_text(*values: str) -> None:
+    """Refuse bytes of the command line that are no text: a record could not hold them, once all is done.
+
+    >>> check_text("a note", "rate=0.1")
+    >>> check_text("caf" + chr(0xDCE9))
+    Traceback (most recent call last):
+    ebm_course.commands.choices.RefusedError: expected text in the terminal's encoding, got 'caf\\udce9'.
+    """
+    for value in values:
+        if any("\ud800" <= sign <= "\udfff" for sign in value):
+            raise RefusedError(f"expected text in the terminal's encoding, got {value!r:.80}.")
 
 
 def changed(config: Any, changes: Sequence[str], presets: Mapping[str, Any]) -> Any:
@@ -143,13 +156,13 @@ def _value(change: str, text: str, hint: Any, named: Mapping[str, Any]) -> Any:
         return named[text]
     try:
         value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # no value of Python, or one too deep
         value = text
     try:
         return TypeAdapter(hint).validate_python(value, strict=True)
     except (ValidationError, TypeError) as error:  # a TypeError: no value of this type can be typed
         raise RefusedError(
-            f"--set {change}: {change.partition('=')[0]} is of type {_name(hint)}, got {value!r}."
+            f"--set {change}: {change.partition('=')[0]} is of type {_name(hint)}, got {value!r:.200}."
         ) from error
 
 

@@ -42,7 +42,7 @@ from ebm_course.results import ledger, samples
 from ebm_course.results.findings import Findings
 from ebm_course.results.record import Record
 from ebm_course.runtime import Run
-from ebm_course.storage import check_writable
+from ebm_course.storage import check_writable, real
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -89,6 +89,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def reproduce(options: argparse.Namespace) -> int:
     """Run an experiment and write its record; refuses what cannot work before the work starts."""
+    choices.check_text(options.notes, *options.set)
     experiment = choices.experiment(options.what)
     config, chosen = config_of(experiment, options)
     seeds = range(options.seed, options.seed + config.n_runs)
@@ -218,7 +219,7 @@ def _out(options: argparse.Namespace, folder: Path, name: str, seeds: range) -> 
     if out.suffix != ".json" or out.is_dir():
         what = " (a folder)" if out.is_dir() else ""
         raise RefusedError(f"--out names the record to write, NAME.json: got {str(out)!r}{what}.")
-    if folder.resolve() in out.resolve().parent.parents:
+    if real(folder) in real(out).parent.parents:
         raise RefusedError(f"--out {out} lies in the folder of a stage: name a file outside, or in {folder} itself.")
     if out.is_file():
         try:

@@ -25,7 +25,7 @@ from ebm_course import files
 from ebm_course.commands import choices
 from ebm_course.commands.choices import RefusedError
 from ebm_course.origin import Origin, name_of, plain
-from ebm_course.storage import check_writable
+from ebm_course.storage import check_writable, real
 from ebm_course.training.resume import FILE_NAME as STATE
 
 
@@ -62,7 +62,7 @@ def train(options: argparse.Namespace) -> int:
         raise RefusedError(f"--out {options.out} is a folder: name the checkpoint to write, NAME.safetensors.")
     if out.suffix != ".safetensors":
         raise RefusedError(f"--out names the checkpoint to write, NAME.safetensors: got {options.out!r}.")
-    if options.folder and out.resolve().is_relative_to(options.folder.resolve() / STATE):
+    if options.folder and real(out).is_relative_to(real(options.folder) / STATE):
         raise RefusedError(f"--out {out} is where the run's state is kept: name another file.")
     check_writable(out)
     run = choices.run_of(options.seed)

@@ -106,6 +106,8 @@ def _checked(logits: Any, n: int) -> Tensor:
 
 
 def _classes(y: Tensor) -> Tensor:
+    if not isinstance(y, Tensor):
+        raise TypeError(f"classes are a tensor (N,): got a {type(y).__name__}. Pass torch.as_tensor(y).")
     if y.ndim != 1 or y.dtype != torch.int64:
         raise ValueError(f"classes are int64 (N,), one a chain: got {tuple(y.shape)} of {y.dtype}. Use y.long().")
     return y

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ebm_course.checks import check_tokens
+from ebm_course.checks import check_count, check_tokens
 
 MAX_STATES = 2**20
 """Largest number of states that is enumerated."""
@@ -44,6 +44,7 @@ class Potts(nn.Module):
 
     def __init__(self, length: int, n_values: int):
         super().__init__()
+        length, n_values = check_count("length", length), check_count("n_values", n_values)
         if length < 1 or n_values < 2:
             raise ValueError(f"a Potts model has length >= 1 and n_values >= 2: got {length} and {n_values}.")
         self.length, self.n_values = length, n_values

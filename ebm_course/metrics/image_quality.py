@@ -18,7 +18,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 
 from ebm_course.ambient import usual_settings
 from ebm_course.checks import check_count
-from ebm_course.metrics.inputs import power_of_two, rows_of_logits, vectors
+from ebm_course.metrics.inputs import check_real, power_of_two, rows_of_logits, vectors
 
 PAIRS = 4_000_000  # in a block, of 8 bytes
 SLACK = 1e-12  # of squared lengths, by far more than products round in float64
@@ -48,6 +48,7 @@ def frechet_distance(features_a: Tensor, features_b: Tensor) -> float:
     >>> round(frechet_distance(a, 2 * a + 3), 3)  # 3^2 + (sqrt 8 - sqrt 2)^2
     11.0
     """
+    check_real(features_a=features_a, features_b=features_b)
     if features_a.ndim != 2 or features_a.shape[1:] != features_b.shape[1:]:
         raise ValueError(
             f"two sets of features (N, D), (M, D) from one net were expected: got {tuple(features_a.shape)} and "
@@ -171,6 +172,7 @@ def nearest_ratio(fake: Tensor, train: Tensor, held_out: Tensor) -> float:
 
 
 def _check_one_space(*sets: tuple[str, Tensor]) -> None:
+    check_real(**dict(sets))
     if len({x.shape[1:] for _, x in sets}) > 1:
         shapes = ", ".join(f"{name} {tuple(x.shape)}" for name, x in sets)
         raise ValueError(f"rows of one shape were expected: got {shapes}. Take features of all from one net.")

@@ -13,12 +13,28 @@ from torch import Tensor
 from ebm_course.checks import in_double
 
 
+def check_real(**values: object) -> None:
+    """Refuse what is no tensor of real numbers, by the name of the argument: half of a complex one would be lost.
+
+    >>> check_real(labels=[0, 1])
+    Traceback (most recent call last):
+    TypeError: labels: expected a tensor of real numbers, got a list. Pass torch.as_tensor(labels).
+    """
+    for name, x in values.items():
+        if not isinstance(x, Tensor):
+            got = f"a {type(x).__name__}. Pass torch.as_tensor({name})"
+            raise TypeError(f"{name}: expected a tensor of real numbers, got {got}.")
+        if x.is_complex():
+            raise TypeError(f"{name}: expected a tensor of real numbers, got {x.dtype}. Pass {name}.real, or .abs().")
+
+
 def vectors(name: str, x: Tensor, *, least: int) -> Tensor:
     """Rows (N, *S) as finite vectors (N, D) in float64, refused where there are fewer than ``least`` of them.
 
     >>> vectors("images", torch.zeros(2, 1, 8, 8), least=2).shape
     torch.Size([2, 64])
     """
+    check_real(**{name: x})
     if x.ndim < 2 or len(x) < least or x[0].numel() == 0:
         raise ValueError(
             f"{name} has one row for each image, {least} rows or more: got shape {tuple(x.shape)}. "
@@ -33,6 +49,7 @@ def rows_of_logits(name: str, logits: Tensor) -> Tensor:
     >>> rows_of_logits("logits", torch.zeros(2, 3)).dtype
     torch.float64
     """
+    check_real(**{name: logits})
     if logits.ndim != 2 or len(logits) == 0 or logits.shape[1] < 2:
         raise ValueError(
             f"{name} has shape (N, K), a row for each image and a column for each of K > 1 classes: got "
@@ -48,6 +65,7 @@ def labels_of(rows: Tensor, labels: Tensor) -> Tensor:
     tensor([0, 2])
     """
     n, k = rows.shape
+    check_real(labels=labels)
     if labels.dtype != torch.int64 or labels.shape != (n,):
         raise ValueError(
             f"labels are int64 with one for each of the {n} rows: got {labels.dtype} of shape {tuple(labels.shape)}. "
@@ -79,6 +97,7 @@ def finite(name: str, x: Tensor) -> Tensor:
     >>> finite("values", torch.ones(1)).dtype
     torch.float64
     """
+    check_real(**{name: x})
     if not bool(torch.isfinite(x).all()):
         raise ValueError(
             f"{name} holds finite numbers: got {int((~torch.isfinite(x)).sum())} of {x.numel()} that are not. "

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from ebm_course.metrics.inputs import finite, power_of_two
+from ebm_course.metrics.inputs import check_real, finite, power_of_two
 
 
 def mixing(values: Tensor) -> dict[str, float]:
@@ -40,6 +40,7 @@ def mixing(values: Tensor) -> dict[str, float]:
     >>> mixing(values + torch.tensor([0.0, 0.0, 5.0, 5.0]))["r_hat"] > 2  # two chains sit somewhere else
     True
     """
+    check_real(values=values)
     if values.ndim != 2 or len(values) < 8 or values.shape[1] == 0:
         raise ValueError(
             f"values by step and chain (T, N) with T >= 8 were expected, got shape {tuple(values.shape)}. "

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ebm_course.checks import check_number
-from ebm_course.metrics.inputs import finite
+from ebm_course.metrics.inputs import check_real, finite
 
 PAIRS = 4_000_000  # in a block, of 8 bytes, twice
 OF_MEDIAN = 2_000
@@ -40,7 +40,8 @@ def maximum_mean_discrepancy(x: Tensor, y: Tensor, *, bandwidth: float | None = 
     >>> round(distance["mmd2"], 3)  # 1 + 1 - 2 exp(-1/2)
     0.787
     """
-    if len(x) < 2 or len(y) < 2 or x.shape[1:] != y.shape[1:]:
+    check_real(x=x, y=y)
+    if x.ndim == 0 or y.ndim == 0 or len(x) < 2 or len(y) < 2 or x.shape[1:] != y.shape[1:]:
         raise ValueError(
             f"two samples of one space with two rows or more were expected: got {tuple(x.shape)} and {tuple(y.shape)}."
         )

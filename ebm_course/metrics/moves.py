@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ebm_course.checks import in_double
-from ebm_course.metrics.inputs import finite
+from ebm_course.checks import check_count, in_double
+from ebm_course.metrics.inputs import check_real, finite
 
 
 def moves(path: Tensor, *, window: int = 1) -> dict[str, float]:
@@ -25,15 +25,17 @@ def moves(path: Tensor, *, window: int = 1) -> dict[str, float]:
         that ever differed from the start.
 
     Raises:
-        ValueError: no step in the path, a number in it that is not finite, or a window outside 1 to T.
+        ValueError: no step or no chain in the path, a number in it that is not finite, or a window outside 1 to T.
 
     >>> import torch
     >>> moves(torch.tensor([[[1], [5]], [[2], [6]], [[1], [6]]]))  # two chains: 1 2 1 toggles, 5 6 6 freezes
     {'frozen': 0.5, 'toggling': 0.5, 'move_rate': 0.75, 'entries_moved': 0.5, 'entries_touched': 1.0}
     """
-    if path.ndim < 3 or len(path) < 2 or not 1 <= window < len(path):
+    check_real(path=path)
+    window = check_count("window", window)
+    if path.ndim < 3 or len(path) < 2 or path.shape[1] == 0 or not 1 <= window < len(path):
         raise ValueError(
-            f"a path (T + 1, N, *S) with T > 0 and a window of 1 to T were expected: got shape {tuple(path.shape)} "
+            f"a path (T + 1, N, *S) with T, N > 0 and a window of 1 to T were expected: got shape {tuple(path.shape)} "
             f"and window {window}. Sample with keep_path=True."
         )
     if path.is_floating_point():

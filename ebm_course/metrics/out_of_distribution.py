@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from ebm_course.metrics.inputs import rows_of_logits, vectors
+from ebm_course.metrics.inputs import check_real, rows_of_logits, vectors
 from ebm_course.metrics.separation import auroc
 
 
@@ -37,9 +37,11 @@ def familiarity(logits: Tensor, gradient: Tensor | None = None) -> dict[str, Ten
     others = f.scatter(1, best, -torch.inf).logsumexp(1, keepdim=True)
     scores = {"logsumexp": f.logsumexp(1), "max_probability": logsigmoid(top - others)[:, 0]}
     if gradient is not None:
-        if len(gradient) != len(f):
+        check_real(gradient=gradient)
+        if gradient.ndim == 0 or len(gradient) != len(f):
             raise ValueError(
-                f"the gradient has a row for each row of logits: expected {len(f)}, got {len(gradient)}. "
+                f"the gradient has a row for each row of logits: expected {len(f)}, got "
+                f"{len(gradient) if gradient.ndim else 'one number'}. "
                 f"Take both from the same images."
             )
         scores["approximate_mass"] = -vectors("gradient", gradient, least=1).norm(dim=1)
@@ -68,6 +70,9 @@ def out_of_distribution(inside: Mapping[str, Tensor], outside: Mapping[str, Tens
     >>> out_of_distribution({"logsumexp": torch.tensor([2.0, 3.0])}, {"logsumexp": torch.tensor([1.0, 2.0])})
     {'logsumexp': 0.875}
     """
+    for side, given in (("inside", inside), ("outside", outside)):
+        if not isinstance(given, Mapping):
+            raise TypeError(f"{side} maps names to scores: got a {type(given).__name__}. Pass familiarity(...).")
     if set(inside) != set(outside):
         raise ValueError(
             f"both sides hold the same scores: got {sorted(inside)} inside and {sorted(outside)} outside. "
@@ -75,6 +80,7 @@ def out_of_distribution(inside: Mapping[str, Tensor], outside: Mapping[str, Tens
         )
     for side, scores in (("inside", inside), ("outside", outside)):
         for name, score in scores.items():
+            check_real(**{f"{side}[{name!r}]": score})
             if score.ndim != 1 or len(score) == 0 or not bool(torch.isfinite(score).all()):
                 raise ValueError(
                     f"{side}[{name!r}] holds finite scores (N,), N > 0: got shape {tuple(score.shape)}, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ebm_course.metrics.inputs import labels_of, rows_of_logits
+from ebm_course.metrics.inputs import check_real, labels_of, rows_of_logits
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
@@ -83,6 +83,7 @@ def _right(logits: Tensor, labels: Tensor) -> Tensor:
 
 def _same_rows(clean: Tensor, attacked: Tensor) -> list[Tensor]:
     """Logits of each attack (N, K), refused where they are not those of the clean rows."""
+    check_real(attacked=attacked)
     attacks = attacked if attacked.ndim == 3 else attacked[None]
     if len(attacks) == 0 or attacks.shape[1:] != clean.shape:
         raise ValueError(

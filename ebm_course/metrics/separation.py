@@ -9,6 +9,7 @@ from scipy.stats import mannwhitneyu
 from torch import Tensor
 
 from ebm_course.checks import check_number, in_double
+from ebm_course.metrics.inputs import check_real
 
 
 def separation(e_data: Tensor, e_negative: Tensor, *, threshold: float = 0.0) -> dict[str, float]:
@@ -33,9 +34,7 @@ def separation(e_data: Tensor, e_negative: Tensor, *, threshold: float = 0.0) ->
     if math.isnan(threshold := check_number("threshold", threshold)):
         raise ValueError("threshold is a number of nats: got nan. Pass 0.0, the border of the logistic loss.")
     for name, e in (("e_data", e_data), ("e_negative", e_negative)):
-        if not isinstance(e, Tensor) or e.is_complex():
-            got = f"a tensor of {e.dtype}" if isinstance(e, Tensor) else f"a {type(e).__name__}"
-            raise TypeError(f"{name} is a tensor of real energies (N,): got {got}. Pass torch.as_tensor({name}).")
+        check_real(**{name: e})
         if e.ndim != 1 or len(e) == 0 or not bool(torch.isfinite(e).all()):
             raise ValueError(
                 f"{name} holds finite energies (N,), N > 0: got shape {tuple(e.shape)}, {e.isfinite().sum()} finite."
@@ -60,7 +59,8 @@ def auroc(low: Tensor, high: Tensor) -> Tensor:
         A scalar, 0 to 1, in double precision.
 
     Raises:
-        ValueError: a side has no score.
+        TypeError: a side is no tensor of real numbers.
+        ValueError: a side is not (N,), or has no score.
         FloatingPointError: a score is NaN, which has no rank; one that is infinite has.
 
     Source: Mann and Whitney (1947), the statistic U over N M.
@@ -68,6 +68,10 @@ def auroc(low: Tensor, high: Tensor) -> Tensor:
     >>> auroc(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 2.0]))  # 1, 1, 1 and 1/2 for the tie
     tensor(0.8750, dtype=torch.float64)
     """
+    check_real(low=low, high=high)
+    if low.ndim != 1 or high.ndim != 1:
+        shapes = f"{tuple(low.shape)} and {tuple(high.shape)}"
+        raise ValueError(f"scores are compared pair by pair: expected (N,) and (M,), got {shapes}. Use .flatten().")
     if min(len(low), len(high)) == 0:
         raise ValueError(
             f"scores are compared pair by pair: got {len(low)} low and {len(high)} high ones, expected some."

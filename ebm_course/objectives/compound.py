@@ -17,9 +17,8 @@ import math
 import torch
 from torch import Tensor
 
-from ebm_course.checks import check_number
 from ebm_course.core import Loss
-from ebm_course.objectives.terms import check_energies, check_same_shape, energy_terms
+from ebm_course.objectives.terms import check_energies, check_same_shape, energy_terms, scalar
 
 ROUNDING = 1e-3
 """How far below 0 the cost of relaxed tags may come, whose rows sum to 1 only as far as their dtype has digits."""
@@ -51,7 +50,7 @@ def compound(
 
     Raises:
         ValueError: shapes that do not belong together, no term at all, a cost without F, a negative weight or (on a
-            CPU) a negative cost.
+            CPU) a cost that is negative or NaN.
 
     >>> gold, found = torch.tensor([1.0, 1.0]), torch.tensor([2.0, 6.0])
     >>> loss = compound(gold, e_augmented=found, cost=torch.tensor([4.0, 4.0]), e_test=torch.tensor([0.5, 3.0]))
@@ -64,14 +63,15 @@ def compound(
             f"a compound loss has F with its cost, A, or both: got "
             f"{', '.join(_given(e_augmented=e_augmented, cost=cost, e_test=e_test)) or 'neither'}. Add what is missing."
         )
-    if not 0 <= check_number("weight", weight) < math.inf:
+    weight = scalar("weight", weight)
+    if not 0 <= weight < math.inf:
         raise ValueError(f"the perceptron's weight is finite: expected 0 or larger, got {weight}.")
     value, terms = e_gold.new_zeros(()), dict[str, Tensor]()
     if e_augmented is not None and cost is not None:
         check_same_shape("e_augmented", e_augmented, "e_gold", e_gold)
         check_same_shape("cost", cost, "e_gold", e_gold)
         check_energies(e_augmented=e_augmented, cost=cost)
-        if cost.device.type == "cpu" and bool((cost < -ROUNDING).any()):  # elsewhere asking would wait for the device
+        if cost.device.type == "cpu" and not bool((cost >= -ROUNDING).all()):  # elsewhere it would wait
             raise ValueError(
                 f"a cost says how far F is from gold: expected 0 or larger, got {float(cost.detach().min()):.4g}. "
                 f"Pass l1_cost of its tags."

@@ -19,7 +19,7 @@ from torch.nn.functional import softplus
 from ebm_course.checks import check_count, check_number
 from ebm_course.core import Loss
 from ebm_course.objectives.info_nce import check_constant
-from ebm_course.objectives.terms import check_energies
+from ebm_course.objectives.terms import check_energies, check_tensors, scalar
 
 
 def frozen_nce_in_pieces(
@@ -61,17 +61,30 @@ def frozen_nce_in_pieces(
     >>> round(float(loss.value), 3)  # P = 1/2 everywhere, n = m = 2: log 3 + 2 log(3 / 2)
     1.91
     """
-    _check(positive, anchors, kinds, counted, temperature)
+    temperature = _check(positive, anchors, kinds, counted, temperature)
     check_constant(temperature)
     check_count("n_rows", n_rows, least=1)
     dtype = torch.promote_types(anchors.dtype, torch.float32)
     own, counts = positive / temperature, counted.to(dtype)
-    of_kind = counts.new_zeros(len(counts)).index_add_(0, kinds, counts.new_ones(len(kinds)))
+    of_kind = _counted(kinds, counts)
     m = (of_kind[:, None] * counts).sum(dim=0)  # (N,); no product, which autocast would take in 16 bits
     shift = log_z + m.log() - math.log(n_rows)  # -inf where nothing counts
     of_negatives, total = _Softpluses.apply(anchors, pieces, kinds, counts, shift, temperature)
     terms = {"positive": positive.detach().mean(), "negative": total / m.sum().clamp_min(1)}
     return Loss((softplus(shift - own) + of_negatives).mean(), terms)
+
+
+def _counted(kinds: Tensor, counts: Tensor) -> Tensor:
+    """How many rows are of each kind, (C,); on a CPU a kind outside is named, elsewhere the device stops on its own."""
+    try:
+        return counts.new_zeros(len(counts)).index_add_(0, kinds, counts.new_ones(len(kinds)))
+    except (IndexError, RuntimeError) as error:
+        if 0 <= int(kinds.min()) <= int(kinds.max()) < len(counts):
+            raise
+        raise ValueError(
+            f"kinds are the rows of counted: expected 0 to {len(counts) - 1}, got {int(kinds.min())} to "
+            f"{int(kinds.max())}. Take both from MemoryBank.kinds_of."
+        ) from error
 
 
 class _Softpluses(torch.autograd.Function):
@@ -93,6 +106,10 @@ class _Softpluses(torch.autograd.Function):
         start = 0
         with torch.autocast(anchors.device.type, enabled=False):
             for piece in pieces:
+                check_tensors(piece=piece)
+                if piece.ndim != 2 or piece.shape[1] != len(scaled):
+                    got = f"{tuple(piece.shape)}. Take anchors of their width"
+                    raise ValueError(f"pieces are rows (P, {len(scaled)}), as wide as anchors: got {got}.")
                 rows, kind = piece.to(counts.dtype), kinds[start : start + len(piece)]
                 start += len(piece)
                 if len(kind) < len(rows):
@@ -120,8 +137,10 @@ class _Softpluses(torch.autograd.Function):
         return slope * (grads[0] / ctx.temperature)[:, None], None, None, None, None, None
 
 
-def _check(positive: Tensor, anchors: Tensor, kinds: Tensor, counted: Tensor, temperature: float) -> None:
+def _check(positive: Tensor, anchors: Tensor, kinds: Tensor, counted: Tensor, temperature: float) -> float:
+    """The temperature as a number or a tensor (), once all is as it should be."""
     check_energies(positive=positive)
+    check_tensors(anchors=anchors, kinds=kinds, counted=counted)
     n = len(positive)
     if anchors.ndim != 2 or len(anchors) != n or not anchors.is_floating_point():
         raise ValueError(
@@ -140,3 +159,4 @@ def _check(positive: Tensor, anchors: Tensor, kinds: Tensor, counted: Tensor, te
         )
     if not 0 < check_number("temperature", temperature) < math.inf:
         raise ValueError(f"temperature: expected a number larger than 0, got {temperature}. The default is 0.07.")
+    return scalar("temperature", temperature)

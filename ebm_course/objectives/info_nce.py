@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
-from ebm_course.checks import check_count, check_finite, check_number
+from ebm_course.checks import at_least_single, check_count, check_finite, check_number
 from ebm_course.core import Loss
-from ebm_course.objectives.terms import check_energies, check_tensors
+from ebm_course.objectives.terms import check_energies, check_tensors, scalar
 
 
 def info_nce(positive: Tensor, negatives: Tensor, *, mask: Tensor | None = None, temperature: float = 0.07) -> Loss:
@@ -36,7 +36,7 @@ def info_nce(positive: Tensor, negatives: Tensor, *, mask: Tensor | None = None,
         temperature: tau, larger than 0.
 
     Returns:
-        The loss; terms ``positive`` and ``negative``, mean similarities.
+        The loss; terms ``positive`` and ``negative``, mean similarities. Sums are taken in float32 at least.
 
     Raises:
         ValueError: shapes do not belong together, or the temperature is not positive.
@@ -47,7 +47,8 @@ def info_nce(positive: Tensor, negatives: Tensor, *, mask: Tensor | None = None,
     >>> round(float(info_nce(torch.zeros(1), torch.zeros(1, 3)).value), 3)  # one of four: log 4
     1.386
     """
-    _check(positive, negatives, mask, temperature)
+    temperature = _check(positive, negatives, mask, temperature)
+    positive, negatives = at_least_single(positive), at_least_single(negatives)  # sums over a bank leave float16
     counts = _counts(negatives, mask)
     own, others = positive / temperature, negatives / temperature
     if counts is not None:  # so low that no softmax sees what does not count
@@ -88,7 +89,8 @@ def frozen_nce(
     >>> round(float(loss.value), 3)  # log 5 + 4 log(5 / 4)
     2.502
     """
-    _check(positive, negatives, mask, temperature)
+    temperature = _check(positive, negatives, mask, temperature)
+    positive, negatives = at_least_single(positive), at_least_single(negatives)
     check_constant(temperature)
     check_count("n_rows", n_rows, least=1)
     counts = _counts(negatives, mask)
@@ -150,8 +152,10 @@ class Normaliser:
         if not isinstance(value, Tensor) or value.shape != () or not value.is_floating_point():
             got = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
             raise ValueError(f"log Z is a tensor () of a real number: got {got}. Pass state_dict().")
+        if not isinstance(state["known"], bool):
+            raise ValueError(f"log Z is known or not, True or False: got {state['known']!r:.60}. Pass state_dict().")
         check_finite("log Z of a contrast", value, "Take a state from before it diverged.")
-        self.value, self.known = value.to(self.value.device).clone(), bool(state["known"])
+        self.value, self.known = value.detach().to(self.value.device).clone(), state["known"]
 
 
 class _Softpluses(torch.autograd.Function):
@@ -201,7 +205,8 @@ def _terms(positive: Tensor, negatives: Tensor, counts: Tensor | None) -> dict[s
     return {"positive": own.mean(), "negative": mean}
 
 
-def _check(positive: Tensor, negatives: Tensor, mask: Tensor | None, temperature: float) -> None:
+def _check(positive: Tensor, negatives: Tensor, mask: Tensor | None, temperature: float) -> float:
+    """The temperature as a number or a tensor (), once all is as it should be."""
     check_energies(positive=positive)
     check_tensors(negatives=negatives)
     fits = negatives.ndim == 2 and len(negatives) == len(positive) and negatives.shape[1] > 0
@@ -210,6 +215,8 @@ def _check(positive: Tensor, negatives: Tensor, mask: Tensor | None, temperature
             f"negatives holds M > 0 real similarities for each of {len(positive)} rows: expected shape "
             f"({len(positive)}, M), got {tuple(negatives.shape)} of {negatives.dtype}. Pass anchors @ rows.T."
         )
+    if mask is not None:
+        check_tensors(mask=mask)
     if mask is not None and (mask.shape != negatives.shape or mask.dtype != torch.bool):
         raise ValueError(
             f"the mask says which negatives count: expected bool {tuple(negatives.shape)}, got {mask.dtype} "
@@ -217,3 +224,4 @@ def _check(positive: Tensor, negatives: Tensor, mask: Tensor | None, temperature
         )
     if not 0 < check_number("temperature", temperature) < math.inf:
         raise ValueError(f"temperature: expected a number larger than 0, got {temperature}. The default is 0.07.")
+    return scalar("temperature", temperature)

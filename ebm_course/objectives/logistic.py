@@ -7,10 +7,9 @@ import math
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from ebm_course.checks import check_number
 from ebm_course.core import Loss
 from ebm_course.objectives.regularizers import weighted_l2
-from ebm_course.objectives.terms import check_energies, energy_terms
+from ebm_course.objectives.terms import check_energies, energy_terms, scalar
 
 
 def logistic(e_data: Tensor, e_negative: Tensor, *, l2: float = 0.0, ratio: float = 1.0) -> Loss:
@@ -42,7 +41,8 @@ def logistic(e_data: Tensor, e_negative: Tensor, *, l2: float = 0.0, ratio: floa
     (4.5, 0.75)
     """
     check_energies(e_data=e_data, e_negative=e_negative)
-    if not 0 < check_number("ratio", ratio) < math.inf:
+    ratio = scalar("ratio", ratio)
+    if not 0 < ratio < math.inf:
         raise ValueError(f"ratio is negatives per datum: expected a number larger than 0, got {ratio}.")
     value = softplus(e_data).mean() + ratio * softplus(-e_negative).mean()
     data_right = (e_data.detach() < 0).to(e_data).mean()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ebm_course.checks import check_number
 from ebm_course.core import Loss
-from ebm_course.objectives.terms import check_energies, check_same_shape, check_tensors, energy_terms
+from ebm_course.objectives.terms import check_energies, check_real, check_same_shape, energy_terms
 
 
 def perceptron(e_gold: Tensor, e_lowest: Tensor) -> Loss:
@@ -61,7 +61,8 @@ def hinge(e_gold: Tensor, e_offending: Tensor, *, margin: float) -> Loss:
     (tensor(0.2500), tensor(1.))
     """
     check_energies(e_gold=e_gold, e_offending=e_offending)
-    if not 0 <= check_number("margin", margin) < math.inf:
+    margin = check_number("margin", margin)
+    if not 0 <= margin < math.inf:
         raise ValueError(f"a margin is a distance in nats: expected 0 or larger, got {margin}.")
     loss = margin_rescaled(e_gold, e_offending, cost=torch.full_like(e_offending.detach(), margin))
     right = (e_gold.detach() < e_offending.detach()).to(e_gold).mean()
@@ -81,6 +82,7 @@ def margin_rescaled(e_gold: Tensor, e_other: Tensor, *, cost: Tensor) -> Loss:
         The loss; terms ``e_data``, ``e_negative`` (of the answer that violates most), ``gap``, ``violations``.
 
     Raises:
+        TypeError: energies or costs are no real numbers.
         ValueError: shapes do not belong together, or a cost is negative or NaN (on a CPU; elsewhere the question would
             wait for the device).
 
@@ -91,13 +93,15 @@ def margin_rescaled(e_gold: Tensor, e_other: Tensor, *, cost: Tensor) -> Loss:
     tensor(2.)
     """
     check_energies(e_gold=e_gold)
-    check_tensors(e_other=e_other)
+    check_real(e_other=e_other)
     if e_other.ndim not in (1, 2) or len(e_other) != len(e_gold) or e_other.numel() == 0:
         raise ValueError(
             f"e_other holds one or K energies for each of {len(e_gold)} gold answers: expected shape "
             f"({len(e_gold)},) or ({len(e_gold)}, K), got {tuple(e_other.shape)}."
         )
     check_same_shape("cost", cost, "e_other", e_other)
+    if cost.dtype == torch.bool or cost.is_complex():
+        raise TypeError(f"a cost says how wrong an answer is: got {cost.dtype}. Pass cost.float() of real numbers.")
     if cost.device.type == "cpu" and not bool((cost >= 0).all()):
         raise ValueError(
             f"a cost says how wrong an answer is: expected 0 or larger, got {int((cost.detach() < 0).sum())} negative "

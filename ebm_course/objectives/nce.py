@@ -13,7 +13,7 @@ from torch import Tensor
 from ebm_course.checks import check_number
 from ebm_course.core import Loss
 from ebm_course.objectives.logistic import logistic
-from ebm_course.objectives.terms import check_energies, check_same_shape, check_tensors, energy_terms
+from ebm_course.objectives.terms import check_energies, check_real, check_same_shape, energy_terms
 
 
 def nce(e_data: Tensor, e_noise: Tensor, *, log_q_data: Tensor, log_q_noise: Tensor, n_noise: float = 1.0) -> Loss:
@@ -46,7 +46,9 @@ def nce(e_data: Tensor, e_noise: Tensor, *, log_q_data: Tensor, log_q_noise: Ten
     check_energies(e_data=e_data, e_noise=e_noise)
     check_same_shape("log_q_data", log_q_data, "e_data", e_data)
     check_same_shape("log_q_noise", log_q_noise, "e_noise", e_noise)
-    if not 0 < check_number("n_noise", n_noise) < math.inf:
+    _check_log_q(log_q_data=log_q_data, log_q_noise=log_q_noise)
+    n_noise = check_number("n_noise", n_noise)
+    if not 0 < n_noise < math.inf:
         raise ValueError(f"n_noise is noise samples per datum: expected a number larger than 0, got {n_noise}.")
     shift = math.log(n_noise)
     loss = logistic(e_data + log_q_data + shift, e_noise + log_q_noise + shift, ratio=n_noise)
@@ -107,7 +109,7 @@ def ranking_nce(e_data: Tensor, e_noise: Tensor, *, log_q_data: Tensor, log_q_no
     tensor(0.)
     """
     check_energies(e_data=e_data)
-    check_tensors(e_noise=e_noise)
+    check_real(e_noise=e_noise)
     if e_noise.ndim != 2 or len(e_noise) != len(e_data) or e_noise.shape[1] == 0:
         raise ValueError(
             f"e_noise holds K > 0 energies for each of {len(e_data)} data: expected shape ({len(e_data)}, K), "
@@ -115,7 +117,14 @@ def ranking_nce(e_data: Tensor, e_noise: Tensor, *, log_q_data: Tensor, log_q_no
         )
     check_same_shape("log_q_data", log_q_data, "e_data", e_data)
     check_same_shape("log_q_noise", log_q_noise, "e_noise", e_noise)
+    _check_log_q(log_q_data=log_q_data, log_q_noise=log_q_noise)
     data, noise = -e_data - log_q_data, -e_noise - log_q_noise  # (N,), (N, K)
     scores = torch.cat([data[:, None], noise], dim=1)  # (N, 1 + K)
     accuracy = (data.detach() > noise.detach().amax(1)).to(data).mean()
     return Loss((scores.logsumexp(1) - data).mean(), {**energy_terms(e_data, e_noise), "accuracy": accuracy})
+
+
+def _check_log_q(**values: Tensor) -> None:
+    for name, value in values.items():
+        if value.is_complex():
+            raise TypeError(f"{name} holds real numbers, got {value.dtype}: pass log-probabilities.")

@@ -6,8 +6,7 @@ import math
 
 from torch import Tensor
 
-from ebm_course.checks import check_number
-from ebm_course.objectives.terms import check_energies
+from ebm_course.objectives.terms import check_energies, scalar
 
 
 def l2_energy(e_data: Tensor, e_negative: Tensor) -> Tensor:
@@ -40,6 +39,7 @@ def weighted_l2(e_data: Tensor, e_negative: Tensor, *, l2: float) -> Tensor | fl
     >>> weighted_l2(torch.tensor([1.0, -1.0]), torch.tensor([3.0]), l2=0.5)
     tensor(5.)
     """
-    if not 0 <= check_number("l2", l2) < math.inf:
+    l2 = scalar("l2", l2)
+    if not 0 <= l2 < math.inf:
         raise ValueError(f"l2 weighs a penalty: expected 0 or larger, got {l2}. A negative weight rewards drift.")
     return l2 * l2_energy(e_data, e_negative) if l2 else 0.0

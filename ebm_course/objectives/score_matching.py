@@ -13,9 +13,8 @@ import math
 
 from torch import Tensor
 
-from ebm_course.checks import check_number
 from ebm_course.core import Loss
-from ebm_course.objectives.terms import check_energies, check_same_shape, check_tensors
+from ebm_course.objectives.terms import check_energies, check_real, check_same_shape, scalar
 
 
 def implicit_score_matching(gradient: Tensor, laplacian: Tensor) -> Loss:
@@ -78,7 +77,9 @@ def denoising_score_matching(gradient: Tensor, noise: Tensor, *, noise_std: floa
     """
     _check_rows(gradient)
     check_same_shape("noise", noise, "gradient", gradient)
-    if not 0 < check_number("noise_std", noise_std) < math.inf:
+    check_real(noise=noise)
+    noise_std = scalar("noise_std", noise_std)
+    if not 0 < noise_std < math.inf:
         raise ValueError(f"noise_std is a standard deviation: expected a number larger than 0, got {noise_std}.")
     missed = (gradient - noise / noise_std**2).flatten(1)
     value = noise_std**2 / 2 * missed.square().sum(1).mean()
@@ -86,7 +87,7 @@ def denoising_score_matching(gradient: Tensor, noise: Tensor, *, noise_std: floa
 
 
 def _check_rows(gradient: Tensor) -> None:
-    check_tensors(gradient=gradient)
+    check_real(gradient=gradient)
     if gradient.ndim < 2 or len(gradient) == 0:
         raise ValueError(
             f"gradient holds one gradient a row: expected shape (N, *S) with N > 0, got {tuple(gradient.shape)}. "

@@ -10,10 +10,13 @@ Source: Tu, Pang and Gimpel (2020), Sections 2 and 4.2; the entropy is the repai
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from ebm_course.checks import at_least_single, check_tokens
+from ebm_course.checks import at_least_single, check_number, check_tokens
 from ebm_course.sentence_checks import check_mask
 
 
@@ -33,7 +36,7 @@ def l1_cost(p: Tensor, gold: Tensor, mask: Tensor | None = None) -> Tensor:
     >>> l1_cost(torch.tensor([[[1.0, 0.0], [0.75, 0.25]]]), gold), l1_cost(torch.tensor([[0, 0]]), gold)
     (tensor([1.5000]), tensor([2.]))
     """
-    if not p.is_floating_point():
+    if isinstance(p, Tensor) and not p.is_floating_point():
         _check(p[..., None], gold, mask)
         wrong = at_least_single((p != gold).to(torch.get_default_dtype()))
     else:
@@ -83,12 +86,15 @@ def annealed(weight: float, progress: float, *, until: float = 0.8) -> float:
     """A weight that falls on a line from ``weight`` at progress 0 to 0 at progress ``until``, and stays there.
 
     Raises:
-        ValueError: ``until`` is not above 0, progress is below 0, or one of the three is a NaN.
+        ValueError: ``until`` is not above 0, progress is below 0, or one of the three is a NaN or no number, or the
+            weight is infinite.
 
     >>> [annealed(2.0, progress) for progress in (0.0, 0.4, 0.8, 1.0)]
     [2.0, 1.0, 0.0, 0.0]
     """
-    if not (until > 0 and progress >= 0 and weight == weight):
+    weight, progress = check_number("weight", weight), check_number("progress", progress)
+    until = check_number("until", until)
+    if not (until > 0 and progress >= 0 and math.isfinite(weight)):
         raise ValueError(
             f"a weight is annealed from progress 0 to until > 0: got weight {weight}, progress {progress} and until "
             f"{until}. Pass the share of updates done."
@@ -111,13 +117,16 @@ def _of_gold(values: Tensor, gold: Tensor) -> Tensor:
 
 
 def _check(p: Tensor, gold: Tensor | None, mask: Tensor | None) -> None:
-    tokens = p.shape[:2]
-    fits = gold is None or (gold.shape == tokens and gold.dtype == torch.int64)
-    fits = fits and (mask is None or (mask.shape == tokens and mask.dtype == torch.bool))
-    if p.ndim != 3 or not fits:
-        given = ", ".join("none" if t is None else f"{t.dtype} {tuple(t.shape)}" for t in (p, gold, mask))
+    parts: tuple[Any, ...] = (p, gold, mask)  # whatever they are
+    fits = all(t is None or isinstance(t, Tensor) for t in parts) and p.ndim == 3 and not p.is_complex()
+    fits = fits and (gold is None or (gold.shape == p.shape[:2] and gold.dtype == torch.int64))
+    if not fits or (mask is not None and (mask.shape != p.shape[:2] or mask.dtype != torch.bool)):
+        given = ", ".join(
+            "none" if t is None else f"{t.dtype} {tuple(t.shape)}" if isinstance(t, Tensor) else f"a {type(t).__name__}"
+            for t in parts
+        )
         raise ValueError(
             f"predictions (N, L, K), gold tags int64 (N, L) and mask bool (N, L) belong together token by token: got "
             f"{given}. Cut all three alike."
         )
-    check_mask(mask, tuple(tokens))
+    check_mask(mask, tuple(p.shape[:2]))

@@ -5,7 +5,11 @@ Knows shapes and means. It knows no loss.
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
+
+from ebm_course.checks import check_number
 
 
 def check_energies(**energies: Tensor) -> None:
@@ -44,6 +48,32 @@ def check_tensors(**values: object) -> None:
     for name, value in values.items():
         if not isinstance(value, Tensor):
             raise TypeError(f"{name} is a tensor: got a {type(value).__name__}. Pass torch.as_tensor({name}).")
+
+
+def check_real(**values: object) -> None:
+    """Refuse what is no tensor of real numbers; whole ones, which have no mean of their own, among them.
+
+    >>> import torch
+    >>> check_real(e_other=torch.tensor([[1, 2]]))
+    Traceback (most recent call last):
+    TypeError: e_other holds real numbers, got torch.int64: pass a floating-point tensor.
+    """
+    check_tensors(**values)
+    for name, value in values.items():
+        if isinstance(value, Tensor) and not value.is_floating_point():
+            raise TypeError(f"{name} holds real numbers, got {value.dtype}: pass a floating-point tensor.")
+
+
+def scalar(name: str, value: Any) -> Any:
+    """One number that losses can be multiplied by: a tensor () of a tensor, which keeps its graph, else a float.
+
+    >>> from decimal import Decimal
+    >>> import torch
+    >>> scalar("weight", Decimal("0.5")), scalar("weight", torch.tensor([0.5]))
+    (0.5, tensor(0.5000))
+    """
+    number = check_number(name, value)
+    return value.reshape(()) if isinstance(value, Tensor) else number
 
 
 def check_same_shape(name: str, values: Tensor, other_name: str, other: Tensor) -> None:

@@ -9,7 +9,7 @@ computed again, and E(x) is the sum of what each token cost. It knows no net and
 from __future__ import annotations
 
 import itertools
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from ebm_course.core import Discrete, Negatives, frozen
 from ebm_course.samplers.categorical import draw_categorical
 
 
+@runtime_checkable
 class LanguageModel(Protocol):
     """An energy E(x) = -log q(x) that can also be advanced one token at a time.
 
@@ -60,6 +61,7 @@ def ancestral(
         prompt; info ``energy``: E(x) of the model at temperature 1, the prompt's own tokens counted.
 
     Raises:
+        TypeError: the energy is no language model.
         ValueError: temperature is not positive, the number of steps negative, the prompt is empty, or a token is out of
             the vocabulary.
         FloatingPointError: the model's energies, or ``log_q``, are not finite.
@@ -79,6 +81,11 @@ def ancestral(
         raise ValueError(
             f"expected prompts (N, P) of at least one token and a temperature above 0, "
             f"got {tuple(x0.shape)} and {temperature}. For a greedy draw use a temperature of 0.01."
+        )
+    if not isinstance(energy, LanguageModel):
+        raise TypeError(
+            f"tokens are drawn from an energy with advance(tokens, state): got a {type(energy).__name__}. Use gibbs "
+            "instead, or a language model."
         )
     if isinstance(energy, Discrete):
         check_tokens(x0, energy.n_values)

@@ -7,8 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.linalg import vector_norm
 
 from ebm_course.checks import check_count, check_finite
+
+ROUNDING = 1e-2
+"""How far the norm of a saved row may be from 1, where it was kept in 16 bits."""
 
 
 def check_state(own: Mapping[str, Any], state: Mapping[str, Any]) -> None:
@@ -47,3 +51,21 @@ def check_state(own: Mapping[str, Any], state: Mapping[str, Any]) -> None:
             f"{int(written_at.min())} to {int(written_at.max())}. Pass state_dict() of one moment."
         )
     check_finite("a feature for the memory bank", found, "Take a state from before it diverged.")
+    norms = vector_norm(found.detach().double() if found.device.type != "mps" else found.detach().float(), dim=1)
+    if bool(((norms != 0) & ((norms - 1).abs() > ROUNDING)).any()):
+        raise ValueError(
+            f"rows of a bank have norm 1, or 0 where never written: got norms from {float(norms.min()):.3g} to "
+            f"{float(norms.max()):.3g}. Pass state_dict()."
+        )
+
+
+def check_tensors(**values: object) -> None:
+    """Refuse lists and arrays, by the name of the argument.
+
+    >>> check_tensors(rows=[0])
+    Traceback (most recent call last):
+    TypeError: rows is a tensor: got a list. Pass torch.as_tensor(rows).
+    """
+    for name, value in values.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} is a tensor: got a {type(value).__name__}. Pass torch.as_tensor({name}).")

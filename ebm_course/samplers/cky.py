@@ -28,7 +28,9 @@ def log_sum_of_trees(words: Tensor, rules: Tensor, scores: Tensor, mask: Tensor 
         mask: (N, L) bool, True from position 0 on; None where all are real.
 
     Raises:
+        TypeError: a part is no tensor.
         ValueError: shapes do not belong together, a symbol is out of 0 to A - 1, or scores are no real numbers.
+        FloatingPointError: a sum is NaN or plus infinity (on a CPU; elsewhere the question would wait for the device).
 
     It is summed in float32 at least: 16 bits have no digits for the sum of a sentence.
 
@@ -37,7 +39,10 @@ def log_sum_of_trees(words: Tensor, rules: Tensor, scores: Tensor, mask: Tensor 
     tensor([5.])
     """
     _check(words, rules, scores, mask)
-    return _root(words, rules, scores, mask, best=False)
+    total = _root(words, rules, scores, mask, best=False)
+    if total.device.type == "cpu":
+        _check_scores(total.detach())
+    return total
 
 
 def cky(words: Tensor, rules: Tensor, scores: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -58,8 +63,7 @@ def cky(words: Tensor, rules: Tensor, scores: Tensor, mask: Tensor | None = None
     with recording_gradients():
         spans = at_least_single(words).new_zeros(n, length, length, n_symbols).requires_grad_()
         found = _root(words.detach(), rules, scores.detach(), mask, best=True, spans=spans)
-        some = found.detach().masked_fill(found.isneginf(), 0.0)  # what has no tree is no fault
-        check_finite("the score of a tree", some, "Look for the scores that diverged.")
+        _check_scores(found.detach())
         (used,) = torch.autograd.grad(torch.where(found.isfinite(), found, 0.0).sum(), spans)
     weight, symbols = used.max(dim=3)
     return torch.where(weight > 0.5, symbols, -1), found.detach()
@@ -97,7 +101,15 @@ def _joined(own: Tensor, best: bool) -> Tensor:
     return own.masked_fill(none[..., None], 0.0).logsumexp(dim=2).masked_fill(none, -torch.inf)
 
 
+def _check_scores(found: Tensor) -> None:
+    some = found.masked_fill(found.isneginf(), 0.0)  # what has no tree is no fault
+    check_finite("the score of a tree", some, "Look for the scores that diverged.")
+
+
 def _check(words: Tensor, rules: Tensor, scores: Tensor, mask: Tensor | None) -> None:
+    for name, part in (("scores of words", words), ("rules", rules), ("scores of rules", scores)):
+        if not isinstance(part, Tensor):
+            raise TypeError(f"{name} are a tensor: got a {type(part).__name__}. Pass torch.as_tensor of it.")
     if words.ndim != 3 or 0 in words.shape[1:] or scores.ndim != 1 or rules.shape != (len(scores), 3):
         raise ValueError(
             f"a grammar has scores of words (N, L, A), L and A above 0, rules (R, 3) and their scores (R,): got "

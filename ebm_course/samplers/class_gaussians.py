@@ -92,7 +92,8 @@ class ClassGaussians:
         check_count("n", n)
         if n == 0:
             return self.counts.new_zeros(0)
-        return torch.multinomial(self.counts.to(self.means), n, replacement=True, generator=generator)
+        shares = self.counts.to(torch.promote_types(self.means.dtype, torch.float32))  # float16 ends at 65,504
+        return torch.multinomial(shares, n, replacement=True, generator=generator)
 
     def sample(self, y: Tensor, *, generator: torch.Generator) -> Tensor:
         """One state a label: x (N, *S) for labels y (N,), clamped to the bounds.
@@ -119,9 +120,10 @@ class ClassGaussians:
         Raises:
             ValueError: states or labels are of another shape, or labels of another range.
         """
-        if x.shape[1:] != self.means.shape[1:]:
+        if not isinstance(x, Tensor) or x.is_complex() or x.shape[1:] != self.means.shape[1:]:
             expected = ("N", *self.means.shape[1:])
-            raise ValueError(f"states have shape {expected}: got {tuple(x.shape)}. Pass states like those fitted to.")
+            got = f"{tuple(x.shape)} of {x.dtype}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+            raise ValueError(f"states have shape {expected}: got {got}. Pass real states like those fitted to.")
         _check_labels(y, len(self.means), len(x))
         means, factors = (t.to(torch.promote_types(t.dtype, torch.float32)) for t in (self.means, self.factors))
         by_class, where = self._by_class(y, (x.to(means) - means[y]).flatten(1))
@@ -154,6 +156,8 @@ def _mean_and_factor(rows: Tensor, jitter: float) -> tuple[Tensor, Tensor]:
 
 
 def _check_states(x: Tensor, n_classes: int, bounds: tuple[float, float] | None) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"states are a tensor (M, *S): got a {type(x).__name__}. Pass torch.as_tensor(x).")
     if x.ndim < 2:
         raise ValueError(f"states have shape (M, *S), got {tuple(x.shape)}: use x[:, None] for points on a line.")
     if not x.is_floating_point():
@@ -183,6 +187,8 @@ def _check_states(x: Tensor, n_classes: int, bounds: tuple[float, float] | None)
 
 def _check_labels(y: Tensor, n_classes: int, n: int | None = None) -> None:
     expected = f"({'N' if n is None else n},)"
+    if not isinstance(y, Tensor):
+        raise TypeError(f"labels are a tensor {expected}: got a {type(y).__name__}. Pass torch.as_tensor(y).")
     if y.ndim != 1 or y.dtype != torch.int64 or (n is not None and len(y) != n):
         got = f"{tuple(y.shape)} of {y.dtype}"
         raise ValueError(f"labels have shape {expected} of torch.int64: got {got}. Pass y.long(), one label a row.")

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ebm_course.checks import check_bounds, check_count, check_generator, check_number
 from ebm_course.core import Energy, Negatives
-from ebm_course.samplers.langevin import langevin
+from ebm_course.samplers.langevin import checked, langevin
 from ebm_course.samplers.pgd import pgd
 
 
@@ -84,7 +84,6 @@ def combined(
     """
     check_generator(generator, x0)
     check_count("n_pgd_steps", n_pgd_steps)
-    check_count("n_steps", n_steps)
     check_bounds(bounds)
     if bounds is not None and not all(map(math.isfinite, bounds)):
         raise ValueError(
@@ -93,6 +92,10 @@ def combined(
     contrast = check_number("contrast", contrast)
     if not 0 <= contrast <= 1:
         raise ValueError(f"contrast is a factor: expected 0 to 1, got {contrast}. Pass 1 to leave it as it is.")
+    checked(  # before the attack, whose work would be lost
+        x0, n_steps=n_steps, step_size=step_size, noise_std=noise_std, max_grad_value=max_grad_value,
+        bounds=sampler_bounds,
+    )  # fmt: skip
     # 1. An attack towards the class.
     attacked = pgd(
         attack, x0, radius=radius, n_steps=n_pgd_steps, step_size=pgd_step_size, norm=norm, random_start=False,

@@ -81,6 +81,7 @@ def marginals(unary: Tensor, transitions: Tensor, mask: Tensor | None = None) ->
     >>> marginals(torch.tensor([[[0.0, 0.0], [3.0, 3.0]]]), torch.zeros(3, 3)).tolist()
     [[[0.5, 0.5], [0.5, 0.5]]]
     """
+    check_chain(unary, transitions, mask)
     with recording_gradients(), torch.autocast(unary.device.type, enabled=False):
         scores = at_least_single(unary.detach()).clone().requires_grad_()
         log_z = log_partition(scores, transitions.detach(), mask)

@@ -24,9 +24,8 @@ def chains_at_once(max_rows: int | None, x: Tensor) -> int:
     >>> chains_at_once(None, torch.zeros(64, 2)), chains_at_once(None, torch.zeros(64, 3, 32, 32))
     (2500, 21)
     """
-    check_count("max_rows", 1 if max_rows is None else max_rows, least=1)
     if max_rows is not None:
-        return max_rows
+        return check_count("max_rows", max_rows, least=1)
     if x.device.type != "cpu":
         return max(1, len(x))
     return 2_500 if x.ndim <= 2 else max(16, 65_536 // max(1, x.shape[1:].numel()))

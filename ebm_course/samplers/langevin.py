@@ -78,21 +78,16 @@ def langevin(
     (torch.Size([10000, 1]), True)
     """
     check_generator(generator, x0)
-    if x0.ndim < 2:
-        raise ValueError(f"states have shape (N, *S), got {tuple(x0.shape)}: use x0[:, None] for points on a line.")
-    check_count("n_steps", n_steps)
-    check_bounds(bounds)
+    step_size, noise_std, max_grad_norm, max_grad_value = checked(
+        x0,
+        n_steps=n_steps,
+        step_size=step_size,
+        noise_std=noise_std,
+        max_grad_norm=max_grad_norm,
+        max_grad_value=max_grad_value,
+        bounds=bounds,
+    )
     max_rows = chains_at_once(max_rows, x0)
-    step_size = check_number("step_size", step_size)  # a tensor's graph would follow the states
-    noise_std = math.sqrt(2 * max(step_size, 0)) if noise_std is None else check_number("noise_std", noise_std)
-    max_grad_norm = None if max_grad_norm is None else check_number("max_grad_norm", max_grad_norm)
-    max_grad_value = None if max_grad_value is None else check_number("max_grad_value", max_grad_value)
-    limits = [torch.inf if limit is None else limit for limit in (max_grad_norm, max_grad_value)]
-    if not (0 < step_size < torch.inf and 0 <= noise_std < torch.inf and all(x > 0 for x in limits)):  # a NaN fails all
-        raise ValueError(
-            f"expected step_size > 0, noise_std >= 0, both finite, max_grad_norm and max_grad_value > 0 or None: got "
-            f"{step_size}, {noise_std}, {max_grad_norm} and {max_grad_value}. Start with a step of 0.01 and no other."
-        )
     x, path = x0.detach().clone(), [x0.detach()]
     steepest = x0.new_zeros(len(x0))
     with frozen(energy):
@@ -119,3 +114,37 @@ def langevin(
     remedy = "set max_grad_norm" if max_grad_norm is None else "lower max_grad_norm"
     check_finite("the state or its energy after Langevin steps", seen, f"Shorten step_size, {remedy}, or check x0.")
     return Negatives(x, info | {"grad_norm": steepest}, path=torch.stack(path) if keep_path else None)
+
+
+def checked(
+    x0: Tensor,
+    *,
+    n_steps: int,
+    step_size: float,
+    noise_std: float | None = None,
+    max_grad_norm: float | None = None,
+    max_grad_value: float | None = None,
+    bounds: tuple[float, float] | None = None,
+) -> tuple[float, float, float | None, float | None]:
+    """Step size, noise and limits of :func:`langevin` as numbers, refused as there; for what goes before its steps.
+
+    >>> checked(torch.zeros(1, 2), n_steps=1, step_size=0.5)
+    (0.5, 1.0, None, None)
+    """
+    if x0.ndim < 2:
+        raise ValueError(f"states have shape (N, *S), got {tuple(x0.shape)}: use x0[:, None] for points on a line.")
+    if not x0.is_floating_point():
+        raise TypeError(f"a gradient needs real-valued states, got {x0.dtype}: pass one-hot rows (N, L, V).")
+    check_count("n_steps", n_steps)
+    check_bounds(bounds)
+    step_size = check_number("step_size", step_size)  # a tensor's graph would follow the states
+    noise_std = math.sqrt(2 * max(step_size, 0)) if noise_std is None else check_number("noise_std", noise_std)
+    max_grad_norm = None if max_grad_norm is None else check_number("max_grad_norm", max_grad_norm)
+    max_grad_value = None if max_grad_value is None else check_number("max_grad_value", max_grad_value)
+    limits = [torch.inf if limit is None else limit for limit in (max_grad_norm, max_grad_value)]
+    if not (0 < step_size < torch.inf and 0 <= noise_std < torch.inf and all(x > 0 for x in limits)):  # a NaN fails all
+        raise ValueError(
+            f"expected step_size > 0, noise_std >= 0, both finite, max_grad_norm and max_grad_value > 0 or None: got "
+            f"{step_size}, {noise_std}, {max_grad_norm} and {max_grad_value}. Start with a step of 0.01 and no other."
+        )
+    return step_size, noise_std, max_grad_norm, max_grad_value

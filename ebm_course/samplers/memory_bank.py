@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ebm_course.checks import check_count, check_finite, check_generator, check_number
-from ebm_course.samplers.bank_state import check_state
+from ebm_course.samplers.bank_state import check_state, check_tensors
 from ebm_course.samplers.row_products import products_of_rows
 
 CACHED_BYTES = 1 << 20
@@ -110,6 +110,7 @@ class MemoryBank:
             ``kinds``, int64 (M,), the number of each row's label among all there are, from 1, or 0 where it is not
             fresh; ``counted``, bool (C, N), whether rows of a kind may be negatives of an anchor.
         """
+        check_tensors(labels=labels)
         if labels.ndim != 1 or labels.dtype != torch.int64:
             raise ValueError(f"labels of anchors are int64 (N,): got {labels.dtype} {tuple(labels.shape)}.")
         kinds = torch.where(self.fresh(last_k), self._kinds + 1, 0)
@@ -130,6 +131,7 @@ class MemoryBank:
         """
         row = self.features[0].nbytes
         room = max(row, CACHED_BYTES) if self.features.device.type == "cpu" else self.features.nbytes
+        max_bytes = check_number("max_bytes", max_bytes)
         if rows is None:
             return iter(self.features.split(room // row))
         self._check_rows(rows)
@@ -148,6 +150,8 @@ class MemoryBank:
             ValueError: anchors of another width, or ``max_bytes`` holds not even one row.
         """
         width = self.features.shape[1]
+        check_tensors(anchors=anchors)
+        max_bytes = check_number("max_bytes", max_bytes)
         if anchors.ndim != 2 or anchors.shape[1] != width or not anchors.is_floating_point():
             raise ValueError(
                 f"this bank holds features of width {width}: expected anchors (N, {width}), got "
@@ -170,11 +174,12 @@ class MemoryBank:
         as old.
 
         Raises:
-            ValueError: rows are not those of the bank, come twice, or do not fit the features.
+            ValueError: rows are not those of the bank, come twice, or do not fit the features, or these are not real.
             FloatingPointError: a feature is not finite (on a CPU): it would stay in the bank.
         """
         self._check(rows, features)
-        new, old = _directions(features.to(self.features.dtype)), self.features[rows]
+        wide = torch.promote_types(features.dtype, self.features.dtype)  # in which no feature is too large
+        new, old = _directions(features.to(wide)).to(self.features.dtype), self.features[rows]
         mixed = normalize(self.momentum * old + (1 - self.momentum) * new, dim=1)  # of a first feature itself
         moved = (new.abs().amax(dim=1) != 0) & (mixed.abs().amax(dim=1) != 0)  # a NaN is not hidden
         self.features.index_copy_(0, rows, torch.where(moved[:, None], mixed, old))
@@ -188,11 +193,12 @@ class MemoryBank:
 
     def _check(self, rows: Tensor, features: Tensor) -> None:
         n, width = self.features.shape
+        check_tensors(rows=rows, features=features)
         right = self._holds(rows) and (rows.device.type != "cpu" or len(rows.unique()) == len(rows))
-        if not right or features.shape != (len(rows), width):
+        if not right or features.shape != (len(rows), width) or features.is_complex():
             raise ValueError(
                 f"a bank of {n} rows of width {width} takes features (N, {width}) of N different rows, 0 to {n - 1}: "
-                f"got features {tuple(features.shape)} and rows {tuple(rows.shape)} of {rows.dtype}"
+                f"got features {tuple(features.shape)} of {features.dtype} and rows {tuple(rows.shape)} of {rows.dtype}"
                 f"{f', {int(rows.min())} to {int(rows.max())}' if rows.numel() else ''}. Build it for this data set."
             )
         if features.device.type == "cpu":
@@ -206,6 +212,7 @@ class MemoryBank:
         return not seen or (int(rows.min()) >= 0 and int(rows.max()) < len(self))
 
     def _check_rows(self, rows: Tensor) -> None:
+        check_tensors(rows=rows)
         if not self._holds(rows):
             raise ValueError(
                 f"a bank of {len(self)} rows was asked for others: expected int64 (M,) of 0 to {len(self) - 1}, got "
@@ -226,7 +233,7 @@ class MemoryBank:
             FloatingPointError: a feature is not finite.
         """
         check_state(self.state_dict(), state)
-        self.features.copy_(state["features"])
+        self.features.copy_(state["features"].detach())
         self.written_at.copy_(state["written_at"])
         self.n_updates = int(state["n_updates"])
 

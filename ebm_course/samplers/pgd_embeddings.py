@@ -45,7 +45,7 @@ def pgd_embeddings(
     Raises:
         TypeError: x0 is not real-valued.
         ValueError: the mask does not fit x0, or a number is negative or not finite.
-        FloatingPointError: energies at the end are not finite.
+        FloatingPointError: embeddings at the end, or their energies, are not finite: some energies are at a NaN.
 
     Source: Madry et al. (2018), Section 2.1; as the attack of Qiu, Zhang and Zhou, Sections 4.5. Departure: they leave
     steps, step size and norm unsaid; their plain model's accuracies read as one norm a sentence.
@@ -76,7 +76,10 @@ def pgd_embeddings(
             x = moved(x, -step_size * unit(grad if real is None else grad * real))
         with torch.no_grad():
             e = energies_of(energy, x)
-    check_finite("the energy after projected gradient descent on embeddings", e, "Check the energy and x0.")
+    seen = e.masked_fill(~x.isfinite().flatten(1).all(dim=1), torch.nan)
+    check_finite(
+        "the state or its energy after projected gradient descent on embeddings", seen, "Check the energy and x0."
+    )
     return Negatives(x, {"energy": e, "distance": (x - x0).flatten(1).norm(dim=1)})
 
 
@@ -90,8 +93,12 @@ def _check(x0: Tensor, mask: Tensor | None, radius: float, step_size: float) -> 
             f"expected radius >= 0 and step_size >= 0, both finite: got {radius} and {step_size}. "
             "Start with a radius of 2 % of a sentence's norm and the default step."
         )
-    if mask is not None and (mask.dtype != torch.bool or mask.shape != x0.shape[: mask.ndim]):
+    if mask is None:
+        return
+    got, expected = f"a {type(mask).__name__}", tuple(x0.shape[:2])
+    if isinstance(mask, Tensor):
+        got = f"{mask.dtype} {tuple(mask.shape)}"
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != x0.shape[: mask.ndim]:
         raise ValueError(
-            f"the mask says which tokens are real: expected bool {tuple(x0.shape[:2])}, got {mask.dtype} "
-            f"{tuple(mask.shape)}. Pass the batch's own."
+            f"the mask says which tokens are real: expected bool {expected}, got {got}. Pass the batch's own."
         )

@@ -68,7 +68,7 @@ def relaxed_descent(
     """
     check_generator(generator, x0)
     check_count("n_steps", n_steps)
-    if x0.ndim != 3 or not x0.is_floating_point():
+    if x0.ndim != 3 or not x0.is_floating_point() or x0.shape[2] == 0:
         raise ValueError(
             f"relaxed tags are real numbers (N, L, K), got {tuple(x0.shape)} of {x0.dtype}: "
             f"start from torch.full((N, L, K), 1 / K), or from one-hot rows mixed with it."

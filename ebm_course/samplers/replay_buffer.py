@@ -37,6 +37,7 @@ class ReplayBuffer:
     """
 
     def __init__(self, states: Tensor, labels: Tensor | None = None):
+        _check_tensor("states", states)
         if states.ndim == 0 or len(states) == 0:
             raise ValueError(
                 f"a buffer starts from states (C, ...), C > 0: got shape {tuple(states.shape)}. Pass the first chains."
@@ -89,13 +90,15 @@ class ReplayBuffer:
         states = self.states[slots]
         if restart_probability == 0:
             return states, slots
+        if fresh is not None:
+            _check_tensor("fresh", fresh)
         if fresh is None or fresh.shape != states.shape or fresh.dtype != states.dtype:
             given = "none" if fresh is None else f"shape {tuple(fresh.shape)} of {fresh.dtype}"
             raise ValueError(
                 f"restarts need fresh states of shape {tuple(states.shape)} of {states.dtype}: got {given}."
             )
         restart = torch.rand(n, generator=generator, device=states.device) < restart_probability
-        return torch.where(restart.view(-1, *[1] * (states.ndim - 1)), fresh, states), slots
+        return torch.where(restart.view(-1, *[1] * (states.ndim - 1)), fresh.detach(), states), slots
 
     def _of_classes(self, shuffled: Tensor, wanted: Tensor) -> Tensor:
         """For the r-th chain of a class its r-th slot in the shuffled order, all classes at once."""
@@ -122,15 +125,20 @@ class ReplayBuffer:
             labels: the classes (n,) of the states, where restarts have changed them; without, a slot keeps its class.
 
         Raises:
-            ValueError: slots are not those of the buffer, states do not fit them or have another dtype, or labels meet
-                a buffer without any.
+            TypeError: slots, states or labels are no tensors.
+            ValueError: slots are not those of the buffer or come twice, states do not fit them or have another dtype,
+                or labels meet a buffer without any.
+            FloatingPointError: a state is not finite (on a CPU): its chain would go on from there.
         """
         self._check_slots(slots)
+        _check_tensor("states", states)
         expected = (len(slots), *self.states.shape[1:])
         if tuple(states.shape) != expected or states.dtype != self.states.dtype:
             raise ValueError(
                 f"the slots take states {expected} of {self.states.dtype}: got {tuple(states.shape)} of {states.dtype}."
             )
+        if states.device.type == "cpu":
+            check_finite("a state for the buffer", states, "Shorten the step, or look for the chain that diverged.")
         if labels is not None:
             if self.labels is None:
                 raise ValueError("labels were given, this buffer has none: expected ReplayBuffer(states, labels).")
@@ -138,14 +146,16 @@ class ReplayBuffer:
         self.states.index_copy_(0, slots, states.detach())
 
     def _check_slots(self, slots: Tensor) -> None:
+        _check_tensor("slots", slots)
         right = slots.ndim == 1 and slots.dtype == torch.int64
         # Elsewhere than on a CPU a look at the numbers would wait for the device at every call.
         if right and slots.device.type == "cpu" and len(slots):
-            right = int(slots.min()) >= 0 and int(slots.max()) < len(self)
+            right = int(slots.min()) >= 0 and int(slots.max()) < len(self) and len(slots.unique()) == len(slots)
         if not right:
             raise ValueError(
                 f"slots are int64 (n,) of 0 to {len(self) - 1}: got {tuple(slots.shape)} of {slots.dtype}"
-                f"{f', {int(slots.min())} to {int(slots.max())}' if slots.numel() else ''}. Pass those of sample()."
+                f"{f', {int(slots.min())} to {int(slots.max())}' if slots.numel() else ''}. Pass those of sample(), "
+                "each once."
             )
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -176,12 +186,18 @@ class ReplayBuffer:
             raise ValueError(f"{saved} were saved with the states: expected a buffer built alike. Build it so.")
         labels = None if self.labels is None else _checked(state["labels"], len(self))
         check_finite("a state for the buffer", found, "Take a state from before it diverged.")
-        self.states.copy_(found)
+        self.states.copy_(found.detach())
         if self.labels is not None and labels is not None:
             self.labels.copy_(labels)
 
 
+def _check_tensor(name: str, x: object) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} are a tensor: got a {type(x).__name__}. Pass torch.as_tensor({name}).")
+
+
 def _checked(labels: Tensor, n: int) -> Tensor:
+    _check_tensor("labels", labels)
     if labels.shape != (n,) or labels.dtype != torch.int64 or bool((labels < 0).any()):
         raise ValueError(
             f"labels have shape ({n},) of torch.int64, 0 or larger: got {tuple(labels.shape)} of {labels.dtype}. "

@@ -37,6 +37,7 @@ def resampling(
         ``log_mean_weight``, an estimate of log Z of e^-E (of log E_q[e^-E] for a residual energy), low on average.
 
     Raises:
+        TypeError: ``log_q`` is no tensor of real numbers.
         ValueError: the rows do not make whole groups, or ``log_q`` has another shape.
         FloatingPointError: an energy is NaN or minus infinity, or a whole group has energy plus infinity.
 
@@ -51,13 +52,17 @@ def resampling(
     check_count("group_size", group_size, least=1)
     if m % group_size:
         raise ValueError(f"{m} rows do not make groups of {group_size}: expected a multiple. Draw more, or drop rows.")
+    if log_q is not None and (not isinstance(log_q, Tensor) or log_q.is_complex()):
+        got = f"a tensor of {log_q.dtype}" if isinstance(log_q, Tensor) else f"a {type(log_q).__name__}"
+        raise TypeError(f"log_q is a tensor of real numbers: got {got}. Pass the log_q of the draws.")
     if log_q is not None and log_q.shape != (m,):
         raise ValueError(f"log_q holds one number a row: expected ({m},), got {tuple(log_q.shape)}.")
     with frozen(energy):
         e = energies_of(energy, x0.clone()).view(-1, group_size)  # (N, n); an energy may work in place
     log_w = -at_least_single(e)
     if log_q is not None:
-        log_w = log_w - log_q.view_as(e).masked_fill(log_q.view_as(e).isinf(), torch.nan)  # no draw has such a log q
+        log_q = at_least_single(log_q).view_as(e)
+        log_w = log_w - log_q.masked_fill(log_q.isinf(), torch.nan)  # no draw has such a log q
     chosen = draw_categorical(-log_w, generator=generator)
     log_sum = log_w.logsumexp(dim=1)
     check_finite("the weight of a group", log_sum, "Check the energy and log_q at the draws of q.")

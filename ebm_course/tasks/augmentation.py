@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ebm_course.checks import check_count, check_generator
+from ebm_course.checks import check_count, check_generator, check_number
 
 
 def augment(
@@ -41,6 +41,7 @@ def augment(
         raise ValueError(f"images are real numbers (N, C, H, W): got {tuple(x.shape)} of {x.dtype}.")
     if pad >= min(x.shape[2:]):
         raise ValueError(f"a shift stays below H and W, here {tuple(x.shape[2:])}: got pad={pad}. Pass a smaller one.")
+    noise_std = check_number("noise_std", noise_std)
     if not 0 <= noise_std < float("inf"):
         raise ValueError(f"noise_std is 0 or larger and finite: got {noise_std}. Pass 0 for none.")
     (n, c, h, w), device = x.shape, x.device

@@ -34,7 +34,8 @@ class BrownClusters:
         """Clusters of a file; words are kept as they stand there.
 
         Raises:
-            ValueError: a line is none of such a file, or a word comes twice; the message names the line.
+            ValueError: a line is none of such a file, or a word comes twice; the message names the line. Or the file
+                holds no word.
         """
         found: dict[str, str] = {}
         for number, line in lines_of(path):
@@ -47,6 +48,8 @@ class BrownClusters:
             if word in found:
                 raise fault(path, number, "each word once", "one that came before")
             found[word] = bits
+        if not found:
+            raise ValueError(f"{Path(path).name} holds no word: expected one at least. Look whether it was cut short.")
         return cls(found)
 
     def prefixes(self, word: str) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ebm_course.checks import check_count
+
 MARGIN = 1e-3
 """How far a pixel may leave [-1, 1] by rounding."""
 
@@ -42,10 +44,11 @@ def check_images(x: Tensor) -> None:
 
 
 def check_labels(y: Tensor, n_classes: int) -> None:
-    """Refuse what are no labels (N,), int64, of 0 .. K - 1 (waits for the device).
+    """Refuse what are no labels (N,), int64, of 0 .. K - 1, and a K that is no whole number (waits for the device).
 
     >>> check_labels(torch.tensor([0, 9]), 10)
     """
+    check_count("n_classes", n_classes, least=1)
     if y.ndim != 1 or y.dtype != torch.int64:
         raise ValueError(f"labels are int64 (N,): got {tuple(y.shape)} of {y.dtype}. Use y.long().")
     if len(y) and (int(y.min()) < 0 or int(y.max()) >= n_classes):

@@ -6,9 +6,11 @@ knows formats, not where files come from.
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import io
+import itertools
 import math
 import zlib
 from pathlib import Path
@@ -20,6 +22,9 @@ from torch import Tensor
 SIDE = 32  # pixels of a photograph of CIFAR-10 or SVHN, both ways
 RECORD = 1 + 3 * SIDE * SIDE
 N_CLASSES = 10
+PIECE = 1 << 20
+MOST = 256 * PIECE
+"""Bytes that a packed file may hold, five times those of MNIST: what unpacks to more would fill the memory."""
 
 
 def read_idx(path: Path, *, sha256: str | None = None) -> Tensor:
@@ -30,7 +35,7 @@ def read_idx(path: Path, *, sha256: str | None = None) -> Tensor:
         sha256: of what was compressed, not of the file: gzip makes other files of it on other days.
 
     Raises:
-        ValueError: the file is damaged, no idx file of bytes, or holds something else.
+        ValueError: the file is damaged, no idx file of bytes, holds something else, or more than ``MOST`` bytes.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -39,11 +44,15 @@ def read_idx(path: Path, *, sha256: str | None = None) -> Tensor:
     ...     read_idx(path).tolist()
     [7, 9]
     """
-    packed = path.read_bytes()
+    packed = io.BytesIO(path.read_bytes())
     try:
-        content = gzip.decompress(packed)
+        with gzip.open(packed) as file:
+            pieces = iter(functools.partial(file.read, PIECE), b"")
+            content = b"".join(itertools.islice(pieces, MOST // PIECE + 1))
     except (OSError, EOFError, zlib.error) as error:
         raise _damaged(path, f"it cannot be unpacked ({error})") from error
+    if len(content) > MOST:
+        raise _damaged(path, f"it unpacks to more than {MOST:,} bytes")
     if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
         raise _damaged(path, f"what it holds has another SHA-256 than {sha256}")
     n_axes = content[3] if content[:3] == b"\0\0\x08" and len(content) > 3 else 0
@@ -95,7 +104,7 @@ def read_sheet(path: Path) -> Tensor:
     try:
         with Image.open(content) as image:
             mode, pixels = image.mode, np.asarray(image)  # (rows * 32, columns * 32, 3)
-    except (SyntaxError, ValueError, OSError) as error:  # what Pillow raises, by where the damage is
+    except Exception as error:  # of many kinds, by where the damage is; one of a size that no sheet has
         raise _damaged(path, "it is no image that can be read") from error
     if mode != "RGB":
         raise _damaged(path, f"its pixels are {mode}, expected RGB")
@@ -126,6 +135,8 @@ def read_matlab(path: Path) -> tuple[Tensor, Tensor]:
     try:
         found = loadmat(content, variable_names=["X", "y"])
         images, labels = found["X"], found["y"].reshape(-1)
+        if labels.dtype.kind not in "buif":  # such as text, or tables in cells
+            raise TypeError(f"y is of {labels.dtype}")
     except Exception as error:  # of many kinds, by where the damage is
         raise _damaged(path, f"it is no MATLAB file with X and y ({type(error).__name__})") from error
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[:3] != (SIDE, SIDE, 3):

@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ebm_course.batch import ranks_in_class
-from ebm_course.checks import check_count, check_finite
+from ebm_course.checks import at_least_single, check_count, check_finite
 from ebm_course.core import Batch, Task
 from ebm_course.runtime import torch_seed
 from ebm_course.tasks.image_checks import check_images, check_labels
@@ -193,30 +193,37 @@ def score(logits: Tensor, batch: Batch) -> dict[str, float]:
     """``accuracy``, 0 to 1, and ``nll``, the mean of -log p(y | x) in nats, of logits (N, K) of a batch with labels.
 
     Raises:
-        ValueError: other shapes, no row, or a label out of 0 .. K - 1.
+        ValueError: other shapes, no row, complex numbers, or a label out of 0 .. K - 1.
         FloatingPointError: a logit is not finite.
 
     >>> score(torch.tensor([[2.0, 0.0], [3.0, 0.0]]), Batch(torch.zeros(2, 1, 8, 8), torch.tensor([0, 1])))["accuracy"]
     0.5
     """
-    if logits.ndim != 2 or len(logits) == 0 or batch.y is None or len(logits) != len(batch):
+    if logits.ndim != 2 or len(logits) == 0 or logits.is_complex() or batch.y is None or len(logits) != len(batch):
         labels = "no labels" if batch.y is None else f"{len(batch)} labels"
         raise ValueError(
-            f"a score compares logits (N, K), N > 0, with N labels: got {tuple(logits.shape)} and {labels}."
+            f"a score compares real logits (N, K), N > 0, with N labels: got {tuple(logits.shape)} of {logits.dtype} "
+            f"and {labels}."
         )
     check_labels(batch.y, logits.shape[1])
     check_finite("a logit", logits, "Look for the net that diverged.")
     right = (logits.argmax(dim=1) == batch.y).float().mean()
-    return {"accuracy": float(right), "nll": float(F.cross_entropy(logits.detach().float(), batch.y))}
+    return {"accuracy": float(right), "nll": float(F.cross_entropy(at_least_single(logits.detach()), batch.y))}
 
 
 def shape_of(task: Task) -> tuple[int, int, int]:
-    """C, H and W of the task's images."""
+    """C, H and W of the task's images, refused where its states are none."""
+    if task.train.x.ndim != 4:
+        raise ValueError(
+            f"images are (N, C, H, W): {task.name} has states {tuple(task.train.x.shape)}. Name a set of them."
+        )
     _, c, h, w = task.train.x.shape
     return c, h, w
 
 
 def n_classes_of(task: Task) -> int:
-    """Number K of classes: the largest label is K - 1."""
+    """Number K of classes: the largest label is K - 1; refused where there are no labels."""
     labels = [part.y for part in (task.train, task.valid, task.test) if part.y is not None]
+    if sum(map(len, labels)) == 0:
+        raise ValueError(f"classes are counted by labels: {task.name} has none. Name a set that has some.")
     return 1 + int(torch.cat(labels).max())

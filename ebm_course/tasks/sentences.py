@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,8 @@ class Sentence:
     """One sentence: ``tokens`` and as many ``tags``, one at least.
 
     Raises:
-        ValueError: it is empty, tokens and tags differ in number, or one of them is empty or no text.
+        ValueError: it is empty, tokens and tags differ in number, one of them is empty or no text, or either is one
+            text, whose letters would count.
 
     >>> Sentence(("the", "dog", "barks"), ("D", "N", "V")).tags[1]
     'N'
@@ -31,7 +33,10 @@ class Sentence:
                 f"a sentence has a tag for each token: expected {len(self.tokens)} tags, got {len(self.tags)}. "
                 f"Look for a separator inside a token."
             )
-        if not all(isinstance(part, str) and part for part in (*self.tokens, *self.tags)):
+        whole: list[Any] = [self.tokens, self.tags]
+        if any(isinstance(part, str) for part in whole) or not all(
+            isinstance(part, str) and part for part in (*self.tokens, *self.tags)
+        ):
             raise ValueError(
                 "tokens and tags are text of a character at least, got another one: name each, or drop it."
             )

@@ -14,8 +14,9 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 
+from ebm_course.checks import check_count
 from ebm_course.files import check_sha256
-from ebm_course.tasks.words import SPECIAL, as_tensors, real_tokens
+from ebm_course.tasks.words import SPECIAL, as_tensors, check_texts, real_tokens
 
 NAMES = {
     "pad": ("[PAD]", "<pad>"),
@@ -69,8 +70,12 @@ class Subwords:
             n_tokens: largest size of the vocabulary; 261 hold the special tokens and the bytes.
 
         Raises:
-            ValueError: there are no texts, or ``n_tokens`` is below 261.
+            TypeError: the texts are one text.
+            ValueError: there are no texts, or ``n_tokens`` is no whole number of 261 or more.
         """
+        n_tokens = check_count("n_tokens", n_tokens)
+        if isinstance(texts, str):
+            check_texts(texts)
         alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
         least = len(SPECIAL) + len(alphabet)
         if n_tokens < least:
@@ -120,15 +125,21 @@ class Subwords:
         """Tokens (N, L) int64 and mask (N, L) bool: start, subwords, end; long texts lose subwords before the end.
 
         Raises:
+            TypeError: the texts are one text, or one of them is none.
             ValueError: a text has no subword, or ``max_length`` has no room for one.
         """
+        check_texts(texts)
         found = self.tokenizer.encode_batch([text.strip() for text in texts], add_special_tokens=False)
         rows = [encoding.ids for encoding in found]
         return as_tensors(rows, max_length=max_length, start=self.start, end=self.end, pad=self.pad)
 
     def decode(self, tokens: Tensor, mask: Tensor) -> list[str]:
-        """The texts of tokens (N, L) at real positions, without start, end and pads."""
-        rows = real_tokens(tokens, mask)
+        """The texts of tokens (N, L) at real positions, without start, end and pads.
+
+        Raises:
+            ValueError: a real token is out of the vocabulary, or the mask does not fit.
+        """
+        rows = real_tokens(tokens, mask, n_values=len(self))
         return [text.strip() for text in self.tokenizer.decode_batch(rows, skip_special_tokens=False)]
 
     def __len__(self) -> int:

@@ -206,7 +206,7 @@ def check_batch(batch: Batch, n_tags: int) -> Batch:
             f"{gold.dtype}. Make the batch with Vocabulary.batch."
         )
     real = gold[mask]
-    if int(real.min()) < 0 or int(real.max()) >= n_tags:
+    if len(real) and (int(real.min()) < 0 or int(real.max()) >= n_tags):
         raise ValueError(
             f"a tag is outside the set: expected 0 to {n_tags - 1}, got {int(real.min())} to {int(real.max())}. "
             f"Number tags with one Vocabulary."

@@ -65,7 +65,8 @@ def entity_f1(tags: Sequence[Sequence[str]], gold: Sequence[Sequence[str]]) -> d
         the tags as they stand, O included.
 
     Raises:
-        ValueError: numbers or lengths of sentences differ; the message names the first.
+        ValueError: numbers or lengths of sentences differ, or one is a text and no sequence of tags; the message names
+            the first.
 
     Source: Tjong Kim Sang and De Meulder (2003), conlleval.
 
@@ -76,6 +77,8 @@ def entity_f1(tags: Sequence[Sequence[str]], gold: Sequence[Sequence[str]]) -> d
         raise ValueError(f"expected tags of {len(gold)} sentences, got {len(tags)}. Score all of a part together.")
     n_found = n_gold = n_right = n_same = n_tokens = 0
     for number, (row, truth) in enumerate(zip(tags, gold, strict=True), start=1):
+        if isinstance(row, str) or isinstance(truth, str):
+            raise ValueError(f"sentence {number}: expected a sequence of tags, got a text. Pass [tag] for one.")
         if len(row) != len(truth):
             raise ValueError(f"sentence {number}: expected {len(truth)} tags, got {len(row)}. Leave pads out.")
         found, wanted = set(entities(row)), set(entities(truth))

@@ -210,6 +210,8 @@ def parts_of(
     """
     seed = check_count("seed", seed)  # Python's streams of -1 and 1 are one
     n_train, n_valid, n_test = sizes
+    n_train = n_train if n_train is None else check_count("n_train", n_train)
+    n_valid = n_valid if n_valid is None else check_count("n_valid", n_valid)
     read = source.rows(folder=folder)
     test = sampled(read["test"](), n_test, seed=seed)
     if "valid" in read:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from ebm_course.checks import check_count
 from ebm_course.tasks.text_lines import fault, lines_of
 
 Row = TypeVar("Row")
@@ -130,7 +131,7 @@ def sampled(rows: Iterable[Row], n: int | None, *, seed: int) -> list[Row]:
     It reads the rows once, however many there are, and keeps n of them.
 
     Raises:
-        ValueError: there are fewer than n.
+        ValueError: there are fewer than n, or n is no whole number of 0 or more.
 
     Source: Vitter (1985), Algorithm R.
 
@@ -139,6 +140,7 @@ def sampled(rows: Iterable[Row], n: int | None, *, seed: int) -> list[Row]:
     """
     if n is None:
         return list(rows)
+    n = check_count("n", n)
     draw, kept, seen = random.Random(seed), list[tuple[int, Row]](), 0
     for seen, row in enumerate(rows, start=1):
         if len(kept) < n:

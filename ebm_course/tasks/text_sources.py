@@ -105,16 +105,15 @@ class Source:
             absent = [name for name in (*self.hub_texts, self.hub_label) if name not in row]
             if absent:
                 raise ValueError(f"{self.hub}, row {number}: expected a column {absent[0]!r}, got {', '.join(row)}.")
-            text = " ".join(
-                some for name in self.hub_texts if (some := str(row[name]).replace(self.newline, " ").strip())
-            )
+            parts = ("" if row[name] is None else str(row[name]) for name in self.hub_texts)  # a field may be missing
+            text = " ".join(some for part in parts if (some := part.replace(self.newline, " ").strip()))
             label = row[self.hub_label]
-            if is_empty(text) or label not in range(len(self.classes)):
+            if is_empty(text) or isinstance(label, bool | float) or label not in range(len(self.classes)):
                 raise ValueError(
                     f"{self.hub}, row {number}: expected a text and a label of 0 to {len(self.classes) - 1}, got "
                     f"{'no text' if is_empty(text) else 'a text'} and {label!r}. Drop the row."
                 )
-            yield text, label
+            yield text, int(label)
 
 
 def _fetched(file: DataFile, read: Read) -> Iterator[Labelled]:

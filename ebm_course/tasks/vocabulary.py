@@ -139,6 +139,7 @@ class Vocabulary:
         Raises:
             ValueError: a pad stands before a real token or a row has none, or a real token's tag is outside the set.
         """
+        check_mask(mask, tuple(y.shape))  # on another device than a CPU it does not wait to look inside
         y, mask = y.cpu(), mask.cpu()
         check_mask(mask, tuple(y.shape))
         check_tokens(y.masked_fill(~mask, 0), self.n_tags, what="tag")

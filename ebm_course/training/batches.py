@@ -44,7 +44,8 @@ class Batches:
             Otherwise that minibatch is smaller.
 
     Raises:
-        ValueError: the batch size is below 1, or no minibatch can be made of so few rows.
+        TypeError: the data are no batch.
+        ValueError: the batch size is no whole number of 1 or more, or no minibatch can be made of so few rows.
 
     >>> batches = Batches(Batch(torch.arange(6)), 2, seed=0)
     >>> epoch = torch.cat([batches[i].x for i in range(3)])
@@ -54,6 +55,9 @@ class Batches:
 
     def __init__(self, data: Batch, batch_size: int, *, seed: int, drop_last: bool = True):
         check_count("seed", seed)
+        batch_size = check_count("batch_size", batch_size)
+        if not isinstance(data, Batch):
+            raise TypeError(f"minibatches are drawn from a Batch: got a {type(data).__name__}. Pass Batch(x).")
         n = len(data)
         if batch_size < 1 or n < (batch_size if drop_last else 1):
             raise ValueError(

@@ -25,7 +25,7 @@ from ebm_course.core import Batch, Step
 from ebm_course.origin import Origin
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.storage import locked
-from ebm_course.training.log import IntervalLog, check_number, validating
+from ebm_course.training.log import IntervalLog, check_number, is_whole, validating
 from ebm_course.training.resume import (
     Progress,
     check_states,
@@ -211,7 +211,7 @@ def _show(bar: tqdm, row: Mapping[str, float]) -> None:
 def _check_numbers(**numbers: int) -> None:
     for name, number in numbers.items():
         least = 1 if name == "log_every" else 0
-        if number < least:
+        if not is_whole(number) or number < least:
             raise ValueError(f"{name} counts updates: expected {least} or larger, got {number}.")
 
 
@@ -228,7 +228,7 @@ def _check_validation(
 ) -> None:
     if every and validate is None:
         raise ValueError(f"validate_every={every} needs validate=... : a function that returns name -> number.")
-    if patience is not None and (patience < 1 or validate is None):
+    if patience is not None and (not is_whole(patience) or patience < 1 or validate is None):
         raise ValueError(f"patience={patience} counts validations: expected 1 or larger, and validate=... given.")
     if restored is not None and (validate is None or not any(isinstance(x, nn.Module) for x in restored.values())):
         raise ValueError("keep_best needs validate=... and a module in keep={'model': model}: one of them is missing.")

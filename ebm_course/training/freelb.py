@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from ebm_course.checks import at_least_single, check_count, check_generator
+from ebm_course.checks import at_least_single, check_count, check_generator, check_number
 from ebm_course.runtime import SINGLE_PROCESS, Run
 
 
@@ -69,7 +70,9 @@ def freelb(
     """
     check_generator(generator, embeddings)
     check_count("n_passes", n_passes, least=1)
-    _check(embeddings, mask, step_size=step_size, noise_size=noise_size, radius=radius)
+    _check(embeddings, mask)
+    step_size, noise_size = _length_of("step_size", step_size), _length_of("noise_size", noise_size)
+    radius = _length_of("radius", radius)
     dtype = embeddings.dtype
     real = at_least_single(mask[..., None].to(dtype))  # (N, L, 1)
     n, length, width = embeddings.shape
@@ -137,21 +140,23 @@ def _projected(delta: Tensor, radius: float) -> Tensor:
     return delta * (radius / _length(delta).clamp_min(torch.finfo(delta.dtype).tiny)).clamp_max(1)
 
 
-def _check(embeddings: Tensor, mask: Tensor, **numbers: float) -> None:
+def _check(embeddings: Tensor, mask: Tensor) -> None:
     if embeddings.ndim != 3 or not embeddings.is_floating_point():
         raise ValueError(
             f"embeddings are real, (N, L, D): got {tuple(embeddings.shape)} of {embeddings.dtype}. "
             "Embed the tokens first."
         )
-    if mask.shape != embeddings.shape[:2] or mask.dtype != torch.bool:
+    if not isinstance(mask, Tensor) or mask.shape != embeddings.shape[:2] or mask.dtype != torch.bool:
+        got = f"{mask.dtype} {tuple(mask.shape)}" if isinstance(mask, Tensor) else f"a {type(mask).__name__}"
         raise ValueError(
-            f"the mask says which tokens are real: expected bool {tuple(embeddings.shape[:2])}, got {mask.dtype} "
-            f"{tuple(mask.shape)}. Pass the batch's own."
+            f"the mask says which tokens are real: expected bool {tuple(embeddings.shape[:2])}, got {got}. Pass the "
+            "batch's own."
         )
-    for name, value in numbers.items():
-        try:
-            right = bool(0 <= value < math.inf)
-        except TypeError:  # of another type altogether
-            right = False
-        if not right:
-            raise ValueError(f"{name}: expected a finite number, 0 or more, got {value!r}. Pass {name}=0.0 for none.")
+
+
+def _length_of(name: str, value: float) -> float:
+    """The number, refused unless it is one, finite and 0 or more."""
+    with suppress(ValueError):  # of something that is no number at all
+        if 0 <= (number := check_number(name, value)) < math.inf:
+            return number
+    raise ValueError(f"{name}: expected a finite number, 0 or more, got {value!r}. Pass {name}=0.0 for none.")

@@ -6,8 +6,9 @@ It knows what a value is called and after which update it came; nothing of the u
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import Tensor
@@ -16,6 +17,17 @@ REMEDY = (
     "Lower the learning rate or the sampler's step size, or add an L2 penalty on the energies, and start again; "
     "where a folder was given, it holds the last finite state."
 )
+
+
+def is_whole(number: object) -> bool:
+    """Whether something can count updates: a whole number of Python, numpy or torch, and neither True nor False.
+
+    >>> is_whole(3), is_whole(2.5), is_whole(float("nan")), is_whole(True)
+    (True, False, False, False)
+    """
+    with suppress(TypeError):
+        return not isinstance(number, bool) and isinstance(operator.index(number), int)  # type: ignore[arg-type]
+    return False
 
 
 class IntervalLog:

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from ebm_course.origin import Origin, differences, load_weights, weights_of
 from ebm_course.storage import read_tensors, write_tensors
-from ebm_course.training.log import REMEDY
+from ebm_course.training.log import REMEDY, is_whole
 from ebm_course.training.state import outline, pack, unpack
 
 FILE_NAME = "fit.safetensors"
@@ -117,6 +117,8 @@ def load_run(folder: Path, keep: Mapping[str, Any], generator: torch.Generator, 
     foreign = ValueError(f"{path} is no state of this version of the course. Give this run a folder of its own.")
     if not isinstance(note, dict) or note.keys() != {"origin", "state"}:
         raise foreign
+    if note["origin"] is not None and not (isinstance(note["origin"], dict) and "recipe" in note["origin"]):
+        raise foreign
     if origin is not None:
         origin.check(note["origin"], path)
     elif note["origin"] is not None:
@@ -126,10 +128,10 @@ def load_run(folder: Path, keep: Mapping[str, Any], generator: torch.Generator, 
         )
     try:
         state = unpack(tensors, note["state"])
-        progress = Progress(**state["progress"])
-    except (KeyError, TypeError, ValueError) as error:
+        progress = _checked(Progress(**state["progress"]))
+        found, expected = (sorted(state["keep"]), state["random"]["device"]), (sorted(keep), generator.device.type)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise foreign from error
-    found, expected = (sorted(state["keep"]), state["random"]["device"]), (sorted(keep), generator.device.type)
     if found != expected:
         raise ValueError(
             f"{path} holds another run: it keeps {found[0]} on {found[1]}, expected {expected[0]} on {expected[1]}. "
@@ -138,6 +140,16 @@ def load_run(folder: Path, keep: Mapping[str, Any], generator: torch.Generator, 
     _check_outlines(path, _outlines(keep, generator), keep, state["keep"], progress.start)
     load_states(keep, state["keep"])
     _set_random_state(generator, state["random"])
+    return progress
+
+
+def _checked(progress: Progress) -> Progress:
+    """The progress, refused where its parts are of other types than a run writes."""
+    right = is_whole(progress.step) and progress.step >= 0 and is_whole(progress.waited)
+    right = right and isinstance(progress.best, float | int | None)
+    rows, maps = progress.rows, (progress.interval, progress.start)
+    if not right or not isinstance(rows, list) or not all(isinstance(part, dict) for part in (*rows, *maps)):
+        raise TypeError("a part of the progress is of another type")
     return progress
 
 
@@ -153,7 +165,7 @@ def _check_outlines(
     for name, found in own.items():
         differing = list(differences(start.get(name, {}), found, name))
         left = outline(keep[name], saved[name]) if name in keep else None
-        if differing and (found != left or found["class"] != start[name]["class"]):
+        if differing and (found != left or found["class"] != start.get(name, {}).get("class")):
             more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
             raise ValueError(
                 f"{path} was made with another {'; '.join(differing[:3])}{more}. "

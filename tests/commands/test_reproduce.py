@@ -169,6 +169,10 @@ def test_numbers_of_which_the_paper_does_not_speak_are_printed_when_asked(capsys
             "--data ring-large: beside --encoder, name the data set without its encoder.",
         ),
         (["fake", "--set", "value=much"], "--set value=much: value is of type float, got 'much'."),
+        (["fake", "--set", "value={[]: 1}"], "--set value={[]: 1}: value is of type float, got '{[]: 1}'."),
+        (["fake", "--set", f"value={'-' * 20_000}1"], "value is of type float, got '-----"),
+        (["fake", "--notes", "caf\udce9"], "expected text in the terminal's encoding, got 'caf\\udce9'."),
+        (["fake", "--set", "value=\udce9"], "expected text in the terminal's encoding, got 'value=\\udce9'."),
         (["fake", "--set", "n_runs=0"], "--set n_runs=0: that is chosen by --runs, --data and --variant; claims stay."),
         (["fake", "--set", "claims=()"], "--set claims=()"),
         (["fake", "--out", "a.txt"], "--out names the record to write, NAME.json: got 'a.txt'."),
@@ -188,6 +192,10 @@ def test_a_device_that_is_not_there_is_refused(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert "torch sees no GPU" in refused("reproduce", "fake", "--device", "cuda", capsys=capsys)
+    assert "and torch has none" in refused("reproduce", "fake", "--device", "privateuseone", capsys=capsys)
+    assert "seed is a whole number: expected 0 or larger, got -1." in refused(
+        "reproduce", "fake", "--seed", "-1", capsys=capsys
+    )
 
 
 def test_a_stopped_run_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:

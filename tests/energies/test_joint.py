@@ -190,3 +190,10 @@ def test_an_energy_of_a_class_can_be_pickled():
     for energy in (joint.given(y), joint.log_likelihood(y), joint.negative_log_likelihood(y)):
         again = pickle.loads(pickle.dumps(energy))
         assert torch.equal(again(x), energy(x)) and again.module is not joint
+
+
+def test_classes_are_a_tensor() -> None:
+    joint = Joint(nn.Linear(2, 3))
+    for given in (joint.given, joint.negative_log_likelihood):
+        with pytest.raises(TypeError, match="classes are a tensor"):
+            given([0, 1])  # type: ignore[arg-type]

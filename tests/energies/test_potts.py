@@ -121,3 +121,9 @@ def test_a_token_out_of_the_vocabulary_is_refused(model, token):
 def test_sizes_that_make_no_model_are_refused():
     with pytest.raises(ValueError, match="got 0 and 3"):
         Potts(0, 3)
+
+
+@pytest.mark.parametrize("sizes", [(2.5, 4), (3, "4"), (True, 4)])
+def test_sizes_are_whole_numbers(sizes):
+    with pytest.raises(ValueError, match="is a whole number: expected 0 or larger"):
+        Potts(*sizes)

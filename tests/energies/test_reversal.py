@@ -21,3 +21,9 @@ def test_without_a_mask_whole_rows_are_turned():
     x = torch.arange(6).view(2, 3)
     assert torch.equal(reversed_within(x, None), x.flip(1))
     assert torch.equal(reversed_within(x, torch.ones(2, 3, dtype=torch.bool)), x.flip(1))
+
+
+@pytest.mark.parametrize("mask", [[[True, False, True]], [[True, False]], [[False, True, True]]])
+def test_a_mask_with_a_hole_or_of_another_shape_is_refused(mask: list[list[bool]]) -> None:
+    with pytest.raises(ValueError, match=r"mask says which tokens are real|begins with a pad or has one inside"):
+        reversed_within(torch.tensor([[1, 2, 3]]), torch.tensor(mask))

@@ -64,3 +64,43 @@ def test_a_rank_needs_a_number_and_an_infinite_one_has_its_rank() -> None:
             auroc(*pair)
     with pytest.raises(ValueError, match="pair by pair: got 2 low and 0 high ones"):
         auroc(low, high[:0])
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_what_is_no_tensor_of_real_numbers_is_refused(name: str) -> None:
+    metric, given = METRICS[name]
+    for other, got in ((given.tolist(), "a list"), (given.to(torch.complex64), "torch.complex64")):
+        with pytest.raises(TypeError, match=f"expected a tensor of real numbers, got {got}"):
+            metric(other)
+
+
+def test_labels_are_a_tensor() -> None:
+    for metric in (expected_calibration_error, accuracy):
+        with pytest.raises(TypeError, match="labels: expected a tensor of real numbers, got a list"):
+            metric(P, LABELS.tolist())  # type: ignore[arg-type]
+
+
+def test_what_has_no_rows_is_refused() -> None:
+    none, one = torch.zeros(0), torch.tensor(1.0)
+    calls: dict[str, Callable[[], object]] = {
+        "p holds probabilities: expected .* got a smallest entry of nan and a sum of 0": lambda: density_distance(
+            none, none
+        ),
+        r"two samples of one space with two rows or more were expected: got \(\) and \(\)": (
+            lambda: maximum_mean_discrepancy(one, one)
+        ),
+        "a row for each row of logits: expected 10, got one number": lambda: familiarity(X, one),
+        r"a path \(T \+ 1, N, \*S\) with T, N > 0": lambda: moves(torch.zeros(3, 0, 1)),
+        r"scores are compared pair by pair: expected \(N,\) and \(M,\), got \(10, 2\)": lambda: auroc(X, X),
+    }
+    for words, call in calls.items():
+        with pytest.raises(ValueError, match=words):
+            call()
+    with pytest.raises(TypeError, match="inside maps names to scores: got a Tensor"):
+        out_of_distribution(X, X)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("window", [1.5, "1", None, True])
+def test_a_window_is_a_whole_number(window: object) -> None:
+    with pytest.raises(ValueError, match="window is a whole number"):
+        moves(X[:, None], window=window)  # type: ignore[arg-type]

@@ -63,5 +63,5 @@ def test_what_is_no_threshold_and_what_are_no_energies_is_refused():
     with pytest.raises(ValueError, match="threshold is a number: expected a real one, got 'a'"):
         separation(e, e, threshold="a")
     for bad, got in (([0.0, 1.0], "a list"), (e.numpy(), "a ndarray"), (e.to(torch.complex64), "torch.complex64")):
-        with pytest.raises(TypeError, match=rf"e_negative is a tensor of real energies \(N,\): got .*{got}"):
+        with pytest.raises(TypeError, match=rf"e_negative: expected a tensor of real numbers, got .*{got}"):
             separation(e, bad)

@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 import torch
+from torch import nn
 
 from ebm_course.energies.language_model import LSTMLanguageModel
 from ebm_course.energies.sequence_energies import LikelihoodEnergy
@@ -122,3 +123,8 @@ def test_a_temperature_that_is_none_is_refused(temperature: float) -> None:
 def test_a_log_probability_that_overflows_is_refused_though_the_energy_is_finite() -> None:
     with pytest.raises(FloatingPointError, match=r"is not finite in 2 of 2 entries.*temperature"):
         ancestral(model("lstm"), begin(2), n_steps=1, temperature=1e-40, generator=torch.Generator())
+
+
+def test_an_energy_that_cannot_be_advanced_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"an energy with advance\(tokens, state\): got a Linear\. Use gibbs"):
+        ancestral(nn.Linear(2, 1), torch.zeros(1, 1).long(), n_steps=1, generator=torch.Generator())  # type: ignore[arg-type]

@@ -120,3 +120,18 @@ def test_what_does_not_belong_together_is_refused(changes: dict[str, Any], messa
     words, rules, scores = grammar()
     with pytest.raises(ValueError, match=message):
         cky(**{"words": words, "rules": rules, "scores": scores, "mask": None} | changes)
+
+
+def test_a_sum_of_trees_that_is_no_number_is_refused_and_lists_are_called_so() -> None:
+    words, rules, scores = torch.zeros(1, 2, 1), torch.tensor([[0, 0, 0]]), torch.zeros(1)
+    for find in (log_sum_of_trees, cky):
+        for bad in (torch.nan, torch.inf):
+            with pytest.raises(FloatingPointError, match="the score of a tree is not finite in 1 of 1 entries"):
+                find(words, rules, scores + bad)
+        for given in (
+            (words.tolist(), rules, scores),
+            (words, rules.tolist(), scores),
+            (words, rules, scores.tolist()),
+        ):
+            with pytest.raises(TypeError, match="are a tensor: got a list"):
+                find(*given)

@@ -235,3 +235,23 @@ def test_what_is_drawn_does_not_depend_on_autocast() -> None:
     expected = gaussians.sample(y, generator=generator())
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(gaussians.sample(y, generator=generator()), expected)
+
+
+def test_labels_are_drawn_of_more_rows_than_float16_can_count():
+    gaussians = ClassGaussians.fit(torch.linspace(-1, 1, 8).half().view(4, 2), torch.arange(4) % 2, 2)
+    many = replace(gaussians, counts=torch.tensor([70_000, 1]))
+    assert many.draw_labels(20, generator=torch.Generator().manual_seed(0)).sum() <= 1
+
+
+def test_what_is_no_real_tensor_is_called_so():
+    x, y = torch.linspace(-1, 1, 8).view(4, 2), torch.arange(4) % 2
+    for words, call in {
+        "states are a tensor": lambda: ClassGaussians.fit(x.tolist(), y, 2),
+        "labels are a tensor": lambda: ClassGaussians.fit(x, y.tolist(), 2),
+    }.items():
+        with pytest.raises(TypeError, match=words):
+            call()
+    gaussians = ClassGaussians.fit(x, y, 2)
+    for states, got in ((x.tolist(), "a list"), (x.to(torch.complex64), r"\(4, 2\) of torch\.complex64")):
+        with pytest.raises(ValueError, match=rf"states have shape .*: got {got}\. Pass real states"):
+            gaussians.log_prob(states, y)

@@ -125,3 +125,14 @@ def test_flags_of_both_energies_are_restored() -> None:
 def test_a_box_without_a_middle_is_refused(bounds: tuple[float, float]) -> None:
     with pytest.raises(ValueError, match=r"the box has a middle: expected finite bounds, got \(-.*inf\)"):
         go(joint(), images(), bounds=bounds)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"step_size": -1.0}, {"noise_std": torch.nan}, {"max_grad_value": 0.0}, {"sampler_bounds": (1.0, -1.0)}]
+)
+def test_settings_of_the_steps_are_refused_before_the_attack(wrong: dict[str, Any]) -> None:
+    def never(x: Tensor) -> Tensor:
+        raise AssertionError("the attack has begun")
+
+    with pytest.raises(ValueError, match=r"expected step_size > 0|low < high"):
+        go(joint(), images(), attack=never, **wrong)

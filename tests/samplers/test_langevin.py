@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -270,3 +271,19 @@ def test_a_gradient_whose_norm_overflows_is_not_scaled_down_to_nothing_in_silenc
     x0 = torch.zeros(3, 2)
     with pytest.raises(FloatingPointError, match="after Langevin steps is not finite in 3 of 3"):
         langevin(lambda x: 1e30 * x.sum(dim=1), x0, n_steps=1, step_size=0.1, max_grad_norm=1.0, generator=generator())
+
+
+def test_whole_numbers_have_no_gradient_even_where_no_step_is_taken():
+    with pytest.raises(TypeError, match=r"a gradient needs real-valued states, got torch\.int64"):
+        langevin(
+            lambda x: x.sum(1).float(), torch.zeros(3, 2).long(), n_steps=0, step_size=0.1, generator=torch.Generator()
+        )
+
+
+def test_numbers_of_rows_may_be_numpys():
+    net, x0 = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.Flatten(0)), torch.ones(5, 2)
+    options = {"n_steps": 2, "step_size": 0.1}
+    ours, numpys = (
+        langevin(net, x0, max_rows=k, generator=torch.Generator().manual_seed(0), **options).x for k in (2, np.int64(2))
+    )
+    assert torch.equal(ours, numpys)

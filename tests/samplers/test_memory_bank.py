@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -237,3 +238,38 @@ def test_features_of_norm_one_give_cosines() -> None:
     b = filled()
     a = normalize(torch.randn(7, 8, generator=torch.Generator().manual_seed(5)), dim=1)
     assert b.scores(a).abs().max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("size", [1e300, 1e-300])
+def test_a_feature_of_double_precision_has_its_direction_whatever_its_size(size: float) -> None:
+    b = bank()
+    b.update(torch.tensor([2]), torch.tensor([[3 * size, 4 * size]], dtype=torch.float64))
+    torch.testing.assert_close(b.features[2], torch.tensor([0.6, 0.8]))
+
+
+def test_what_is_no_real_tensor_is_called_so() -> None:
+    b, row = bank(), torch.tensor([0])
+    calls: dict[str, Callable[[], object]] = {
+        "rows is a tensor: got a list": lambda: b.update([0], torch.ones(1, 2)),  # type: ignore[arg-type]
+        "features is a tensor: got a list": lambda: b.update(row, [[1.0, 2.0]]),  # type: ignore[arg-type]
+        "anchors is a tensor: got a list": lambda: b.scores([[1.0, 2.0]]),  # type: ignore[arg-type]
+        "labels is a tensor: got a list": lambda: b.negatives_of([0]),  # type: ignore[arg-type]
+    }
+    for words, call in calls.items():
+        with pytest.raises(TypeError, match=words):
+            call()
+    with pytest.raises(ValueError, match=r"got features \(1, 2\) of torch\.complex64"):
+        b.update(row, torch.ones(1, 2, dtype=torch.complex64))
+    with pytest.raises(ValueError, match="max_bytes is a number: expected a real one, got 'all'"):
+        b.scores(torch.ones(4, 2), row, max_bytes="all")  # type: ignore[arg-type]
+
+
+def test_a_state_with_a_graph_leaves_it_behind_and_rows_of_another_norm_are_refused() -> None:
+    state = filled().state_dict()
+    b = filled()
+    b.load_state_dict(state | {"features": state["features"].clone().requires_grad_()})
+    assert not b.features.requires_grad
+    for features in (state["features"] * 5, torch.full_like(state["features"], 1e300, dtype=torch.float64)):
+        with pytest.raises(ValueError, match="rows of a bank have norm 1, or 0 where never written: got norms from"):
+            b.load_state_dict(state | {"features": features})
+    assert torch.equal(b.features, state["features"])

@@ -104,3 +104,14 @@ def test_bad_input_is_refused() -> None:
         pgd_embeddings(Conditioned(Linear(), Y), MASK.long(), radius=0.1, n_steps=1, generator=generator())
     with pytest.raises(FloatingPointError, match="energy after projected gradient descent on embeddings is not finite"):
         pgd_embeddings(lambda x: x.sum((1, 2)) * torch.nan, X0, radius=0.1, n_steps=1, generator=generator())
+    with pytest.raises(ValueError, match=r"expected bool \(6, 5\), got a list"):
+        attacked(mask=MASK.tolist())
+
+
+def test_a_state_that_is_no_number_is_refused_where_its_energy_is_one() -> None:
+    def finite_everywhere(x: Tensor) -> Tensor:
+        return torch.where(x > 5, x.sqrt(), x.nan_to_num()).sum((1, 2))  # the gradient of the root below 0 is NaN
+
+    for x0, energy in ((-1 - X0.abs(), finite_everywhere), (X0 * torch.nan, lambda x: x.nan_to_num().sum((1, 2)))):
+        with pytest.raises(FloatingPointError, match=r"state or its energy .* is not finite in 6 of 6 entries"):
+            pgd_embeddings(energy, x0, radius=0.1, n_steps=1, generator=generator())

@@ -129,3 +129,10 @@ def test_settings_that_are_none_are_refused():
             descend(lambda y: y.sum(dim=(1, 2)), x0, **settings)
     with pytest.raises(ValueError, match=r"relaxed tags are real numbers \(N, L, K\), got \(1, 2\) of torch.int64"):
         descend(lambda y: y.sum(dim=1), torch.zeros(1, 2, dtype=torch.int64))
+
+
+def test_tags_without_a_value_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"relaxed tags are real numbers \(N, L, K\), got \(2, 3, 0\)"):
+        relaxed_descent(
+            lambda y: y.sum(dim=(1, 2)), torch.zeros(2, 3, 0), n_steps=1, step_size=1.0, generator=torch.Generator()
+        )

@@ -208,3 +208,42 @@ def test_a_buffer_made_in_inference_mode_can_be_changed_outside_of_it():
         buffer = by_class()
     buffer.push(torch.tensor([2]), torch.tensor([[9.0]]), labels=torch.tensor([0]))
     assert buffer.states[2] == 9 and buffer.labels[2] == 0
+
+
+def test_what_is_no_tensor_is_called_so():
+    buffer, slot = ReplayBuffer(torch.zeros(4, 2)), torch.tensor([0])
+    calls = {
+        "states are a tensor: got a list": lambda: ReplayBuffer([[0.0]]),
+        "labels are a tensor: got a list": lambda: ReplayBuffer(torch.zeros(2, 2), [0, 1]),
+        "slots are a tensor: got a list": lambda: buffer.push([0], torch.zeros(1, 2)),
+        "states are a tensor: got a tuple": lambda: buffer.push(slot, (0.0, 0.0)),
+        "fresh are a tensor: got a float": lambda: buffer.sample(
+            1, restart_probability=0.5, fresh=1.0, generator=generator()
+        ),
+    }
+    for words, call in calls.items():
+        with pytest.raises(TypeError, match=words):
+            call()
+
+
+def test_no_state_is_lost_in_a_slot_given_twice():
+    buffer = ReplayBuffer(torch.zeros(4, 2))
+    with pytest.raises(ValueError, match=r"got \(2,\) of torch\.int64, 1 to 1\. Pass those of sample\(\), each once"):
+        buffer.push(torch.tensor([1, 1]), torch.ones(2, 2))
+    assert not buffer.states.any()
+
+
+def test_a_state_that_is_no_number_does_not_enter():
+    buffer = by_class()
+    before = buffer.states.clone()
+    with pytest.raises(FloatingPointError, match="a state for the buffer is not finite in 1 of 2 entries"):
+        buffer.push(torch.tensor([0, 1]), torch.tensor([[1.0], [torch.nan]]), labels=torch.tensor([0, 0]))
+    assert torch.equal(buffer.states, before) and torch.equal(buffer.labels, by_class().labels)
+
+
+def test_no_graph_enters_or_leaves_a_buffer():
+    buffer = ReplayBuffer(torch.zeros(4, 2))
+    buffer.load_state_dict({"states": torch.ones(4, 2, requires_grad=True)})
+    fresh = torch.zeros(2, 2, requires_grad=True)
+    drawn, _ = buffer.sample(2, restart_probability=1.0, fresh=fresh, generator=generator())
+    assert not buffer.states.requires_grad and not drawn.requires_grad and buffer.states.all()

@@ -134,3 +134,18 @@ def test_an_energy_that_works_in_place_or_returns_a_view_leaves_x0_as_it_is() ->
         kept = resampling(energy, x0, group_size=2, generator=generator())
         kept.info["energy"].fill_(7.0)
         assert torch.equal(x0, before) and kept.x.max() <= 1
+
+
+@pytest.mark.parametrize("log_q", [[0.0] * 4, torch.zeros(4, dtype=torch.complex64)])
+def test_a_log_q_that_is_no_real_tensor_is_refused(log_q):
+    with pytest.raises(TypeError, match="log_q is a tensor of real numbers: got a"):
+        resampling(lambda x: x[:, 0], torch.ones(4, 1), group_size=2, log_q=log_q, generator=torch.Generator())
+
+
+def test_a_log_q_of_whole_numbers_weighs_as_real_ones_do():
+    def kept(log_q):
+        options = {"group_size": 2, "generator": torch.Generator().manual_seed(0)}
+        return resampling(lambda x: x[:, 0], torch.arange(4.0)[:, None], log_q=log_q, **options).info
+
+    for name, value in kept(torch.tensor([-1, -2, -3, -1])).items():
+        assert torch.equal(value, kept(torch.tensor([-1.0, -2.0, -3.0, -1.0]))[name])

@@ -72,6 +72,8 @@ def test_the_same_generator_gives_the_same_images_in_any_precision_and_memory_fo
         (images(2), {"pad": -1}, "pad is a whole number: expected 0 or larger, got -1"),
         (images(2), {"noise_std": -0.1}, r"noise_std is 0 or larger and finite: got -0\.1"),
         (images(2), {"noise_std": math.nan}, "noise_std is 0 or larger and finite: got nan"),
+        (images(2), {"noise_std": "a"}, "noise_std is a number: expected a real one, got 'a'"),
+        (images(2), {"noise_std": torch.ones(2)}, "noise_std is a number: expected a real one, got tensor"),
         (images(2)[0], {"pad": 1}, r"images are real numbers \(N, C, H, W\): got \(2, 6, 5\)"),
         (images(2).byte(), {"pad": 1}, r"images are real numbers .* of torch\.uint8"),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -60,3 +62,9 @@ def test_labels_from_0_to_k_minus_1_pass():
 def test_other_labels_are_refused_in_words(y: Tensor, words: str):
     with pytest.raises(ValueError, match=words):
         check_labels(y, 4)
+
+
+@pytest.mark.parametrize("n_classes", ["3", None, 3.5, 0])
+def test_a_number_of_classes_is_a_whole_one(n_classes: Any):
+    with pytest.raises(ValueError, match="n_classes is a whole number: expected 1 or larger"):
+        check_labels(torch.tensor([0, 1]), n_classes)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import struct
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
+from ebm_course.tasks import image_formats
 from ebm_course.tasks.image_formats import RECORD, read_idx, read_matlab, read_records, read_sheet
 
 
@@ -137,6 +141,11 @@ def test_a_matlab_file_has_rows_last_and_calls_zero_ten(tmp_path: Path):
         ({"X": noise(32, 32, 3, 2), "y": [[3], [11]]}, "its labels go from 3 to 11, expected whole numbers of 1 to 10"),
         ({"X": noise(32, 32, 3, 2), "y": [[-1], [9]]}, "its labels go from -1 to 9"),
         ({"X": noise(32, 32, 3, 2), "y": [[0.5], [9]]}, "its labels go from 0.5 to 9"),
+        ({"X": noise(32, 32, 3, 2), "y": ["a", "b"]}, r"it is no MATLAB file with X and y \(TypeError\)"),
+        (
+            {"X": noise(32, 32, 3, 2), "y": np.array([[1], [2, 3]], dtype=object)},
+            r"it is no MATLAB file with X and y \(TypeError\)",
+        ),
         ({"X": noise(4, 3, 32, 32), "y": noise(4, 1)}, r"X is \(4, 3, 32, 32\) of uint8, expected \(32, 32, 3, N\)"),
     ],
 )
@@ -159,3 +168,26 @@ def test_a_matlab_file_cut_short_is_named(tmp_path: Path, kept: int):
 def test_a_file_that_is_not_there_is_not_called_damaged(tmp_path: Path, read):
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "nothing")
+
+
+def test_a_packed_file_that_would_fill_the_memory_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(image_formats, "MOST", 2 * image_formats.PIECE)
+    (path := tmp_path / "bomb.gz").write_bytes(gzip.compress(bytes(40 * image_formats.PIECE)))
+    tracemalloc.start()
+    with pytest.raises(
+        ValueError, match=r"bomb\.gz is damaged or another file: it unpacks to more than 2,097,152 bytes"
+    ):
+        read_idx(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 * image_formats.PIECE
+
+
+def test_a_sheet_that_says_to_be_huge_is_named(tmp_path: Path):
+    """A billion pixels by the head of the file, none of them there."""
+    head = struct.pack(">IIBBBBB", 32_000, 32_000, 8, 2, 0, 0, 0)
+    parts = [(b"IHDR", head), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    chunks = [struct.pack(">I", len(c)) + name + c + struct.pack(">I", zlib.crc32(name + c)) for name, c in parts]
+    (path := tmp_path / "huge.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    with pytest.raises(ValueError, match=r"huge\.png is damaged or another file: it is no image that can be read"):
+        read_sheet(path)

@@ -149,7 +149,7 @@ def test_the_score_is_the_share_of_right_classes_and_the_mean_of_minus_log_p_of_
 @pytest.mark.parametrize("logits", [torch.zeros(4, 2), torch.zeros(6), torch.zeros(0, 2)])
 def test_logits_of_other_rows_are_refused(logits: Tensor):
     with pytest.raises(
-        ValueError, match=r"a score compares logits \(N, K\), N > 0, with N labels: got .* and 6 labels"
+        ValueError, match=r"a score compares real logits \(N, K\), N > 0, with N labels: got .* and 6 labels"
     ):
         score(logits, batch())
     with pytest.raises(ValueError, match="a label is out of range: expected 0 to 1, got 0 to 2"):
@@ -448,3 +448,22 @@ def test_a_set_that_is_not_downloaded_says_where_it_belongs(task: Callable[[], T
         FileNotFoundError, match="named by EBM_COURSE_DATA, and EBM_COURSE_DATA is not set: get it from"
     ):
         task()
+
+
+def test_a_large_logit_of_double_precision_is_no_nan():
+    batch = Batch(torch.zeros(1, 1, 2, 2), torch.tensor([1]))
+    assert score(torch.tensor([[1e300, 0.0]], dtype=torch.float64), batch)["nll"] == 1e300
+    with pytest.raises(
+        ValueError, match=r"real logits \(N, K\), N > 0, with N labels: got \(1, 2\) of torch.complex64"
+    ):
+        score(torch.zeros(1, 2, dtype=torch.complex64), batch)
+
+
+def test_what_is_no_task_of_images_has_no_shape_and_without_labels_no_classes():
+    points = Batch(torch.zeros(3, 2))
+    task = Task("points", points, points, points, None, score)
+    with pytest.raises(ValueError, match=r"images are \(N, C, H, W\): points has states \(3, 2\)"):
+        shape_of(task)
+    for part in (points, Batch(points.x[:0], torch.zeros(0).long())):
+        with pytest.raises(ValueError, match="classes are counted by labels: points has none"):
+            n_classes_of(replace(task, train=part, valid=part, test=part))

@@ -15,6 +15,8 @@ from ebm_course.tasks.sentences import Sentence, Sentences
         (("a", ""), ("N", "N"), "text of a character at least"),
         (("a",), ("",), "text of a character at least"),
         (("a",), (3,), "text of a character at least"),
+        ("the", "DNN", "text of a character at least"),
+        (("t", "h"), "DN", "text of a character at least"),
     ],
 )
 def test_what_is_no_sentence_is_refused_alone_and_among_others(tokens: tuple, tags: tuple, said: str) -> None:

@@ -78,3 +78,8 @@ def test_a_batch_is_refused_where_it_has_no_such_tags_or_features() -> None:
     for batch in (Batch(x), Batch(x, y), Batch(x, mask=mask)):
         with pytest.raises(ValueError, match="has tags and a mask"):
             gold_of(batch)
+
+
+def test_a_batch_of_no_sentence_has_no_wrong_tag() -> None:
+    none = Batch(torch.zeros(0, 2, 1).long(), torch.zeros(0, 2).long(), torch.zeros(0, 2).bool())
+    assert check_batch(none, 2) is none

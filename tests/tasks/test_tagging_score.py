@@ -75,3 +75,5 @@ def test_other_numbers_of_sentences_or_tags_are_refused() -> None:
         entity_f1([["O"]], [["O"], ["O"]])
     with pytest.raises(ValueError, match="sentence 2: expected 2 tags, got 1"):
         entity_f1([["O"], ["O"]], [["O"], ["O", "O"]])
+    with pytest.raises(ValueError, match="sentence 1: expected a sequence of tags, got a text"):
+        entity_f1(["O"], ["O"])

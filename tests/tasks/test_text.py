@@ -183,12 +183,20 @@ def test_a_backslash_of_the_news_ends_a_line_in_both_forms_and_on_the_hub(
         ({"label": 0}, "row 1: expected a column 'text', got label"),
         ({"text": "a", "label": 2}, "row 1: expected a text and a label of 0 to 1, got a text and 2"),
         ({"text": " ", "label": 1}, "row 1: expected a text and a label of 0 to 1, got no text and 1"),
+        ({"text": None, "label": 1}, "row 1: expected a text and a label of 0 to 1, got no text and 1"),
+        ({"text": "a", "label": 1.0}, r"row 1: expected a text and a label of 0 to 1, got a text and 1\.0"),
     ],
 )
 def test_a_row_of_the_hub_that_does_not_fit_is_named(monkeypatch: pytest.MonkeyPatch, row: dict, said: str) -> None:
     hub(monkeypatch, [row] * 9)
     with pytest.raises(ValueError, match=said):
         yelp_polarity(n_train=2, n_valid=2, n_test=2)
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_a_missing_field_of_the_hub_is_no_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub(monkeypatch, [{"question_title": "why", "question_content": None, "best_answer": "so", "topic": 7}])
+    assert list(YAHOO.rows()["test"]()) == [("why so", 7)]
 
 
 @pytest.mark.usefixtures("nowhere")
@@ -207,6 +215,14 @@ def test_sizes_that_cannot_be_are_refused() -> None:
         ag_news(n_train=N - 9, n_valid=10)
     with pytest.raises(ValueError, match=f"taken from the {N} training rows: got n_valid={N}"):
         ag_news(n_valid=N)
+    for sizes, name in (
+        ((2, -1, None), "n_valid"),
+        (("2", 1, 1), "n_train"),
+        ((2, 1.5, 1), "n_valid"),
+        ((2, 1, -1), "n"),
+    ):
+        with pytest.raises(ValueError, match=f"^{name} is a whole number: expected 0 or larger"):
+            parts_of(AG_NEWS, sizes, seed=0)  # type: ignore[arg-type]
 
 
 def test_the_paper_s_sizes_fit_what_was_published() -> None:

@@ -113,3 +113,9 @@ def test_every_row_is_drawn_as_often_as_every_other_and_keeps_its_place() -> Non
 def test_more_rows_than_there_are_cannot_be_drawn() -> None:
     with pytest.raises(ValueError, match="expected 5 rows to draw, got 4"):
         sampled(range(4), 5, seed=0)
+
+
+@pytest.mark.parametrize("n", [-1, 2.5, "3", True])
+def test_a_number_of_rows_to_draw_is_a_whole_one(n: Any) -> None:
+    with pytest.raises(ValueError, match="n is a whole number: expected 0 or larger"):
+        sampled(range(4), n, seed=0)

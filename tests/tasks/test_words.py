@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
+from ebm_course.tasks.subwords import Subwords
+from ebm_course.tasks.text_task import Tokenizer
 from ebm_course.tasks.words import Words, as_tensors
 
 
@@ -35,3 +39,48 @@ def test_no_room_for_a_word_is_refused() -> None:
 def test_a_vocabulary_with_other_than_different_words_is_refused(words: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="a vocabulary holds different words without blanks"):
         Words(words)
+
+
+@pytest.mark.parametrize("words", ["ab", (1, 2)])
+def test_a_vocabulary_is_a_tuple_of_text(words: Any) -> None:
+    with pytest.raises(TypeError, match="a vocabulary is a tuple of words as text"):
+        Words(words)
+
+
+SUBWORDS = Subwords.trained(["a good film"] * 4, n_tokens=280)
+TOKENIZERS: dict[str, Tokenizer] = {"words": Words(("a", "good", "film")), "subwords": SUBWORDS}
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_one_text_and_what_is_none_are_no_texts(name: str) -> None:
+    for texts, got in (("a film", "one text"), (["a", None], "a NoneType among them")):
+        with pytest.raises(TypeError, match=f"texts are a list of text: got {got}"):
+            TOKENIZERS[name].encode(texts, max_length=5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+@pytest.mark.parametrize("length", ["10", 5.0, float("nan")])
+def test_the_largest_length_is_a_whole_number(name: str, length: Any) -> None:
+    with pytest.raises(ValueError, match="max_length is a whole number"):
+        TOKENIZERS[name].encode(["a"], max_length=length)
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_tokens_that_stand_for_no_word_are_not_decoded(name: str) -> None:
+    tokens, mask = TOKENIZERS[name].encode(["a good"], max_length=9)
+    for foreign in (tokens + 999, tokens - 99):
+        with pytest.raises(ValueError, match="a token is out of the vocabulary"):
+            TOKENIZERS[name].decode(foreign, mask)
+    hole = mask.clone()
+    hole[0, 1] = False
+    with pytest.raises(ValueError, match="row 0 of the mask begins with a pad or has one inside"):
+        TOKENIZERS[name].decode(tokens, hole)
+    with pytest.raises(ValueError, match="a mask says which tokens are real"):
+        TOKENIZERS[name].decode(tokens, mask[:, :2])
+
+
+def test_subwords_are_made_of_many_texts_and_a_whole_number() -> None:
+    with pytest.raises(TypeError, match="texts are a list of text: got one text"):
+        Subwords.trained("abc", n_tokens=300)
+    with pytest.raises(ValueError, match="n_tokens is a whole number"):
+        Subwords.trained(["abc"], n_tokens=300.5)  # type: ignore[arg-type]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from ebm_course.core import Batch
 from ebm_course.training.batches import Batches
+from ebm_course.training.length_batches import LengthBatches
 
 DATA = Batch(torch.arange(10), y=torch.arange(10) * 2)
 
@@ -58,7 +61,7 @@ def test_every_first_row_is_equally_likely() -> None:
     assert (counts - n / 10).abs().max() < tolerance
 
 
-@pytest.mark.parametrize("size, drop_last", [(0, True), (11, True), (-1, False)])
+@pytest.mark.parametrize("size, drop_last", [(0, True), (11, True), (0, False)])
 def test_a_batch_size_that_gives_no_minibatch_is_refused(size: int, drop_last: bool) -> None:
     with pytest.raises(ValueError, match=rf"10 rows make no minibatch of {size}: expected 1 <= batch_size <= 10"):
         Batches(DATA, size, seed=0, drop_last=drop_last)
@@ -68,3 +71,15 @@ def test_a_batch_size_that_gives_no_minibatch_is_refused(size: int, drop_last: b
 def test_there_is_no_last_minibatch() -> None:
     with pytest.raises(IndexError, match="without end"):
         Batches(DATA, 2, seed=0)[-1]
+
+
+@pytest.mark.parametrize("size", [-1, 2.5, "3", True, None])
+def test_a_batch_size_is_a_whole_number_before_the_first_minibatch(size: Any) -> None:
+    for make in (Batches, LengthBatches):
+        with pytest.raises(ValueError, match="batch_size is a whole number: expected 0 or larger"):
+            make(DATA, size, seed=0)
+
+
+def test_rows_alone_are_no_batch() -> None:
+    with pytest.raises(TypeError, match=r"minibatches are drawn from a Batch: got a Tensor\. Pass Batch\(x\)"):
+        Batches(DATA.x, 2, seed=0)  # type: ignore[arg-type]

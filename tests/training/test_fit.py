@@ -444,6 +444,12 @@ def test_rows_that_are_not_minibatches_are_refused(batches: Any) -> None:
     "options, message",
     [
         ({"n_steps": -1}, "n_steps counts updates: expected 0 or larger, got -1"),
+        ({"n_steps": 2.5}, "n_steps counts updates: expected 0 or larger, got 2.5"),
+        ({"n_steps": float("nan")}, "n_steps counts updates: expected 0 or larger, got nan"),
+        ({"n_steps": True}, "n_steps counts updates: expected 0 or larger, got True"),
+        ({"save_every": "1", "folder": "here"}, "save_every counts updates: expected 0 or larger, got 1"),
+        ({"validate_every": None}, "validate_every counts updates: expected 0 or larger, got None"),
+        ({"patience": float("nan"), "validate": dict}, "patience=nan counts validations"),
         ({"log_every": 0}, "log_every counts updates: expected 1 or larger, got 0"),
         ({"patience": 2}, "patience=2 counts validations"),
         ({"patience": 0, "validate": dict}, "patience=0 counts validations"),

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -173,7 +176,7 @@ def test_without_noise_and_ascent_n_passes_are_one_dropout_on() -> None:
 
 
 @pytest.mark.parametrize("name", ["step_size", "noise_size", "radius"])
-@pytest.mark.parametrize("bad", [-0.1, math.nan, math.inf, "1", None])
+@pytest.mark.parametrize("bad", [-0.1, math.nan, math.inf, "1", None, torch.ones(2), np.ones(2), True])
 def test_a_number_out_of_its_range_is_refused_before_the_first_pass(name: str, bad: Any) -> None:
     options: dict[str, Any] = {"n_passes": 2, "step_size": 0.1, "generator": generator(), name: bad}
     with pytest.raises(ValueError, match=rf"^{name}: expected a finite number, 0 or more, got"):
@@ -192,3 +195,19 @@ def test_what_does_not_belong_together_is_refused() -> None:
         freelb(embeddings(), MASK, **{**options, "generator": None})
     with pytest.raises(ValueError, match=r"perturbation 0 was taken without a gradient.*Call loss.backward\(\)"):
         list(freelb(embeddings(), MASK, **options))
+    with pytest.raises(ValueError, match=r"expected bool \(4, 6\), got a list"):
+        freelb(embeddings(), MASK.tolist(), **options)
+
+
+@pytest.mark.parametrize("kind", [Decimal, Fraction, np.float64, torch.tensor])
+def test_numbers_of_any_kind_climb_alike(kind: Callable[[float], Any]) -> None:
+    def climbed(**numbers: Any) -> list[Tensor]:
+        found = []
+        for delta in freelb(embeddings(), MASK, n_passes=2, generator=generator(), **numbers):
+            (embeddings() + delta).square().sum().backward()
+            found.append(delta.detach())
+        return found
+
+    plain = climbed(step_size=0.5, noise_size=0.25, radius=1.0)
+    for a, b in zip(plain, climbed(step_size=kind(0.5), noise_size=kind(0.25), radius=kind(1.0)), strict=True):
+        assert torch.equal(a, b)
