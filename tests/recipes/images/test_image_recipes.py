@@ -165,6 +165,48 @@ def test_as_many_chains_begin_anew_as_the_configuration_says(share: float) -> No
     assert torch.equal(x0, fresh if share else chains.buffer.states[slots])
 
 
+class Steep(torch.nn.Module):
+    """E(x) = 100 times the sum of the pixels, with a first layer apart."""
+
+    def first_layer(self, x: Tensor) -> Tensor:
+        return 100.0 * x
+
+    def from_first_layer(self, h: Tensor) -> Tensor:
+        return h.flatten(1).sum(dim=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.from_first_layer(self.first_layer(x))
+
+
+@pytest.mark.parametrize("sampler, n_inner", [(langevin_steps, 1), (pyld_steps, 3)])
+def test_the_numbers_of_a_configuration_reach_its_sampler(sampler: Any, n_inner: int) -> None:
+    numbers: dict[str, Any] = {"n_sampler_steps": 2, "n_inner_steps": 3, "step_size": 0.01, "bounds": None}
+    config, x0 = replace(jem.SMOKE, **numbers, noise_std=0.0, max_grad_value=0.5), torch.zeros(4, 1, 2, 2)
+
+    def moved(config: jem.Config) -> Tensor:
+        return sampler(config)(Steep(), x0, generator=torch.Generator().manual_seed(0)).x
+
+    torch.testing.assert_close(moved(config), x0 - 2 * n_inner * 0.01 * 0.5)
+    torch.testing.assert_close(moved(replace(config, max_grad_value=None)), x0 - 2 * n_inner * 0.01 * 100)
+    assert moved(replace(config, max_grad_value=None, bounds=(-0.3, 0.3))).unique().tolist() == pytest.approx([-0.3])
+    shaken = moved(replace(config, noise_std=1.0)) - moved(config)
+    assert shaken.std() > 0.5
+
+
+def test_fresh_chains_have_classes_as_often_as_the_data() -> None:
+    train = Batch(torch.tensor([-0.5, 0.5, 0.5, 0.5]).repeat(4).view(16, 1, 1, 1), torch.tensor([0, 1, 1, 1] * 4))
+    x = class_gaussians(train, 2)(2_000, torch.Generator().manual_seed(0))
+    assert abs(float((x > 0).float().mean()) - 0.75) < 5 * (0.75 * 0.25 / 2_000) ** 0.5
+
+
+def test_the_first_chains_of_a_buffer_are_those_of_the_run_s_seed() -> None:
+    task = digits()
+    data = Data(task.train, task.valid, (1, 8, 8), 10, score)
+    buffers = [Chains.of(jem.SMOKE, data, replace(RUN, seed=seed)).buffer for seed in (0, 0, 1)]
+    one, again, other = (buffer.states for buffer in buffers if buffer is not None)
+    assert torch.equal(one, again) and not torch.equal(one, other) and len(one) == jem.SMOKE.buffer_size
+
+
 def test_the_reported_robust_accuracy_is_that_under_attack() -> None:
     rows = fitted(robust_classifier, replace(robust_classifier.NOTEBOOK, n_steps=40, n_attack_steps=3)).rows
     assert rows[-1]["valid_robust_accuracy"] < rows[-1]["valid_accuracy"] - 0.1
