@@ -98,6 +98,28 @@ def test_the_first_normaliser_is_the_mean_over_positives_and_the_negatives_that_
     torch.testing.assert_close(normaliser.value, counted.exp().mean().log() + math.log(40))
 
 
+def test_the_first_normaliser_is_a_constant_to_the_gradient_as_any_later_one() -> None:
+    positive, negatives = (t.requires_grad_() for t in cosines())
+    first, known = Normaliser(CPU), Normaliser(CPU)
+    grads = []
+    for normaliser in (first, known):
+        loss = frozen_nce(positive, negatives, normaliser=normaliser, n_rows=40).value
+        grads.append(torch.autograd.grad(loss, (positive, negatives)))
+        known.load_state_dict(first.state_dict())
+    assert not first.value.requires_grad
+    torch.testing.assert_close(*grads)
+
+
+def test_where_nothing_counts_the_mean_of_negatives_is_0_and_no_nan() -> None:
+    positive, negatives = cosines()
+    mask = torch.zeros(N, M, dtype=torch.bool)
+    for loss in (
+        info_nce(positive, negatives, mask=mask),
+        frozen_nce(positive, negatives, mask=mask, normaliser=Normaliser(CPU), n_rows=9),
+    ):
+        assert loss.terms["negative"].item() == 0
+
+
 def test_a_normaliser_keeps_no_tensor_of_the_state_that_it_was_given() -> None:
     state, normaliser = {"value": torch.tensor(2.0), "known": True}, Normaliser(CPU)
     normaliser.load_state_dict(state)

@@ -218,6 +218,21 @@ def test_the_papers_rate_rises_and_falls_as_published() -> None:
     assert rates == pytest.approx([1e-4, 0.05, 0.1, 0.1, 0.02, 0.0008])
 
 
+def test_the_papers_settings_are_the_defaults() -> None:
+    paper = robust_jem.Config()
+    assert (paper.batch_size, paper.n_steps, paper.rate, paper.weight_decay) == (64, 105_450, 0.1, 4e-4)
+    assert (paper.pad, paper.flip, paper.image_noise_std, paper.optimizer) == (4, True, 0.03, parts.sgd)
+    assert (paper.n_sampler_steps, paper.n_inner_steps, paper.step_size, paper.noise_std) == (10, 5, 0.2, 0.0)
+    assert (paper.max_grad_value, paper.bounds, paper.sampler, paper.start) == (1, (-1, 1), pyld_steps, class_gaussians)
+    assert (paper.buffer_size, paper.restart_probability, paper.energy_weight, paper.l2) == (10_000, 0.05, 1.0, 0.0)
+    assert (paper.radius, paper.n_attack_steps, paper.norm, paper.random_start) == (0.1, 15, "linf", True)
+    net = torch.nn.Linear(1, 1)
+    (group,) = parts.sgd(net, rate=0.1, weight_decay=4e-4).param_groups
+    assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.1, 0.9, 4e-4)
+    (group,) = parts.adam(net, rate=1e-3, weight_decay=0.5).param_groups
+    assert (group["lr"], group["weight_decay"]) == (1e-3, 0.5)
+
+
 def test_one_recipe_differs_from_another_by_the_fields_it_adds() -> None:
     names = [{f.name for f in fields(recipe.Config)} for recipe in RECIPES]
     assert names[0] < names[1] and names[0] < names[2] and names[1] | names[2] | {"energy_sees"} == names[3]

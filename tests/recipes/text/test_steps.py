@@ -166,6 +166,33 @@ def test_one_step_of_the_classifier_is_written_out() -> None:
     assert same(learner.module, other) and log["loss"].item() == pytest.approx(loss.item(), rel=1e-5)
 
 
+def test_no_update_is_longer_than_the_clip_of_the_configuration_allows() -> None:
+    config = replace(finetune.SMOKE, **{k: v for k, v in COMMON.items() if k != "step_size"})
+    found = updated(finetune, replace(config, clip=0.01))[0].module
+    away = [(p - q).flatten() for p, q in zip(found.parameters(), net().parameters(), strict=True)]
+    assert torch.cat(away).norm().item() == pytest.approx(0.1 * 0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize("how", [CLEAN, NOISY, {**NOISY, "clean_pass": True}], ids=["clean", "noisy", "clean pass"])
+def test_what_is_logged_is_the_whole_loss_and_the_rise_from_the_first_pass_to_the_last(
+    how: dict[str, Any], seen: list[Tensor]
+) -> None:
+    config = replace(CONFIGS[rar], **how)
+    _, log = updated(rar, config)
+    module = learner_of(rar, config).module.train()
+    assert isinstance(module, Reconstructing)
+    passes = []
+    for delta in [*([torch.zeros(())] if config.clean_pass else []), *seen]:
+        torch.manual_seed(7)
+        passes.append(module.classifier.logits_and_states(module.classifier.embed(X) + delta, MASK))
+    losses = torch.stack([F.cross_entropy(logits, Y) for logits, _, _ in passes])
+    named = module.head.loss(passes[-1][1], X, MASK)[0]
+    torch.testing.assert_close(log["loss"], losses.mean() + 0.7 * named, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(log["cross_entropy"], losses.mean(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(log["rise"], losses[-1] - losses[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(log["reconstruction"], named, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("n_passes", [1, 2, 4])
 def test_without_noise_and_ascent_freelb_is_the_classifier_dropout_on(n_passes: int) -> None:
     config = replace(CONFIGS[freelb], noise_size=0.0, step_size=0.0, n_passes=n_passes)

@@ -116,6 +116,18 @@ def test_in_16_bits_a_pass_is_rounded_and_what_leaves_it_is_float32() -> None:
         torch.testing.assert_close(one, other, rtol=0.05, atol=0.05)
 
 
+def test_the_papers_settings_are_the_defaults() -> None:
+    paper: Any = carl.Config()
+    assert (paper.batch_size, paper.n_steps, paper.rate, paper.weight_decay) == (32, 20_935, 1e-5, 0.01)
+    assert (paper.warm_up, paper.clip, paper.keep_best, paper.validate_every) == (1_256, 1.0, True, 2_105)
+    assert (paper.n_passes, paper.step_size, paper.noise_size, paper.radius) == (2, 0.1, 0.6, 0.0)
+    assert (paper.contrast_weight, paper.contrast_after, paper.temperature, paper.momentum) == (1.0, 6_315, 0.07, 0.5)
+    assert (paper.n_negatives, paper.freshness, paper.estimator) == (16_000, "bank", "nce")
+    assert (rar.Config().reconstruction_weight, rar.Config().whole_vocabulary) == (0.1, True)
+    for group in parts.adamw(nn.LayerNorm(2), rate=1e-5, weight_decay=0.01).param_groups:
+        assert (group["lr"], group["betas"]) == (1e-5, (0.9, 0.999))
+
+
 def test_fewer_texts_than_a_minibatch_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^batch_size: expected 60 at most, which toy has, got 64"):
         fitted(finetune, replace(finetune.SMOKE, task=few, batch_size=64))
