@@ -207,6 +207,29 @@ def test_the_first_chains_of_a_buffer_are_those_of_the_run_s_seed() -> None:
     assert torch.equal(one, again) and not torch.equal(one, other) and len(one) == jem.SMOKE.buffer_size
 
 
+def test_the_reported_energy_gap_is_that_of_validation_images_minus_the_buffers_chains() -> None:
+    still = {"n_sampler_steps": 0, "restart_probability": 0.0, "start": uniform, "optimizer": parts.sgd, "rate": 0.1}
+    net, rows, *_ = fitted(jem, replace(jem.SMOKE, **still))
+    task, chains = digits(), uniform(digits().train, 10)(jem.SMOKE.buffer_size, RUN.generator("buffer"))
+    with torch.no_grad():
+        e_data, e_chains = (-net(x).logsumexp(dim=1).mean().item() for x in (task.valid.x, chains))
+    assert rows[-1]["valid_energy_gap"] == pytest.approx(e_data - e_chains, rel=1e-4) != 0
+
+
+def test_net_optimiser_and_buffer_go_back_together_where_a_run_diverges(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[dict[str, Any]] = []
+
+    class Noted(jem.GapWatch):
+        def __init__(self, step: Any, states: Any, **options: Any):
+            kept.append(dict(states))
+            super().__init__(step, states, **options)
+
+    monkeypatch.setattr(jem, "GapWatch", Noted)
+    net = fitted(jem, jem.SMOKE).module
+    assert set(kept[0]) == {"net", "optimizer", "buffer"} and kept[0]["net"] is net
+    assert len(kept[0]["buffer"].states) == jem.SMOKE.buffer_size
+
+
 def test_the_reported_robust_accuracy_is_that_under_attack() -> None:
     rows = fitted(robust_classifier, replace(robust_classifier.NOTEBOOK, n_steps=40, n_attack_steps=3)).rows
     assert rows[-1]["valid_robust_accuracy"] < rows[-1]["valid_accuracy"] - 0.1

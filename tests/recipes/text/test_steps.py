@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from ebm_course.core import Batch
 from ebm_course.energies.reconstruction_head import Reconstructing
 from ebm_course.energies.text_classifier import TextClassifier
+from ebm_course.objectives.info_nce import frozen_nce
 from ebm_course.recipes.text import carl, finetune, freelb, rar
 from ebm_course.recipes.text.carl import Contrast, Numbered
 from ebm_course.recipes.text.parts import Learner, Passed, rate_factor
@@ -253,6 +254,28 @@ def test_carl_passes_once_more_than_freelb_only_where_no_pass_is_clean(
     calls.clear()
     updated(freelb, config)
     assert len(calls) == config.n_passes + config.clean_pass
+
+
+def test_each_side_of_the_contrast_has_its_own_bank_and_normaliser() -> None:
+    config = CONFIGS[carl]
+    contrast, g = contrast_of(config), torch.Generator().manual_seed(3)
+    r_adv, r = F.normalize(torch.randn(2, N, WIDTH, generator=g), dim=2)
+    last, clean = (Passed(torch.zeros(N, K), torch.zeros(N, L, WIDTH), 3 * s) for s in (r_adv, r))
+    pair, sides, mask = (r_adv * r).sum(dim=1), [], contrast.clean.labels != Y[:, None]
+    contrast.loss(last, clean, Y, N, g)
+    for anchors, bank, z in (
+        (r_adv, contrast.clean, contrast.of_perturbed), (r, contrast.perturbed, contrast.of_clean)
+    ):  # fmt: skip
+        others = anchors @ bank.features.T
+        each = torch.cat([pair, others[mask]]).div(config.temperature)
+        torch.testing.assert_close(z.value, each.exp().mean().log() + math.log(30))
+        options: dict[str, Any] = {"mask": mask, "normaliser": z, "n_rows": 30, "temperature": config.temperature}
+        sides.append(frozen_nce(pair, others, **options))
+    found = contrast.loss(last, clean, Y, N, g)  # now with both normalisers frozen
+    torch.testing.assert_close(found.value, 0.7 * (sides[0].value + sides[1].value))
+    expected = {"contrast_perturbed": sides[0].value, "contrast_clean": sides[1].value}
+    expected |= {"pair": pair.mean(), "others": sides[0].terms["negative"]}
+    torch.testing.assert_close(found.terms, expected)
 
 
 def test_fresh_negatives_are_those_of_the_last_updates_alone() -> None:
