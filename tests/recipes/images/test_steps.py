@@ -155,6 +155,27 @@ def test_the_buffer_holds_where_the_chains_ended() -> None:
     assert int(moved.sum()) == 16
 
 
+@pytest.mark.parametrize("recipe", [classifier, jem, robust_classifier, robust_jem])
+def test_what_a_validation_left_in_eval_mode_learns_in_train_mode(recipe: Any) -> None:
+    start = Spied((1, 8, 8), 10, width=8)
+    start.calls = []
+    found: Any = updated(recipe, CONFIG, start.eval())[0]
+    assert [training for _, training, takes in found.calls if takes] == [True]
+
+
+def test_images_are_shifted_mirrored_and_shaken_as_the_configuration_says() -> None:
+    def augmented(**fields: Any) -> Tensor:
+        return Learner(net(), changed(**fields)).augmented(BATCH, torch.Generator().manual_seed(0))
+
+    assert augmented() is X
+    as_they_are, mirrored = ((augmented(flip=True) == x).flatten(1).all(dim=1) for x in (X, X.flip(3)))
+    assert (as_they_are ^ mirrored).all() and as_they_are.any() and mirrored.any()
+    shifted = augmented(pad=2)
+    assert not torch.equal(shifted, X) and torch.isin(shifted, X).all()
+    noise = augmented(image_noise_std=0.5) - X
+    assert abs(noise.std().item() - 0.5) < 5 * 0.5 / (2 * X.numel()) ** 0.5
+
+
 def test_a_batch_without_labels_is_refused() -> None:
     with pytest.raises(ValueError, match=r"learns from labels \(N,\): got a batch without"):
         classifier.make_step(Learner(net(), CONFIG))(Batch(X), torch.Generator())

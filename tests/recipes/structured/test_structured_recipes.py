@@ -99,6 +99,12 @@ def test_the_best_net_is_returned_where_asked_for_and_the_last_beside_it() -> No
     assert error() == errors[-1]
 
 
+def test_a_minus_f_is_how_much_better_a_is_than_f() -> None:
+    rows = fitted(inference_network, replace(inference_network.SMOKE, cross_entropy_f=0.0)).rows
+    apart = [row["valid_network_accuracy"] - row["valid_cost_augmented_accuracy"] for row in rows]
+    assert [row["valid_a_minus_f"] for row in rows] == pytest.approx(apart) and any(apart)
+
+
 @pytest.mark.parametrize("select, name", [("network", "valid_network_accuracy"), ("exact", "valid_exact_accuracy")])
 def test_the_weights_are_chosen_by_the_decoder_that_is_named(select: str, name: str) -> None:
     rows = fitted(inference_network, replace(inference_network.SMOKE, select=select)).rows

@@ -167,6 +167,15 @@ def test_one_step_of_the_classifier_is_written_out() -> None:
     assert same(learner.module, other) and log["loss"].item() == pytest.approx(loss.item(), rel=1e-5)
 
 
+@pytest.mark.parametrize("recipe", [finetune, freelb, rar, carl], ids=lambda r: r.__name__.rpartition(".")[2])
+def test_what_a_validation_left_in_eval_mode_learns_in_train_mode(recipe: ModuleType) -> None:
+    learner, modes = learner_of(recipe, CONFIGS.get(recipe, CONFIGS[freelb])), list[bool]()
+    learner.module.eval()
+    learner.net.norm.register_forward_hook(lambda module, *_: modes.append(module.training))  # type: ignore[operator]
+    step_of(recipe, learner)(BATCH, torch.Generator().manual_seed(2))
+    assert modes and all(modes)
+
+
 def test_no_update_is_longer_than_the_clip_of_the_configuration_allows() -> None:
     config = replace(finetune.SMOKE, **{k: v for k, v in COMMON.items() if k != "step_size"})
     found = updated(finetune, replace(config, clip=0.01))[0].module
@@ -289,6 +298,12 @@ def test_fresh_negatives_are_those_of_the_last_updates_alone() -> None:
     assert seen_by.any() and not (seen_by & (contrast.clean.labels[rows] == Y[:, None])).any()
     log = carl.make_step(learner, contrast)(BATCH, torch.Generator().manual_seed(2))
     assert log["others"].isfinite()
+
+
+def test_of_fresh_rows_too_no_more_are_taken_than_are_needed() -> None:
+    contrast = contrast_of(replace(CONFIGS[carl], freshness=2, n_negatives=4))
+    rows = contrast._rows(10, torch.Generator())
+    assert rows is not None and len(rows) == 6  # of 20 written in two updates; two thirds of six have another label
 
 
 def test_rows_that_are_older_are_no_fresh_negatives_where_the_last_updates_wrote_fewer() -> None:
