@@ -300,6 +300,21 @@ def test_fresh_negatives_are_those_of_the_last_updates_alone() -> None:
     assert log["others"].isfinite()
 
 
+def test_a_normaliser_of_drawn_rows_is_that_of_the_whole_bank() -> None:
+    config = CONFIGS[carl]
+    contrast, rows = contrast_of(config), torch.arange(5, 17)
+    r_adv, r = F.normalize(torch.randn(2, N, WIDTH, generator=torch.Generator().manual_seed(3)), dim=2)
+    pair, mask = (r_adv * r).sum(dim=1), contrast.clean.labels[rows] != Y[:, None]
+    contrast._both(pair, r_adv, r, Y, rows)
+    each = torch.cat([pair, (r_adv @ contrast.clean.features[rows].T)[mask]]).div(config.temperature)
+    torch.testing.assert_close(contrast.of_perturbed.value, each.exp().mean().log() + math.log(30))
+
+
+def test_both_banks_have_the_momentum_of_the_configuration() -> None:
+    contrast = contrast_of(replace(CONFIGS[carl], momentum=0.25))
+    assert contrast.clean.momentum == contrast.perturbed.momentum == 0.25
+
+
 def test_of_fresh_rows_too_no_more_are_taken_than_are_needed() -> None:
     contrast = contrast_of(replace(CONFIGS[carl], freshness=2, n_negatives=4))
     rows = contrast._rows(10, torch.Generator())
