@@ -119,6 +119,8 @@ def test_the_best_net_is_returned_where_asked_for_and_the_last_beside_it() -> No
         net.load_state_dict(last or {})
         assert score(net(valid.x), valid)["nll"] == pytest.approx(nlls[-1], rel=1e-5)
     assert min(nlls) < nlls[-1]
+    without, rows, last, _ = fitted(classifier, replace(config, keep_best=False))
+    assert last is None and all(map(torch.equal, without.state_dict().values(), net.state_dict().values()))
 
 
 def test_every_validation_reports_what_the_recipe_promises() -> None:
@@ -272,6 +274,16 @@ def bright(*, seed: int = 0) -> Task:
 def test_images_of_another_range_are_refused() -> None:
     with pytest.raises(ValueError, match=r"images lie in \[-1, 1\]: got none below 0"):
         fitted(classifier, replace(classifier.SMOKE, task=bright))
+
+
+def bright_to_validate(*, seed: int = 0) -> Task:
+    task = digits(seed=seed)
+    return replace(task, valid=Batch(task.valid.x / 2 + 0.5, task.valid.y))
+
+
+def test_validation_images_of_another_range_are_refused_too() -> None:
+    with pytest.raises(ValueError, match=r"images lie in \[-1, 1\]: got none below 0"):
+        fitted(classifier, replace(classifier.SMOKE, task=bright_to_validate))
 
 
 def from_minus_one(*, seed: int = 0) -> Task:

@@ -98,6 +98,8 @@ def test_the_best_net_is_returned_where_asked_for_and_the_last_beside_it() -> No
     assert error() == min(errors) < errors[-1]
     nets.load_state_dict(last or {})
     assert error() == errors[-1]
+    without, _, last, _ = fitted(bilstm, replace(config, keep_best=False))
+    assert last is None and all(map(torch.equal, without.state_dict().values(), nets.state_dict().values()))
 
 
 def test_a_minus_f_is_how_much_better_a_is_than_f() -> None:

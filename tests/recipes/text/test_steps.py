@@ -310,6 +310,20 @@ def test_a_normaliser_of_drawn_rows_is_that_of_the_whole_bank() -> None:
     torch.testing.assert_close(contrast.of_perturbed.value, each.exp().mean().log() + math.log(30))
 
 
+def test_a_contrast_goes_on_from_its_state_with_both_banks_and_normalisers() -> None:
+    first = contrast_of(CONFIGS[carl])
+    second = Contrast(first.clean.labels, WIDTH, CONFIGS[carl], n_classes=K, fill_from=0)
+    r_adv, r = torch.randn(2, N, WIDTH, generator=torch.Generator().manual_seed(3))
+    last, clean = (Passed(torch.zeros(N, K), torch.zeros(N, L, WIDTH), s) for s in (r_adv, r))
+    first.loss(last, clean, Y, N, torch.Generator())
+    first.updates = 17
+    second.load_state_dict(first.state_dict())
+    assert second.updates == 17 and second.of_clean.known and second.of_perturbed.known
+    torch.testing.assert_close(
+        second.loss(last, clean, Y, N, torch.Generator()).value, first.loss(last, clean, Y, N, torch.Generator()).value
+    )
+
+
 def test_both_banks_have_the_momentum_of_the_configuration() -> None:
     contrast = contrast_of(replace(CONFIGS[carl], momentum=0.25))
     assert contrast.clean.momentum == contrast.perturbed.momentum == 0.25

@@ -94,6 +94,22 @@ def test_the_banks_are_filled_in_the_epoch_before_the_contrast_is_used(monkeypat
     assert written == [True, True]
 
 
+def test_the_best_net_is_returned_where_asked_for_and_the_last_beside_it() -> None:
+    config = replace(finetune.SMOKE, task=few, n_steps=12, validate_every=1, rate=0.3, warm_up=0)
+    best, rows, last, _ = fitted(finetune, config)
+    valid = few(seed=0).valid
+
+    def accuracy(net: Any) -> float:
+        return float((evaluated(net, valid).argmax(dim=1) == valid.y).float().mean())
+
+    found = [row["valid_accuracy"] for row in rows if "valid_accuracy" in row]
+    assert accuracy(best) == pytest.approx(max(found)) and max(found) > found[-1]
+    assert [row["valid_error"] for row in rows if "valid_error" in row] == pytest.approx([1 - a for a in found])
+    without, _, none, _ = fitted(finetune, replace(config, keep_best=False))
+    assert none is None and last is not None
+    assert all(torch.equal(value, last[name]) for name, value in without.state_dict().items())
+
+
 def test_texts_are_evaluated_in_their_order_whatever_their_lengths() -> None:
     data = data_of(replace(finetune.SMOKE, task=few), RUN)
     torch.manual_seed(0)
