@@ -26,6 +26,12 @@ def test_the_error_is_that_of_torchmetrics(n_bins: int, n_classes: int):
     assert expected_calibration_error(p, labels, n_bins=n_bins) == pytest.approx(float(peer), abs=1e-6)
 
 
+def test_by_default_there_are_fifteen_bins():
+    p, labels = torch.softmax(3 * torch.randn(300, 10), 1), torch.randint(10, (300,))
+    assert expected_calibration_error(p, labels) == expected_calibration_error(p, labels, n_bins=15)
+    assert [len(part) for part in reliability(p, labels)] == [15] * 3
+
+
 def test_a_certain_classifier_is_as_far_off_as_it_is_wrong():
     p = torch.eye(4)[tensor([0, 1, 2, 3, 0])]
     assert expected_calibration_error(p, tensor([0, 1, 2, 0, 1])) == pytest.approx(2 / 5)
