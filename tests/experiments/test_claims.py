@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import random
 import statistics
+from types import ModuleType
 
 import pytest
 from scipy import stats
 
 from ebm_course.experiments.claims import LEVEL, _p_values, judge, judged
+from ebm_course.experiments.images import declared as images
+from ebm_course.experiments.structured import declared as structured
+from ebm_course.experiments.text import declared as text
+from ebm_course.results import ledger
 from ebm_course.results.findings import Claim, Entry
 
 
@@ -146,3 +151,13 @@ def test_the_p_values_are_those_of_scipys_t_tests() -> None:
             for border, side in ((delta, "less"), (-delta, "greater"))
         ]
         assert found["equivalence"] == pytest.approx(max(sides))
+
+
+@pytest.mark.parametrize("declared", [images, text, structured], ids=lambda module: module.__name__.split(".")[2])
+def test_what_a_record_was_judged_by_is_what_is_declared(declared: ModuleType) -> None:
+    name = declared.__name__.split(".")[2]
+    now = {claim.name: claim for claim in declared.claims()}
+    found = [
+        one.claim for record in ledger.names() if record.startswith(f"{name}-") for one in ledger.read(record).claims
+    ]
+    assert found and {claim.name: claim for claim in found} == {claim.name: now.get(claim.name) for claim in found}
