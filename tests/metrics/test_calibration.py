@@ -27,8 +27,10 @@ def test_the_error_is_that_of_torchmetrics(n_bins: int, n_classes: int):
 
 
 def test_by_default_there_are_fifteen_bins():
-    p, labels = torch.softmax(3 * torch.randn(300, 10), 1), torch.randint(10, (300,))
-    assert expected_calibration_error(p, labels) == expected_calibration_error(p, labels, n_bins=15)
+    p = torch.softmax(3 * torch.randn(300, 10), 1)
+    labels = torch.multinomial(p, 1)[:, 0]  # calibrated, so that bins are off to either side
+    errors = {n: expected_calibration_error(p, labels, n_bins=n) for n in (10, 15)}
+    assert expected_calibration_error(p, labels) == errors[15] != errors[10]
     assert [len(part) for part in reliability(p, labels)] == [15] * 3
 
 
