@@ -190,3 +190,12 @@ def test_an_energy_of_a_class_can_be_pickled():
     for energy in (joint.given(y), joint.log_likelihood(y), joint.negative_log_likelihood(y)):
         again = pickle.loads(pickle.dumps(energy))
         assert torch.equal(again(x), energy(x)) and again.module is not joint
+
+
+@pytest.mark.parametrize("wrong", [-100, -1, 5])
+def test_no_wrong_class_is_passed_over_in_silence(wrong: int) -> None:
+    energy = Joint(nn.Sequential(nn.Flatten(), nn.Linear(4, 5)))
+    y = torch.tensor([0, wrong])
+    for given in (energy.given(y), energy.log_likelihood(y), energy.negative_log_likelihood(y)):
+        with pytest.raises(ValueError, match="a class is out of range: expected 0 to 4"):
+            given(torch.zeros(2, 1, 2, 2))

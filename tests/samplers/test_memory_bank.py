@@ -237,3 +237,7 @@ def test_features_of_norm_one_give_cosines() -> None:
     b = filled()
     a = normalize(torch.randn(7, 8, generator=torch.Generator().manual_seed(5)), dim=1)
     assert b.scores(a).abs().max() <= 1 + 1e-6
+
+
+def test_no_row_is_drawn_where_none_is_asked_for() -> None:
+    assert len(filled().draw(0, generator=torch.Generator())) == 0

@@ -448,3 +448,10 @@ def test_a_set_that_is_not_downloaded_says_where_it_belongs(task: Callable[[], T
         FileNotFoundError, match="named by EBM_COURSE_DATA, and EBM_COURSE_DATA is not set: get it from"
     ):
         task()
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_logits_that_are_not_finite_are_refused_and_not_counted_as_wrong(bad: float) -> None:
+    logits = torch.tensor([[2.0, 0.0], [bad, 0.0]])
+    with pytest.raises(FloatingPointError, match="a logit is not finite"):
+        score(logits, Batch(torch.zeros(2, 1, 8, 8), torch.tensor([0, 1])))
