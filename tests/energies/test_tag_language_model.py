@@ -195,3 +195,10 @@ def test_relaxed_tags_that_are_no_numbers_at_pads_change_no_energy_and_no_gradie
         found.append((e.detach(), grad))
     torch.testing.assert_close(*found)
     assert found[1][1][~mask].eq(0).all()
+
+
+def test_words_that_are_no_numbers_at_pads_leave_every_parameters_gradient_as_it_is() -> None:
+    net, (y, mask, words), grads = model(word_width=W), batch([4, 2]), []
+    for given in (words, torch.where(mask[..., None], words, torch.nan)):
+        grads.append(torch.autograd.grad(net(y, mask, given).sum(), list(net.parameters())))
+    torch.testing.assert_close(*grads)
