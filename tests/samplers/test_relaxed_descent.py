@@ -129,3 +129,11 @@ def test_settings_that_are_none_are_refused():
             descend(lambda y: y.sum(dim=(1, 2)), x0, **settings)
     with pytest.raises(ValueError, match=r"relaxed tags are real numbers \(N, L, K\), got \(1, 2\) of torch.int64"):
         descend(lambda y: y.sum(dim=1), torch.zeros(1, 2, dtype=torch.int64))
+
+
+def test_a_corner_can_be_left_where_the_slope_is_steep_enough() -> None:
+    x0, slope = torch.tensor([[[1.0, 0.0]]]), torch.tensor([200.0, 0.0])  # log of the smallest number is about -87
+    found = relaxed_descent(
+        lambda x: (x * slope).sum(dim=(1, 2)), x0, n_steps=1, step_size=1.0, generator=torch.Generator()
+    ).x
+    torch.testing.assert_close(found, torch.tensor([[[0.0, 1.0]]]))
