@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -206,3 +207,27 @@ def test_a_pixel_out_of_range_is_no_fault_for_a_net(name: str):
 def test_sizes_of_which_no_net_can_be_made_are_refused(make: Callable[[], nn.Module], words: str):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def spread_over_he(weight: Tensor, slope: float) -> float:
+    """The weights' standard deviation over that of He et al. (2015), Eq. 15."""
+    return float(weight.detach().std()) / math.sqrt(2 / (1 + slope**2) / weight[0].numel())
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.9])
+def test_weights_start_as_wide_as_their_slope_asks_and_second_convolutions_shrink_with_depth(slope: float) -> None:
+    torch.manual_seed(0)
+    small = ConvNet((1, 8, 8), 10, width=8, slope=slope)
+    wide, normal = (WideResNet((3, 8, 8), 10, depth=16, widen=1, slope=slope, norm=norm) for norm in (None, "group"))
+    hidden = [layer.weight for layer in small.hidden if isinstance(layer, nn.Linear)]
+    blocks, others = ([b for b in net.blocks if isinstance(b, ResidualBlock)] for net in (wide, normal))
+    expected = {1.0: hidden + [b.conv1.weight for b in blocks] + [b.conv2.weight for b in others]}
+    expected[1 / math.sqrt(6)] = [b.conv2.weight for b in blocks]  # six blocks
+    for ratio, weights in expected.items():
+        for weight in weights:
+            assert abs(spread_over_he(weight, slope) / ratio - 1) < 5 / math.sqrt(2 * weight.numel())
+
+
+def test_a_block_that_halves_the_image_and_keeps_its_channels_has_a_shortcut() -> None:
+    block = ResidualBlock(16, 16, stride=2, slope=0.2, norm=None, dropout=0)
+    assert block(torch.zeros(2, 16, 8, 8)).shape == (2, 16, 4, 4)

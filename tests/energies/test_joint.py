@@ -197,3 +197,12 @@ def test_classes_are_a_tensor() -> None:
     for given in (joint.given, joint.negative_log_likelihood):
         with pytest.raises(TypeError, match="classes are a tensor"):
             given([0, 1])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [-100, -1, 5])
+def test_no_wrong_class_is_passed_over_in_silence(wrong: int) -> None:
+    energy = Joint(nn.Sequential(nn.Flatten(), nn.Linear(4, 5)))
+    y = torch.tensor([0, wrong])
+    for given in (energy.given(y), energy.log_likelihood(y), energy.negative_log_likelihood(y)):
+        with pytest.raises(ValueError, match="a class is out of range: expected 0 to 4"):
+            given(torch.zeros(2, 1, 2, 2))

@@ -139,3 +139,19 @@ def test_what_it_cannot_read_is_refused_in_words():
         tag_rows(torch.zeros(2, 5, 3), K)
     with pytest.raises(ValueError, match="n_tags is a whole number: expected 1 or larger, got 0"):
         Spen(Flat(), 0)
+
+
+def test_transitions_start_uniform_within_the_authors_002() -> None:
+    torch.manual_seed(0)
+    w = Spen(TokenEncoder((9,), width=4, hidden=3), 50).transitions.detach()
+    assert 0.019 < w.max() <= 0.02 and -0.02 <= w.min() < -0.019 and abs(w.mean()) < 5 * 0.02 / (3 * w.numel()) ** 0.5
+
+
+def test_a_chain_is_summed_in_float32_in_16_bits_and_under_autocast() -> None:
+    g = torch.Generator().manual_seed(0)
+    unary, w = (torch.randn(size, generator=g).bfloat16() for size in ((2, 200, 3), (4, 4)))
+    y = torch.randn(2, 200, 3, generator=g).softmax(dim=2)
+    expected = chain_energy(unary.float(), w.float(), None, y)
+    assert torch.equal(chain_energy(unary, w, None, y), expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(chain_energy(unary.float(), w.float(), None, y), expected)

@@ -180,3 +180,25 @@ def test_a_model_beside_words_or_a_mask_can_be_pickled() -> None:
     alone, mask = TagLanguageModel(3), torch.tensor([[True, True], [True, False]])
     for energy in (model.given(torch.randn(2, 2, 2), mask), alone.given(None, mask)):
         assert torch.equal(pickle.loads(pickle.dumps(energy))(y), energy(y))
+
+
+@pytest.mark.parametrize("backward", [False, True])
+def test_relaxed_tags_that_are_no_numbers_at_pads_change_no_energy_and_no_gradient(backward: bool) -> None:
+    torch.manual_seed(0)
+    model, mask = TagLanguageModel(3, width=4, hidden=5, backward=backward), torch.arange(4) < torch.tensor([[4], [2]])
+    y = torch.randn(2, 4, 3).softmax(dim=2)
+    found = []
+    for states in (y, torch.where(mask[..., None], y, torch.nan)):
+        states = states.clone().requires_grad_()
+        e = model(states, mask)
+        (grad,) = torch.autograd.grad(e.sum(), states)
+        found.append((e.detach(), grad))
+    torch.testing.assert_close(*found)
+    assert found[1][1][~mask].eq(0).all()
+
+
+def test_words_that_are_no_numbers_at_pads_leave_every_parameters_gradient_as_it_is() -> None:
+    net, (y, mask, words), grads = model(word_width=W), batch([4, 2]), []
+    for given in (words, torch.where(mask[..., None], words, torch.nan)):
+        grads.append(torch.autograd.grad(net(y, mask, given).sum(), list(net.parameters())))
+    torch.testing.assert_close(*grads)

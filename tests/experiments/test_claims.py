@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import random
 import statistics
+from types import ModuleType
 
 import pytest
 from scipy import stats
 
 from ebm_course.experiments.claims import LEVEL, _p_values, judge, judged
-from ebm_course.results.findings import Claim, Entry
+from ebm_course.experiments.images import declared as images
+from ebm_course.experiments.structured import declared as structured
+from ebm_course.experiments.text import declared as text
+from ebm_course.results import ledger
+from ebm_course.results.findings import Claim, Curve, Entry
 
 
 def claim(name: str = "one", better: str = "higher", smallest: float = 0.1) -> Claim:
@@ -146,3 +151,25 @@ def test_the_p_values_are_those_of_scipys_t_tests() -> None:
             for border, side in ((delta, "less"), (-delta, "greater"))
         ]
         assert found["equivalence"] == pytest.approx(max(sides))
+
+
+@pytest.mark.parametrize("declared", [images, text, structured], ids=lambda module: module.__name__.split(".")[2])
+def test_what_a_record_was_judged_by_is_what_is_declared(declared: ModuleType) -> None:
+    name = declared.__name__.split(".")[2]
+    now = {claim.name: claim for claim in declared.claims()}
+    found = [
+        one.claim for record in ledger.names() if record.startswith(f"{name}-") for one in ledger.read(record).claims
+    ]
+    assert found and {claim.name: claim for claim in found} == {claim.name: now.get(claim.name) for claim in found}
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_finding_that_is_not_finite_is_refused_by_its_name(bad: float) -> None:
+    with pytest.raises(ValueError, match=r"the finding error, number 1 is .*: expected finite numbers"):
+        Entry.of("error", "An error.", [0.5, bad])
+
+
+def test_the_spread_over_runs_is_that_of_a_sample_and_a_curve_has_all_its_points_in_every_run() -> None:
+    assert Entry.of("error", "An error.", [0.5, 0.7]).spread == pytest.approx(0.02**0.5)
+    with pytest.raises(ValueError, match=r"needs one value for each of 2 x, got \[2, 1\]"):
+        Curve("error", "step", [0.0, 1.0], "error", [[0.5, 0.7], [0.5]])

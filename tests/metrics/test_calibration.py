@@ -26,6 +26,14 @@ def test_the_error_is_that_of_torchmetrics(n_bins: int, n_classes: int):
     assert expected_calibration_error(p, labels, n_bins=n_bins) == pytest.approx(float(peer), abs=1e-6)
 
 
+def test_by_default_there_are_fifteen_bins():
+    p = torch.softmax(3 * torch.randn(300, 10), 1)
+    labels = torch.multinomial(p, 1)[:, 0]  # calibrated, so that bins are off to either side
+    errors = {n: expected_calibration_error(p, labels, n_bins=n) for n in (10, 15)}
+    assert expected_calibration_error(p, labels) == errors[15] != errors[10]
+    assert [len(part) for part in reliability(p, labels)] == [15] * 3
+
+
 def test_a_certain_classifier_is_as_far_off_as_it_is_wrong():
     p = torch.eye(4)[tensor([0, 1, 2, 3, 0])]
     assert expected_calibration_error(p, tensor([0, 1, 2, 0, 1])) == pytest.approx(2 / 5)

@@ -150,6 +150,11 @@ def test_copies_of_training_images_have_a_precision_of_one():
     assert precision_recall(real.repeat(2, 1), real, k=1)["precision"] == 1  # every ball has radius 0
 
 
+def test_a_point_on_a_ball_of_radius_0_lies_in_it():
+    copies = torch.zeros(5, 3)  # the third neighbour of each is at distance 0
+    assert precision_recall(copies, copies.clone(), k=3) == {"precision": 1.0, "recall": 1.0}
+
+
 def test_neighbours_are_the_same_far_from_the_origin():
     real, fake, held_out = torch.randint(-64, 65, (3, 60, 4)).double() / 16  # what a shift of 2^28 leaves exact
     expected, ratio = precision_recall(real, 1.5 * fake), nearest_ratio(fake, real, held_out)

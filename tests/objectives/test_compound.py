@@ -72,6 +72,16 @@ def test_truncated_networks_that_are_poor_stay_where_they_are_and_untruncated_on
         assert (logits.argmax().item() == 0) == moved
 
 
+def test_an_f_that_is_gold_violates_nothing():
+    assert compound(GOLD, e_augmented=GOLD, cost=torch.zeros_like(GOLD)).terms["violations"].item() == 0.0
+
+
+def test_a_cost_may_be_below_0_by_rounding_and_no_more():
+    assert compound(GOLD, e_augmented=F, cost=COST * 0 - 5e-4).value.isfinite()
+    with pytest.raises(ValueError, match=r"expected 0 or larger, got -0\.002\. Pass l1_cost"):
+        compound(GOLD, e_augmented=F, cost=COST * 0 - 2e-3)
+
+
 def test_parts_that_do_not_belong_together_are_refused():
     for parts, got in (({}, "got neither"), ({"cost": COST}, "got cost"), ({"e_augmented": F}, "got e_augmented")):
         with pytest.raises(ValueError, match=f"a compound loss has F with its cost, A, or both: {got}"):

@@ -63,6 +63,13 @@ def test_the_temperature_of_a_frozen_normaliser_is_not_learned() -> None:
         in_pieces(*given, temperature=learned)
 
 
+def test_the_temperature_by_default_is_the_papers() -> None:
+    positive, anchors, rows = drawn()
+    options: dict[str, Any] = {"kinds": KINDS, "counted": COUNTED, "log_z": LOG_Z, "n_rows": N_ROWS}
+    found = frozen_nce_in_pieces(positive, anchors, [rows], **options).value
+    assert torch.equal(found, in_pieces(positive, anchors, rows, M, temperature=0.07).value)
+
+
 def test_rows_that_do_not_count_change_nothing_whatever_they_hold() -> None:
     positive, anchors, rows = drawn()
     found = in_pieces(positive, anchors, torch.where(KINDS[:, None] == 0, 1e6, rows))

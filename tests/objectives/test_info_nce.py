@@ -90,6 +90,53 @@ def test_the_normaliser_is_that_of_the_first_batch_with_negatives_and_comes_back
     assert not torch.equal(Normaliser(CPU).log_z(positive, negatives, None, 7), first)
 
 
+def test_the_first_normaliser_is_the_mean_over_positives_and_the_negatives_that_count() -> None:
+    positive, negatives = torch.tensor([0.9, 0.1]), torch.tensor([[0.5, 90.0], [0.2, 0.8]])
+    mask, normaliser = torch.tensor([[True, False], [True, True]]), Normaliser(CPU)
+    frozen_nce(positive, negatives, mask=mask, normaliser=normaliser, n_rows=40, temperature=0.5)
+    counted = torch.tensor([0.9, 0.1, 0.5, 0.2, 0.8]) / 0.5
+    torch.testing.assert_close(normaliser.value, counted.exp().mean().log() + math.log(40))
+
+
+def test_the_first_normaliser_is_a_constant_to_the_gradient_as_any_later_one() -> None:
+    positive, negatives = (t.requires_grad_() for t in cosines())
+    first, known = Normaliser(CPU), Normaliser(CPU)
+    grads = []
+    for normaliser in (first, known):
+        loss = frozen_nce(positive, negatives, normaliser=normaliser, n_rows=40).value
+        grads.append(torch.autograd.grad(loss, (positive, negatives)))
+        known.load_state_dict(first.state_dict())
+    assert not first.value.requires_grad
+    torch.testing.assert_close(*grads)
+
+
+def test_where_nothing_counts_the_mean_of_negatives_is_0_and_no_nan() -> None:
+    positive, negatives = cosines()
+    mask = torch.zeros(N, M, dtype=torch.bool)
+    for loss in (
+        info_nce(positive, negatives, mask=mask),
+        frozen_nce(positive, negatives, mask=mask, normaliser=Normaliser(CPU), n_rows=9),
+    ):
+        assert loss.terms["negative"].item() == 0
+
+
+def test_a_normaliser_keeps_no_tensor_of_the_state_that_it_was_given() -> None:
+    state, normaliser = {"value": torch.tensor(2.0), "known": True}, Normaliser(CPU)
+    normaliser.load_state_dict(state)
+    state["value"].add_(1.0)
+    assert normaliser.value.item() == 2.0
+
+
+def test_the_temperature_by_default_is_the_papers() -> None:
+    positive, negatives = cosines()
+    assert torch.equal(info_nce(positive, negatives).value, info_nce(positive, negatives, temperature=0.07).value)
+    found = [
+        frozen_nce(positive, negatives, normaliser=Normaliser(CPU), n_rows=9, **more).value
+        for more in ({}, {"temperature": 0.07})
+    ]
+    assert torch.equal(*found)
+
+
 @pytest.mark.parametrize("scale", [1.0, 1e4])
 def test_nothing_overflows_at_a_small_temperature(scale: float) -> None:
     positive = (scale * torch.tensor([1.0, -1.0])).requires_grad_()

@@ -62,6 +62,12 @@ def test_the_gold_answer_among_the_others_never_hurts():
     torch.testing.assert_close(with_gold.value, margin_rescaled(e_gold, e_other, cost=cost).value)
 
 
+def test_a_cost_is_a_number_and_takes_no_gradient():
+    e_other, cost = tensor([[0.0, 2.0]], requires_grad=True), tensor([[1.0, 3.5]], requires_grad=True)
+    margin_rescaled(tensor([1.0]), e_other, cost=cost).value.backward()
+    assert cost.grad is None and e_other.grad.tolist() == [[0.0, -1.0]]
+
+
 def test_energies_of_ten_thousand_stay_finite():
     e = tensor([1e4, -1e4], requires_grad=True)
     loss = hinge(e, -e.detach(), margin=1.0)

@@ -49,6 +49,18 @@ def test_entropy_is_that_of_torchs_distributions_and_of_a_corner_zero():
     assert e.eq(0).all() and corner.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_tokens_in_16_bits_are_summed_in_float32(dtype: torch.dtype):
+    log_p, gold = (t.repeat(1, 200, *[1] * (t.ndim - 2)) for t in drawn())
+    small = log_p.to(dtype)
+    for found, expected in (
+        (local_cross_entropy(small, gold), local_cross_entropy(small.float(), gold)),
+        (local_entropy(small), local_entropy(small.float())),
+        (l1_cost(small.exp(), gold), l1_cost(small.exp().float(), gold)),
+    ):
+        assert found.dtype == torch.float32 and torch.equal(found, expected)
+
+
 def test_what_stands_at_pads_changes_nothing_bit_for_bit_and_takes_no_gradient():
     log_p, gold = drawn()
     other_p, other_gold = torch.where(MASK[..., None], log_p, torch.nan), torch.where(MASK, gold, 3)
@@ -71,3 +83,12 @@ def test_shapes_that_do_not_belong_together_are_refused():
         for wrong in ((log_p[:, :3], gold, None), (log_p, gold[0], None), (log_p, gold, MASK[:1])):
             with pytest.raises(ValueError, match="belong together token by token: got"):
                 act(*wrong)
+
+
+def test_a_mask_with_a_pad_before_a_token_is_refused():
+    log_p, gold = drawn()
+    hole = MASK.clone()
+    hole[0, 2] = False
+    for act in (lambda: l1_cost(log_p.exp(), gold, hole), lambda: local_entropy(log_p, hole)):
+        with pytest.raises(ValueError, match="row 0 of the mask begins with a pad or has one inside"):
+            act()

@@ -20,3 +20,5 @@ def test_errors_name_the_argument_and_the_remedy():
         check_energies(e_gold=torch.zeros(4, 2))
     with pytest.raises(ValueError, match=r"cost belongs to e .* expected shape \(2,\), got \(2, 1\)"):
         check_same_shape("cost", torch.zeros(2, 1), "e", torch.zeros(2))
+    with pytest.raises(ValueError, match=r"e_gold is empty: expected at least one energy"):
+        check_energies(e_gold=torch.zeros(0))

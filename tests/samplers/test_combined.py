@@ -57,7 +57,7 @@ def test_the_attack_makes_its_class_likelier_and_langevin_steps_lower_its_energy
     assert (found.info["energy"] < model.given(TARGET)(found.path[2])).all()
 
 
-@pytest.mark.parametrize("bounds, middle", [((-1.0, 1.0), 0.0), ((-1.0, 3.0), 1.0), (None, 0.0)])
+@pytest.mark.parametrize("bounds, middle", [((-1.0, 1.0), 0.0), ((-1.0, 3.0), 1.0), ((-2.0, 1.0), -0.5), (None, 0.0)])
 def test_contrast_shrinks_every_entry_towards_the_middle_of_the_box(
     bounds: tuple[float, float] | None, middle: float
 ) -> None:

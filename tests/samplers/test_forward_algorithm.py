@@ -115,3 +115,11 @@ def test_no_sentences_are_no_special_case(chain):
     unary, w, mask = chain([3, 2], 4)
     assert log_partition(unary[:0], w, mask[:0]).shape == (0,)
     assert marginals(unary[:0], w, mask[:0]).shape == (0, 3, 4)
+
+
+def test_a_transition_far_below_another_of_its_column_counts_where_the_other_cannot() -> None:
+    unary = torch.tensor([[[300.0, 0.0], [0.0, -500.0]]])  # the first tag is 0, and so is the second
+    w = torch.zeros(3, 3)
+    w[0, 0] = -200.0  # beside 0 in its column: no number in float32 as a factor
+    torch.testing.assert_close(log_partition(unary, w).double(), log_partition(unary.double(), w.double()))
+    assert log_partition(unary, w).item() == pytest.approx(100.0)

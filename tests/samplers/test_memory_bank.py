@@ -273,3 +273,23 @@ def test_a_state_with_a_graph_leaves_it_behind_and_rows_of_another_norm_are_refu
         with pytest.raises(ValueError, match="rows of a bank have norm 1, or 0 where never written: got norms from"):
             b.load_state_dict(state | {"features": features})
     assert torch.equal(b.features, state["features"])
+
+
+def test_no_row_is_drawn_where_none_is_asked_for() -> None:
+    assert len(filled().draw(0, generator=torch.Generator())) == 0
+
+
+def test_features_in_16_bits_have_their_direction_in_float32() -> None:
+    found, features = [], torch.randn(6, 2, generator=torch.Generator().manual_seed(0)).bfloat16()
+    for given in (features, features.float()):
+        found.append(bank())
+        found[-1].update(torch.arange(6), given)
+    assert torch.equal(found[0].features, found[1].features)
+
+
+def test_a_row_written_in_an_update_that_was_not_is_refused() -> None:
+    state = filled().state_dict()
+    for number in (1, -2):  # of one update, number 0
+        state["written_at"] = torch.full((50,), number)
+        with pytest.raises(ValueError, match=r"rows were written in updates 0 to 0, or never, -1: got"):
+            filled().load_state_dict(state)

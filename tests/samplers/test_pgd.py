@@ -243,6 +243,28 @@ def test_without_the_energy_at_the_end_it_takes_a_pass_less_to_the_same_states_a
         pgd(lambda x: x.square().sum(dim=1), x0, **options, with_energy=False, generator=generator())
 
 
+def test_an_energy_that_is_not_finite_is_refused_though_states_and_gradients_are() -> None:
+    offset = torch.tensor([0.0, torch.inf])
+    with pytest.raises(FloatingPointError, match=r"not finite in 1 of 2 .* Check the energy and x0"):
+        pgd(lambda x: x.sum(dim=1) + offset, torch.zeros(2, 3), radius=0.1, n_steps=2, generator=generator())
+
+
+@pytest.mark.parametrize("outside", [-1.01, 1.01, torch.inf])
+def test_an_entry_out_of_either_bound_is_refused(outside: float) -> None:
+    x0 = torch.tensor([[0.0, outside]])
+    with pytest.raises(ValueError, match=r"x0 has entries out of the bounds \(-1\.0, 1\.0\)"):
+        pgd(lambda x: x.sum(dim=1), x0, radius=0.1, n_steps=1, generator=generator())
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_the_path_begins_where_a_random_start_does(norm: Any) -> None:
+    x0, options = images(), {"radius": 0.2, "norm": norm, "keep_path": True}
+    energy = lambda x: x.flatten(1).sum(dim=1)  # noqa: E731
+    start, *_ = pgd(energy, x0, n_steps=2, generator=generator(5), **options).path
+    assert torch.equal(start, pgd(energy, x0, n_steps=0, generator=generator(5), **options).x)
+    assert (distance(start, x0, norm) > 0).all()
+
+
 def test_whole_numbers_are_refused() -> None:
     with pytest.raises(TypeError, match=r"real-valued states, got torch\.uint8: pass images as float32"):
         pgd(lambda x: x.sum(dim=1), torch.zeros(2, 3, dtype=torch.uint8), radius=0.1, n_steps=1, generator=generator())

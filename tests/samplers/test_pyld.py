@@ -178,6 +178,14 @@ def test_an_energy_in_one_piece_is_refused_with_what_does_the_same() -> None:
         pyld(Joint(nn.Flatten()), images(), generator=generator(), **options)
 
 
+def test_by_default_an_entry_of_the_gradient_is_clamped_to_1_as_published() -> None:
+    energy, x0 = joint(scale=100.0), images() / 2
+    options: dict[str, Any] = {"n_outer": 1, "n_inner": 1, "step_size": 0.01}
+    found = [pyld(energy, x0, generator=generator(), **options, **more).x for more in ({}, {"max_grad_value": 1.0})]
+    assert torch.equal(*found)
+    assert (found[0] - x0).abs().max().item() == pytest.approx(0.01, rel=1e-4)
+
+
 def test_whole_numbers_are_refused() -> None:
     with pytest.raises(TypeError, match=r"real-valued states, got torch\.int64"):
         pyld(joint(), images().long(), n_outer=1, n_inner=1, step_size=0.1, generator=generator())

@@ -136,3 +136,11 @@ def test_tags_without_a_value_are_refused() -> None:
         relaxed_descent(
             lambda y: y.sum(dim=(1, 2)), torch.zeros(2, 3, 0), n_steps=1, step_size=1.0, generator=torch.Generator()
         )
+
+
+def test_a_corner_can_be_left_where_the_slope_is_steep_enough() -> None:
+    x0, slope = torch.tensor([[[1.0, 0.0]]]), torch.tensor([200.0, 0.0])  # log of the smallest number is about -87
+    found = relaxed_descent(
+        lambda x: (x * slope).sum(dim=(1, 2)), x0, n_steps=1, step_size=1.0, generator=torch.Generator()
+    ).x
+    torch.testing.assert_close(found, torch.tensor([[[0.0, 1.0]]]))

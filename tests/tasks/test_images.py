@@ -467,3 +467,10 @@ def test_what_is_no_task_of_images_has_no_shape_and_without_labels_no_classes():
     for part in (points, Batch(points.x[:0], torch.zeros(0).long())):
         with pytest.raises(ValueError, match="classes are counted by labels: points has none"):
             n_classes_of(replace(task, train=part, valid=part, test=part))
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_logits_that_are_not_finite_are_refused_and_not_counted_as_wrong(bad: float) -> None:
+    logits = torch.tensor([[2.0, 0.0], [bad, 0.0]])
+    with pytest.raises(FloatingPointError, match="a logit is not finite"):
+        score(logits, Batch(torch.zeros(2, 1, 8, 8), torch.tensor([0, 1])))

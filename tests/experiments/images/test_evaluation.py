@@ -52,6 +52,12 @@ def test_foreign_images_are_what_they_are_called() -> None:
     assert -1 <= float(found["noise"].min()) < -0.9
 
 
+def test_the_pixels_of_each_image_are_shuffled_in_an_order_of_its_own() -> None:
+    one = torch.linspace(-1, 1, 16).view(1, 1, 4, 4)
+    found = foreign_images(one.expand(8, 1, 4, 4), torch.zeros(8, 1, 4, 4), torch.Generator().manual_seed(0))
+    assert len(found["shuffled"].flatten(1).unique(dim=0)) == 8
+
+
 def test_data_far_from_the_border_is_told_from_what_lies_on_it_by_every_score_that_sees_it() -> None:
     data, border = torch.full((5, 1, 2, 2), 0.9), torch.full((5, 1, 2, 2), 0.01)
     found = told_apart(Joint(Mean()), data, {"border": border, "same": data.clone()})

@@ -107,6 +107,29 @@ def test_a_run_that_reaches_the_last_update_is_said_to_be_censored(on_digits: Fi
     assert entry(on_digits, "claims/digits/stability").values == pytest.approx(expected, abs=1e-5)
 
 
+def test_a_mean_over_foreign_images_leaves_out_the_real_ones_that_not_every_reader_has() -> None:
+    results = made("mnist")
+    for name in results:
+        if name.endswith("-measured"):
+            results[name]["foreign"]["fashion-mnist"] = dict.fromkeys(NAMES, 0.0)
+    found: Any = results
+    there = findings(Config(**{**vars(CPU), "data": ("mnist",)}), found)
+    assert entry(there, "mnist/jem/foreign/fashion-mnist/logsumexp").value == 0
+    mean = entry(there, "mnist/jem/foreign/logsumexp")
+    assert mean.value == pytest.approx((0.5 + 0.75) / 2) and "over noise, mixes, by" in mean.what
+
+
+def test_restarts_are_counted_at_the_end_of_a_run() -> None:
+    results = made("digits")
+    for name, stage in results.items():
+        if name.startswith("run-") and name.endswith("digits/jem"):
+            stage["rows"][-1]["valid_restarts"] += 3
+    found: Any = results
+    there = findings(Config(**{**vars(CPU), "data": ("digits",)}), found)
+    assert entry(there, "digits/jem/restarts").values == (3, 4, 5, 6, 7)
+    assert entry(there, "digits/robust-jem/restarts").values == (0, 1, 2, 3, 4)
+
+
 def test_an_arm_that_died_in_a_run_has_its_deaths_alone_and_no_claim_rests_on_the_runs_it_lived(
     on_digits: Findings,
 ) -> None:

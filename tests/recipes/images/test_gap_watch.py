@@ -112,6 +112,27 @@ def test_a_state_is_good_only_where_its_gap_is_far_from_the_limit() -> None:
     assert torch.equal(step.net.weight, good)
 
 
+def test_a_gap_that_has_fallen_again_makes_a_later_state_good() -> None:
+    step, watch = watched([50.0, 0.1, 500.0], restarts=1)
+    run(watch, 3)
+    torch.testing.assert_close(step.net.weight, torch.tensor([[0.1 + 0.19]]))  # two updates, with momentum
+
+
+class Doubling(type(SINGLE_PROCESS)):  # type: ignore[misc]
+    """One of two processes, the other of which has three times its numbers."""
+
+    def mean(self, x: torch.Tensor) -> torch.Tensor:
+        return 2 * x
+
+
+def test_the_gap_that_counts_is_the_mean_over_processes() -> None:
+    step = Scripted([60.0])
+    there = Doubling(torch.device("cpu"), 0)
+    watch = GapWatch(step, step.kept, limit=100.0, every=1, restarts=0, cause=CAUSE, run=there)
+    with pytest.raises(DivergedError, match="was 120 nats"):
+        run(watch, 1)
+
+
 def test_two_restarts_begin_at_the_same_state_and_the_third_fault_stops() -> None:
     step, watch = watched([0.1, 50.0, 500.0, 50.0, None, 50.0, 500.0], restarts=2)
     run(watch, 1)

@@ -119,6 +119,8 @@ def test_the_best_net_is_returned_where_asked_for_and_the_last_beside_it() -> No
         net.load_state_dict(last or {})
         assert score(net(valid.x), valid)["nll"] == pytest.approx(nlls[-1], rel=1e-5)
     assert min(nlls) < nlls[-1]
+    without, rows, last, _ = fitted(classifier, replace(config, keep_best=False))
+    assert last is None and all(map(torch.equal, without.state_dict().values(), net.state_dict().values()))
 
 
 def test_every_validation_reports_what_the_recipe_promises() -> None:
@@ -165,6 +167,71 @@ def test_as_many_chains_begin_anew_as_the_configuration_says(share: float) -> No
     assert torch.equal(x0, fresh if share else chains.buffer.states[slots])
 
 
+class Steep(torch.nn.Module):
+    """E(x) = 100 times the sum of the pixels, with a first layer apart."""
+
+    def first_layer(self, x: Tensor) -> Tensor:
+        return 100.0 * x
+
+    def from_first_layer(self, h: Tensor) -> Tensor:
+        return h.flatten(1).sum(dim=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.from_first_layer(self.first_layer(x))
+
+
+@pytest.mark.parametrize("sampler, n_inner", [(langevin_steps, 1), (pyld_steps, 3)])
+def test_the_numbers_of_a_configuration_reach_its_sampler(sampler: Any, n_inner: int) -> None:
+    numbers: dict[str, Any] = {"n_sampler_steps": 2, "n_inner_steps": 3, "step_size": 0.01, "bounds": None}
+    config, x0 = replace(jem.SMOKE, **numbers, noise_std=0.0, max_grad_value=0.5), torch.zeros(4, 1, 2, 2)
+
+    def moved(config: jem.Config) -> Tensor:
+        return sampler(config)(Steep(), x0, generator=torch.Generator().manual_seed(0)).x
+
+    torch.testing.assert_close(moved(config), x0 - 2 * n_inner * 0.01 * 0.5)
+    torch.testing.assert_close(moved(replace(config, max_grad_value=None)), x0 - 2 * n_inner * 0.01 * 100)
+    assert moved(replace(config, max_grad_value=None, bounds=(-0.3, 0.3))).unique().tolist() == pytest.approx([-0.3])
+    shaken = moved(replace(config, noise_std=1.0)) - moved(config)
+    assert shaken.std() > 0.5
+
+
+def test_fresh_chains_have_classes_as_often_as_the_data() -> None:
+    train = Batch(torch.tensor([-0.5, 0.5, 0.5, 0.5]).repeat(4).view(16, 1, 1, 1), torch.tensor([0, 1, 1, 1] * 4))
+    x = class_gaussians(train, 2)(2_000, torch.Generator().manual_seed(0))
+    assert abs(float((x > 0).float().mean()) - 0.75) < 5 * (0.75 * 0.25 / 2_000) ** 0.5
+
+
+def test_the_first_chains_of_a_buffer_are_those_of_the_run_s_seed() -> None:
+    task = digits()
+    data = Data(task.train, task.valid, (1, 8, 8), 10, score)
+    buffers = [Chains.of(jem.SMOKE, data, replace(RUN, seed=seed)).buffer for seed in (0, 0, 1)]
+    one, again, other = (buffer.states for buffer in buffers if buffer is not None)
+    assert torch.equal(one, again) and not torch.equal(one, other) and len(one) == jem.SMOKE.buffer_size
+
+
+def test_the_reported_energy_gap_is_that_of_validation_images_minus_the_buffers_chains() -> None:
+    still = {"n_sampler_steps": 0, "restart_probability": 0.0, "start": uniform, "optimizer": parts.sgd, "rate": 0.1}
+    net, rows, *_ = fitted(jem, replace(jem.SMOKE, **still))
+    task, chains = digits(), uniform(digits().train, 10)(jem.SMOKE.buffer_size, RUN.generator("buffer"))
+    with torch.no_grad():
+        e_data, e_chains = (-net(x).logsumexp(dim=1).mean().item() for x in (task.valid.x, chains))
+    assert rows[-1]["valid_energy_gap"] == pytest.approx(e_data - e_chains, rel=1e-4) != 0
+
+
+def test_net_optimiser_and_buffer_go_back_together_where_a_run_diverges(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[dict[str, Any]] = []
+
+    class Noted(jem.GapWatch):
+        def __init__(self, step: Any, states: Any, **options: Any):
+            kept.append(dict(states))
+            super().__init__(step, states, **options)
+
+    monkeypatch.setattr(jem, "GapWatch", Noted)
+    net = fitted(jem, jem.SMOKE).module
+    assert set(kept[0]) == {"net", "optimizer", "buffer"} and kept[0]["net"] is net
+    assert len(kept[0]["buffer"].states) == jem.SMOKE.buffer_size
+
+
 def test_the_reported_robust_accuracy_is_that_under_attack() -> None:
     rows = fitted(robust_classifier, replace(robust_classifier.NOTEBOOK, n_steps=40, n_attack_steps=3)).rows
     assert rows[-1]["valid_robust_accuracy"] < rows[-1]["valid_accuracy"] - 0.1
@@ -174,6 +241,21 @@ def test_the_papers_rate_rises_and_falls_as_published() -> None:
     epoch = 703
     rates = [0.1 * rate_factor(i, classifier.PAPER) for i in (0, 499, 999, 50 * epoch - 1, 50 * epoch, 125 * epoch)]
     assert rates == pytest.approx([1e-4, 0.05, 0.1, 0.1, 0.02, 0.0008])
+
+
+def test_the_papers_settings_are_the_defaults() -> None:
+    paper = robust_jem.Config()
+    assert (paper.batch_size, paper.n_steps, paper.rate, paper.weight_decay) == (64, 105_450, 0.1, 4e-4)
+    assert (paper.pad, paper.flip, paper.image_noise_std, paper.optimizer) == (4, True, 0.03, parts.sgd)
+    assert (paper.n_sampler_steps, paper.n_inner_steps, paper.step_size, paper.noise_std) == (10, 5, 0.2, 0.0)
+    assert (paper.max_grad_value, paper.bounds, paper.sampler, paper.start) == (1, (-1, 1), pyld_steps, class_gaussians)
+    assert (paper.buffer_size, paper.restart_probability, paper.energy_weight, paper.l2) == (10_000, 0.05, 1.0, 0.0)
+    assert (paper.radius, paper.n_attack_steps, paper.norm, paper.random_start) == (0.1, 15, "linf", True)
+    net = torch.nn.Linear(1, 1)
+    (group,) = parts.sgd(net, rate=0.1, weight_decay=4e-4).param_groups
+    assert (group["lr"], group["momentum"], group["weight_decay"]) == (0.1, 0.9, 4e-4)
+    (group,) = parts.adam(net, rate=1e-3, weight_decay=0.5).param_groups
+    assert (group["lr"], group["weight_decay"]) == (1e-3, 0.5)
 
 
 def test_one_recipe_differs_from_another_by_the_fields_it_adds() -> None:
@@ -192,6 +274,16 @@ def bright(*, seed: int = 0) -> Task:
 def test_images_of_another_range_are_refused() -> None:
     with pytest.raises(ValueError, match=r"images lie in \[-1, 1\]: got none below 0"):
         fitted(classifier, replace(classifier.SMOKE, task=bright))
+
+
+def bright_to_validate(*, seed: int = 0) -> Task:
+    task = digits(seed=seed)
+    return replace(task, valid=Batch(task.valid.x / 2 + 0.5, task.valid.y))
+
+
+def test_validation_images_of_another_range_are_refused_too() -> None:
+    with pytest.raises(ValueError, match=r"images lie in \[-1, 1\]: got none below 0"):
+        fitted(classifier, replace(classifier.SMOKE, task=bright_to_validate))
 
 
 def from_minus_one(*, seed: int = 0) -> Task:
@@ -248,6 +340,25 @@ def test_recipes_and_their_fields_are_named_on_the_command_line() -> None:
     assert config.energy_sees == "adversarial" and config.sampler is pyld_steps
     with pytest.raises(choices.RefusedError, match="energy_sees"):
         choices.changed(recipe.NOTEBOOK, ["energy_sees=both"], recipe.PRESETS)
+
+
+def the_same(*, seed: int) -> Task:
+    return digits(seed=0)
+
+
+def test_batches_and_draws_are_those_of_the_run_s_seed_and_of_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[Tensor, int]] = []
+
+    def noted(step: Any, batches: Any, *, generator: torch.Generator, **_: Any) -> list[Any]:
+        seen.append((batches[0].x, generator.initial_seed()))
+        return []
+
+    monkeypatch.setattr("ebm_course.training.fit.fit", noted)
+    for recipe, seed in ((classifier, 0), (classifier, 0), (classifier, 1), (jem, 0)):
+        fitted(recipe, replace(recipe.SMOKE, task=the_same, keep_best=False), run=replace(RUN, seed=seed))
+    (one, first), (again, second), (other, third), (_, fourth) = seen
+    assert torch.equal(one, again) and not (one.shape == other.shape and torch.equal(one, other))
+    assert first == second and len({first, third, fourth}) == 3
 
 
 def test_seeds_split_the_data_anew_and_the_same_seed_repeats_a_run() -> None:

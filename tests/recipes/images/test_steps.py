@@ -15,7 +15,8 @@ from ebm_course.core import Batch, Energy, Negatives
 from ebm_course.energies.convnet import ConvNet
 from ebm_course.recipes.images import classifier, jem, robust_classifier, robust_jem
 from ebm_course.recipes.images.chains import Chains, langevin_steps, uniform
-from ebm_course.recipes.images.parts import Learner, adam, sgd
+from ebm_course.recipes.images.parts import Learner, adam, evaluated, sgd
+from ebm_course.runtime import Run
 from ebm_course.samplers.replay_buffer import ReplayBuffer
 
 PLAIN: dict[str, Any] = {"optimizer": sgd, "rate": 0.1, "image_noise_std": 0.0}
@@ -153,6 +154,46 @@ def test_the_buffer_holds_where_the_chains_ended() -> None:
     jem.make_step(learner, own)(BATCH, torch.Generator().manual_seed(2))
     moved = (own.buffer.states != before).flatten(1).any(dim=1)
     assert int(moved.sum()) == 16
+
+
+@pytest.mark.parametrize("recipe", [classifier, jem, robust_classifier, robust_jem])
+def test_what_a_validation_left_in_eval_mode_learns_in_train_mode(recipe: Any) -> None:
+    start = Spied((1, 8, 8), 10, width=8)
+    start.calls = []
+    found: Any = updated(recipe, CONFIG, start.eval())[0]
+    assert [training for _, training, takes in found.calls if takes] == [True]
+
+
+def test_images_are_evaluated_in_eval_mode() -> None:
+    dropping = nn.Sequential(nn.Flatten(), nn.Dropout(0.5)).train()
+    assert torch.equal(evaluated(dropping, X), X.flatten(1))
+
+
+def test_processes_agree_on_running_statistics_after_every_update() -> None:
+    seen: list[nn.Module] = []
+
+    class Noted(Run):
+        def average_buffers(self, module: nn.Module) -> None:
+            seen.append(module)
+
+    learner = Learner(net(norm=None), CONFIG, run=Noted(torch.device("cpu"), 0))
+    step = classifier.make_step(learner)
+    for n in (1, 2):
+        step(BATCH, torch.Generator())
+        assert seen == [learner.net] * n
+
+
+def test_images_are_shifted_mirrored_and_shaken_as_the_configuration_says() -> None:
+    def augmented(**fields: Any) -> Tensor:
+        return Learner(net(), changed(**fields)).augmented(BATCH, torch.Generator().manual_seed(0))
+
+    assert augmented() is X
+    as_they_are, mirrored = ((augmented(flip=True) == x).flatten(1).all(dim=1) for x in (X, X.flip(3)))
+    assert (as_they_are ^ mirrored).all() and as_they_are.any() and mirrored.any()
+    shifted = augmented(pad=2)
+    assert not torch.equal(shifted, X) and torch.isin(shifted, X).all()
+    noise = augmented(image_noise_std=0.5) - X
+    assert abs(noise.std().item() - 0.5) < 5 * 0.5 / (2 * X.numel()) ** 0.5
 
 
 def test_a_batch_without_labels_is_refused() -> None:

@@ -12,6 +12,7 @@ from ebm_course.core import Batch
 from ebm_course.energies.global_energy import GlobalEnergy
 from ebm_course.energies.spen import Spen
 from ebm_course.energies.token_encoder import TokenEncoder
+from ebm_course.recipes.structured import parts
 from ebm_course.recipes.structured.decoding import (
     Decoder,
     answered,
@@ -91,6 +92,13 @@ def test_networks_answer_in_eval_mode_and_their_modes_are_put_back() -> None:
         assert data.mask is not None
         assert torch.equal(tags, expected(*given).argmax(2).masked_fill(~data.mask, 0))  # type: ignore[arg-type]
         nets.train()
+
+
+def test_a_chain_is_measured_on_all_rows_and_a_beam_on_as_many_as_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    widths: list[int] = []
+    monkeypatch.setattr(parts, "searched", lambda _, *, width: widths.append(width))
+    found = [parts.exact_decoder(energy(kind), batch(), beam_width=7, n_searched=2).rows for kind in (None, "a")]
+    assert [len(rows) for rows in found] == [5, 2] and widths == [7, 7]
 
 
 def test_a_decoder_is_measured_on_its_own_rows() -> None:

@@ -108,6 +108,24 @@ def test_one_step_of_tags_as_a_language_is_the_mean_energy() -> None:
     assert log["cross_entropy"].item() == pytest.approx(expected.sum().item() / (sum(SIZES) + 4))
 
 
+@pytest.mark.parametrize("name", ["bilstm", "crf", "tag_language_model", "spen_gradient"])
+def test_what_a_validation_left_in_eval_mode_learns_in_train_mode(name: str) -> None:
+    played, data, modes = game("single"), batch(), list[tuple[bool, bool]]()
+    model = tag_language_model.TagLanguageModel(K, width=3, hidden=4)
+    module: Any = {"bilstm": played.nets, "tag_language_model": model}.get(name, played.energy)
+    learner = Learner(module.eval(), sgd(module, rate=0.1))
+    watched = model.lstm if module is model else module.encoder
+    watched.register_forward_hook(lambda m, *_: modes.append((m.training, next(m.parameters()).requires_grad)))
+    step = {
+        "bilstm": lambda: bilstm.make_step(learner),
+        "crf": lambda: crf.make_step(learner),
+        "tag_language_model": lambda: tag_language_model.make_step(learner),
+        "spen_gradient": lambda: spen_gradient.make_step(learner, spen_gradient.SMOKE),
+    }[name]()
+    step(data, torch.Generator())
+    assert modes == ([(False, False)] if name == "spen_gradient" else []) + [(True, True)]  # the search sees it frozen
+
+
 def test_descent_finds_what_costs_and_the_energy_learns_from_it_alone() -> None:
     energy, data = Spen(encoder(0), K), batch()
     assert data.y is not None

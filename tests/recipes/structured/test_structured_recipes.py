@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from ebm_course.commands import choices
 from ebm_course.energies.global_energy import GlobalEnergy
@@ -97,6 +98,14 @@ def test_the_best_net_is_returned_where_asked_for_and_the_last_beside_it() -> No
     assert error() == min(errors) < errors[-1]
     nets.load_state_dict(last or {})
     assert error() == errors[-1]
+    without, _, last, _ = fitted(bilstm, replace(config, keep_best=False))
+    assert last is None and all(map(torch.equal, without.state_dict().values(), nets.state_dict().values()))
+
+
+def test_a_minus_f_is_how_much_better_a_is_than_f() -> None:
+    rows = fitted(inference_network, replace(inference_network.SMOKE, cross_entropy_f=0.0)).rows
+    apart = [row["valid_network_accuracy"] - row["valid_cost_augmented_accuracy"] for row in rows]
+    assert [row["valid_a_minus_f"] for row in rows] == pytest.approx(apart) and any(apart)
 
 
 @pytest.mark.parametrize("select, name", [("network", "valid_network_accuracy"), ("exact", "valid_exact_accuracy")])
@@ -158,6 +167,63 @@ def test_after_a_margin_loss_a_is_tuned_and_f_stays() -> None:
     assert tuned.rows[-1]["perceptron_loss"] and "energy_loss" not in tuned.rows[-1]
     has_difference = ["valid_a_minus_f" in row and "valid_cost_augmented_accuracy" in row for row in tuned.rows]
     assert has_difference == [False, False, True, True]  # before, F is A
+
+
+def test_what_tunes_a_after_a_margin_loss_is_its_own_perceptron_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[Any, Any]] = []
+    original = inference_network._play
+
+    def noted(game: Any, config: Any, run: Any, data: Any, given: Any, *rest: Any) -> Fitted:
+        seen.append((config, given))
+        return original(game, config, run, data, given, *rest)
+
+    monkeypatch.setattr(inference_network, "_play", noted)
+    config = replace(
+        inference_network.SMOKE, **MARGIN, fine_tune_epochs=1, entropy_weight=1.0, n_inference_steps=2, anchor=0.1,
+        perceptron_weight=3.0, cross_entropy_a=0.5, fine_tune_cross_entropy=0.25, select="exact",
+    )  # fmt: skip
+    fitted(inference_network, config, pretrained=fitted(bilstm, bilstm.SMOKE).module)
+    (joint, _), (tuning, given) = seen
+    assert joint == config and set(given) == {"energy", "networks"}
+    alone = {"loss": "perceptron", "trains": "nothing", "select": "network", "perceptron_weight": 1.0, "anchor": 0.0}
+    without: dict[str, Any] = {"entropy_weight": 0.0, "n_inference_steps": 1, "cross_entropy_a": 0.25, "n_epochs": 1}
+    assert tuning == replace(config, **alone, **without)
+
+
+RATES: list[tuple[str, float]] = []
+
+
+def of_networks(net: torch.nn.Module, *, rate: float) -> torch.optim.Optimizer:
+    RATES.append(("networks", rate))
+    return sgd(net, rate=rate)
+
+
+def of_energies(net: torch.nn.Module, *, rate: float) -> torch.optim.Optimizer:
+    RATES.append(("energy", rate))
+    return sgd(net, rate=rate)
+
+
+def test_each_player_has_its_own_optimiser_and_rate() -> None:
+    RATES.clear()
+    config = replace(inference_network.SMOKE, n_epochs=1, optimizer=of_networks, energy_optimizer=of_energies)
+    fitted(inference_network, replace(config, rate=0.02, energy_rate=0.003))
+    assert RATES == [("networks", 0.02), ("energy", 0.003)]
+
+
+@pytest.mark.parametrize("sees", crf.SEEN)
+def test_the_numbers_of_a_configuration_reach_its_nets(sees: str) -> None:
+    numbers: dict[str, Any] = {"global_terms": "c", "gamma": 0.25, "global_weight": 0.5, "dropout": 0.4}
+    config = replace(inference_network.SMOKE, **numbers, energy_sees=sees, tag_width=3, tag_hidden=5)
+    data = data_of(config, RUN)
+    energy, nets = parts.energy_of(config, data), inference_network.fresh_networks(config, data)
+    assert isinstance(energy, GlobalEnergy)
+    assert (energy.weight_of("tags"), energy.weight_of("words_backward")) == (0.5, 0.125)
+    model = energy.language_models["tags"]
+    assert isinstance(model, TagLanguageModel)
+    assert (model.embedding.embedding_dim, model.lstm.hidden_size) == (3, 5)
+    for encoder in (energy.spen.encoder, nets.encoder):
+        assert {m.p for m in encoder.modules() if isinstance(m, torch.nn.Dropout)} == {0.4}
+    assert with_language_model(energy.spen, model, weight=0.75).weight_of("tags") == 0.75
 
 
 @pytest.mark.parametrize(
@@ -270,6 +336,25 @@ def test_recipes_and_their_fields_are_named_on_the_command_line() -> None:
     assert choices.changed(recipe.NOTEBOOK, ["task=tweets", "optimizer=sgd"], recipe.PRESETS).optimizer is sgd
     with pytest.raises(choices.RefusedError, match="global_terms"):
         choices.changed(recipe.NOTEBOOK, ["global_terms=d"], recipe.PRESETS)
+
+
+def the_same(*, seed: int) -> Any:
+    return language(seed=0)
+
+
+def test_batches_and_draws_are_those_of_the_run_s_seed_and_of_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[Tensor, int]] = []
+
+    def noted(step: Any, batches: Any, *, generator: torch.Generator, **_: Any) -> list[Any]:
+        seen.append((batches[0].x, generator.initial_seed()))
+        return []
+
+    monkeypatch.setattr("ebm_course.training.fit.fit", noted)
+    for recipe, seed in ((bilstm, 0), (bilstm, 0), (bilstm, 1), (crf, 0)):
+        fitted(recipe, replace(recipe.SMOKE, task=the_same, keep_best=False), run=replace(RUN, seed=seed))
+    (one, first), (again, second), (other, third), (_, fourth) = seen
+    assert torch.equal(one, again) and not (one.shape == other.shape and torch.equal(one, other))
+    assert first == second and len({first, third, fourth}) == 3
 
 
 def test_seeds_draw_the_language_anew_and_the_same_seed_repeats_a_run() -> None:

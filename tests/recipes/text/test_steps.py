@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from ebm_course.core import Batch
 from ebm_course.energies.reconstruction_head import Reconstructing
 from ebm_course.energies.text_classifier import TextClassifier
+from ebm_course.objectives.info_nce import frozen_nce
 from ebm_course.recipes.text import carl, finetune, freelb, rar
 from ebm_course.recipes.text.carl import Contrast, Numbered
 from ebm_course.recipes.text.parts import Learner, Passed, rate_factor
@@ -166,6 +167,42 @@ def test_one_step_of_the_classifier_is_written_out() -> None:
     assert same(learner.module, other) and log["loss"].item() == pytest.approx(loss.item(), rel=1e-5)
 
 
+@pytest.mark.parametrize("recipe", [finetune, freelb, rar, carl], ids=lambda r: r.__name__.rpartition(".")[2])
+def test_what_a_validation_left_in_eval_mode_learns_in_train_mode(recipe: ModuleType) -> None:
+    learner, modes = learner_of(recipe, CONFIGS.get(recipe, CONFIGS[freelb])), list[bool]()
+    learner.module.eval()
+    learner.net.norm.register_forward_hook(lambda module, *_: modes.append(module.training))  # type: ignore[operator]
+    step_of(recipe, learner)(BATCH, torch.Generator().manual_seed(2))
+    assert modes and all(modes)
+
+
+def test_no_update_is_longer_than_the_clip_of_the_configuration_allows() -> None:
+    config = replace(finetune.SMOKE, **{k: v for k, v in COMMON.items() if k != "step_size"})
+    found = updated(finetune, replace(config, clip=0.01))[0].module
+    away = [(p - q).flatten() for p, q in zip(found.parameters(), net().parameters(), strict=True)]
+    assert torch.cat(away).norm().item() == pytest.approx(0.1 * 0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize("how", [CLEAN, NOISY, {**NOISY, "clean_pass": True}], ids=["clean", "noisy", "clean pass"])
+def test_what_is_logged_is_the_whole_loss_and_the_rise_from_the_first_pass_to_the_last(
+    how: dict[str, Any], seen: list[Tensor]
+) -> None:
+    config = replace(CONFIGS[rar], **how)
+    _, log = updated(rar, config)
+    module = learner_of(rar, config).module.train()
+    assert isinstance(module, Reconstructing)
+    passes = []
+    for delta in [*([torch.zeros(())] if config.clean_pass else []), *seen]:
+        torch.manual_seed(7)
+        passes.append(module.classifier.logits_and_states(module.classifier.embed(X) + delta, MASK))
+    losses = torch.stack([F.cross_entropy(logits, Y) for logits, _, _ in passes])
+    named = module.head.loss(passes[-1][1], X, MASK)[0]
+    torch.testing.assert_close(log["loss"], losses.mean() + 0.7 * named, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(log["cross_entropy"], losses.mean(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(log["rise"], losses[-1] - losses[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(log["reconstruction"], named, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("n_passes", [1, 2, 4])
 def test_without_noise_and_ascent_freelb_is_the_classifier_dropout_on(n_passes: int) -> None:
     config = replace(CONFIGS[freelb], noise_size=0.0, step_size=0.0, n_passes=n_passes)
@@ -228,6 +265,28 @@ def test_carl_passes_once_more_than_freelb_only_where_no_pass_is_clean(
     assert len(calls) == config.n_passes + config.clean_pass
 
 
+def test_each_side_of_the_contrast_has_its_own_bank_and_normaliser() -> None:
+    config = CONFIGS[carl]
+    contrast, g = contrast_of(config), torch.Generator().manual_seed(3)
+    r_adv, r = F.normalize(torch.randn(2, N, WIDTH, generator=g), dim=2)
+    last, clean = (Passed(torch.zeros(N, K), torch.zeros(N, L, WIDTH), 3 * s) for s in (r_adv, r))
+    pair, sides, mask = (r_adv * r).sum(dim=1), [], contrast.clean.labels != Y[:, None]
+    contrast.loss(last, clean, Y, N, g)
+    for anchors, bank, z in (
+        (r_adv, contrast.clean, contrast.of_perturbed), (r, contrast.perturbed, contrast.of_clean)
+    ):  # fmt: skip
+        others = anchors @ bank.features.T
+        each = torch.cat([pair, others[mask]]).div(config.temperature)
+        torch.testing.assert_close(z.value, each.exp().mean().log() + math.log(30))
+        options: dict[str, Any] = {"mask": mask, "normaliser": z, "n_rows": 30, "temperature": config.temperature}
+        sides.append(frozen_nce(pair, others, **options))
+    found = contrast.loss(last, clean, Y, N, g)  # now with both normalisers frozen
+    torch.testing.assert_close(found.value, 0.7 * (sides[0].value + sides[1].value))
+    expected = {"contrast_perturbed": sides[0].value, "contrast_clean": sides[1].value}
+    expected |= {"pair": pair.mean(), "others": sides[0].terms["negative"]}
+    torch.testing.assert_close(found.terms, expected)
+
+
 def test_fresh_negatives_are_those_of_the_last_updates_alone() -> None:
     config = replace(CONFIGS[carl], freshness=1)
     contrast = contrast_of(config)
@@ -239,6 +298,41 @@ def test_fresh_negatives_are_those_of_the_last_updates_alone() -> None:
     assert seen_by.any() and not (seen_by & (contrast.clean.labels[rows] == Y[:, None])).any()
     log = carl.make_step(learner, contrast)(BATCH, torch.Generator().manual_seed(2))
     assert log["others"].isfinite()
+
+
+def test_a_normaliser_of_drawn_rows_is_that_of_the_whole_bank() -> None:
+    config = CONFIGS[carl]
+    contrast, rows = contrast_of(config), torch.arange(5, 17)
+    r_adv, r = F.normalize(torch.randn(2, N, WIDTH, generator=torch.Generator().manual_seed(3)), dim=2)
+    pair, mask = (r_adv * r).sum(dim=1), contrast.clean.labels[rows] != Y[:, None]
+    contrast._both(pair, r_adv, r, Y, rows)
+    each = torch.cat([pair, (r_adv @ contrast.clean.features[rows].T)[mask]]).div(config.temperature)
+    torch.testing.assert_close(contrast.of_perturbed.value, each.exp().mean().log() + math.log(30))
+
+
+def test_a_contrast_goes_on_from_its_state_with_both_banks_and_normalisers() -> None:
+    first = contrast_of(CONFIGS[carl])
+    second = Contrast(first.clean.labels, WIDTH, CONFIGS[carl], n_classes=K, fill_from=0)
+    r_adv, r = torch.randn(2, N, WIDTH, generator=torch.Generator().manual_seed(3))
+    last, clean = (Passed(torch.zeros(N, K), torch.zeros(N, L, WIDTH), s) for s in (r_adv, r))
+    first.loss(last, clean, Y, N, torch.Generator())
+    first.updates = 17
+    second.load_state_dict(first.state_dict())
+    assert second.updates == 17 and second.of_clean.known and second.of_perturbed.known
+    torch.testing.assert_close(
+        second.loss(last, clean, Y, N, torch.Generator()).value, first.loss(last, clean, Y, N, torch.Generator()).value
+    )
+
+
+def test_both_banks_have_the_momentum_of_the_configuration() -> None:
+    contrast = contrast_of(replace(CONFIGS[carl], momentum=0.25))
+    assert contrast.clean.momentum == contrast.perturbed.momentum == 0.25
+
+
+def test_of_fresh_rows_too_no_more_are_taken_than_are_needed() -> None:
+    contrast = contrast_of(replace(CONFIGS[carl], freshness=2, n_negatives=4))
+    rows = contrast._rows(10, torch.Generator())
+    assert rows is not None and len(rows) == 6  # of 20 written in two updates; two thirds of six have another label
 
 
 def test_rows_that_are_older_are_no_fresh_negatives_where_the_last_updates_wrote_fewer() -> None:

@@ -94,6 +94,22 @@ def test_the_banks_are_filled_in_the_epoch_before_the_contrast_is_used(monkeypat
     assert written == [True, True]
 
 
+def test_the_best_net_is_returned_where_asked_for_and_the_last_beside_it() -> None:
+    config = replace(finetune.SMOKE, task=few, n_steps=12, validate_every=1, rate=0.3, warm_up=0)
+    best, rows, last, _ = fitted(finetune, config)
+    valid = few(seed=0).valid
+
+    def accuracy(net: Any) -> float:
+        return float((evaluated(net, valid).argmax(dim=1) == valid.y).float().mean())
+
+    found = [row["valid_accuracy"] for row in rows if "valid_accuracy" in row]
+    assert accuracy(best) == pytest.approx(max(found)) and max(found) > found[-1]
+    assert [row["valid_error"] for row in rows if "valid_error" in row] == pytest.approx([1 - a for a in found])
+    without, _, none, _ = fitted(finetune, replace(config, keep_best=False))
+    assert none is None and last is not None
+    assert all(torch.equal(value, last[name]) for name, value in without.state_dict().items())
+
+
 def test_texts_are_evaluated_in_their_order_whatever_their_lengths() -> None:
     data = data_of(replace(finetune.SMOKE, task=few), RUN)
     torch.manual_seed(0)
@@ -114,6 +130,37 @@ def test_in_16_bits_a_pass_is_rounded_and_what_leaves_it_is_float32() -> None:
     for one, other in zip(*found.values(), strict=True):
         assert other.dtype == torch.float32 and not torch.equal(one, other)
         torch.testing.assert_close(one, other, rtol=0.05, atol=0.05)
+
+
+def test_the_papers_settings_are_the_defaults() -> None:
+    paper: Any = carl.Config()
+    assert (paper.batch_size, paper.n_steps, paper.rate, paper.weight_decay) == (32, 20_935, 1e-5, 0.01)
+    assert (paper.warm_up, paper.clip, paper.keep_best, paper.validate_every) == (1_256, 1.0, True, 2_105)
+    assert (paper.n_passes, paper.step_size, paper.noise_size, paper.radius) == (2, 0.1, 0.6, 0.0)
+    assert (paper.contrast_weight, paper.contrast_after, paper.temperature, paper.momentum) == (1.0, 6_315, 0.07, 0.5)
+    assert (paper.n_negatives, paper.freshness, paper.estimator) == (16_000, "bank", "nce")
+    assert (rar.Config().reconstruction_weight, rar.Config().whole_vocabulary) == (0.1, True)
+    for group in parts.adamw(nn.LayerNorm(2), rate=1e-5, weight_decay=0.01).param_groups:
+        assert (group["lr"], group["betas"]) == (1e-5, (0.9, 0.999))
+
+
+def the_same(*, seed: int) -> Text:
+    return few(seed=0)
+
+
+def test_batches_and_draws_are_those_of_the_run_s_seed_and_of_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[Tensor, int]] = []
+
+    def noted(step: Any, batches: Any, *, generator: torch.Generator, **_: Any) -> list[Any]:
+        seen.append((batches[0].x, generator.initial_seed()))
+        return []
+
+    monkeypatch.setattr("ebm_course.training.fit.fit", noted)
+    for recipe, seed in ((finetune, 0), (finetune, 0), (finetune, 1), (freelb, 0)):
+        fitted(recipe, replace(recipe.SMOKE, task=the_same, keep_best=False), run=replace(RUN, seed=seed))
+    (one, first), (again, second), (other, third), (_, fourth) = seen
+    assert torch.equal(one, again) and not (one.shape == other.shape and torch.equal(one, other))
+    assert first == second and len({first, third, fourth}) == 3
 
 
 def test_fewer_texts_than_a_minibatch_are_refused() -> None:
