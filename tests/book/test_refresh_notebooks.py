@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -10,6 +12,7 @@ from typing import Any
 import nbformat
 import pytest
 from nbformat import NotebookNode, v4
+from PIL import Image
 
 WIDGETS = "application/vnd.jupyter.widget-state+json"
 
@@ -95,6 +98,19 @@ def test_random_ids_are_numbered_in_order(refresh: ModuleType):
     assert two not in text
     assert text.count("0" * 32) == 3
     assert text.count("0" * 31 + "1") == 1
+
+
+def test_figures_keep_their_pixels_in_fewer_bytes(refresh: ModuleType):
+    pixels, loose = Image.linear_gradient("L"), io.BytesIO()
+    pixels.save(loose, "PNG", compress_level=0)
+    given = base64.b64encode(loose.getvalue()).decode()
+    nb = notebook(v4.new_output("display_data", data={"image/png": given}))
+    refresh.pack_images(nb)
+    packed = base64.b64decode(once := nb.cells[0].outputs[0].data["image/png"])
+    assert len(packed) < len(loose.getvalue())
+    assert Image.open(io.BytesIO(packed)).tobytes() == pixels.tobytes()
+    refresh.pack_images(nb)
+    assert nb.cells[0].outputs[0].data["image/png"] == once
 
 
 def test_a_notebook_without_a_set_up_cell_is_refused(refresh: ModuleType):
