@@ -144,7 +144,7 @@ def config_of(experiment: Experiment, options: argparse.Namespace) -> tuple[Any,
         if unknown:
             raise RefusedError(f"--variant {unknown[0]}: expected one of {', '.join(known) or '(there are none)'}.")
         config = dataclasses.replace(config, variants=tuple(known[name] for name in known if name in options.variant))
-        chosen.append(f"variant={','.join(variant.name for variant in config.variants)}")
+        chosen.append(f"variant={','.join(v.name.removeprefix('/'.join((*config.data, ''))) for v in config.variants)}")
     if options.runs is not None:
         if options.runs < 1:
             raise RefusedError(f"--runs is 1 or larger, got {options.runs}.")

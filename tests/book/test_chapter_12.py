@@ -197,7 +197,7 @@ def test_another_outcome_would_be_noticed(
         chapter(NAME).run("recorded", Markdown=str)
 
 
-LATE = "text-cpu-data=sst2-variant=sst2_freelb,sst2_carl,sst2_carl-now-light,sst2_carl-softmax"
+LATE = "text-cpu-data=sst2-variant=freelb,carl,carl-now-light,carl-softmax"
 NEWS = "text-cpu-data=ag-news"
 ELSEWHERE = [
     (LATE, "sst2/carl-now-light/last/other-label", -0.1),

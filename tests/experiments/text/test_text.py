@@ -209,6 +209,16 @@ def asked(*data: str, encoder: str | None = None, preset: str = "cpu") -> tuple[
     return tuple(command.config_of(EXPERIMENT, options)[0].data)  # type: ignore[arg-type]
 
 
+def test_a_record_of_some_arms_on_one_set_names_the_set_once() -> None:
+    options = SimpleNamespace(
+        preset="cpu", data=["sst2"], encoder=None, set=[], variant=["sst2/rar", "sst2/plain"], runs=None
+    )
+    assert command.config_of(EXPERIMENT, options)[1] == ("data=sst2", "variant=plain,rar")  # type: ignore[arg-type]
+    options.data, options.variant = ["sst2", "ag-news"], ["sst2/plain", "ag-news/plain"]
+    chosen = command.config_of(EXPERIMENT, options)[1]  # type: ignore[arg-type]
+    assert chosen == ("data=sst2,ag-news", "variant=sst2_plain,ag-news_plain")
+
+
 def test_an_encoder_ends_the_name_of_a_set() -> None:
     assert asked("sst2", encoder="minilm") == ("sst2-minilm",)
     assert asked("ag-news", "sst2", encoder="minilm") == ("sst2-minilm", "ag-news-minilm")
