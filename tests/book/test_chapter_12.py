@@ -199,6 +199,7 @@ def test_another_outcome_would_be_noticed(
 
 LATE = "text-cpu-data=sst2-variant=freelb,carl,carl-now-light,carl-softmax"
 NEWS = "text-cpu-data=ag-news"
+NEWS_MINILM = "text-cpu-n_attacked=300-data=ag-news-minilm-variant=plain,freelb,carl,carl-fresh,rar"
 ELSEWHERE = [
     (LATE, "sst2/carl-now-light/last/other-label", -0.1),
     (LATE, "sst2/carl-now-light/last/accuracy", 0.82),
@@ -213,6 +214,12 @@ ELSEWHERE = [
     (NEWS, "ag-news/freelb/last/other-label", 0.1),
     (NEWS, "ag-news/freelb/accuracy", 0.84),
     (NEWS, "ag-news/plain-longer/accuracy", 0.85),
+    (NEWS_MINILM, "ag-news-minilm/carl/last/pgd", 0.85),
+    (NEWS_MINILM, "ag-news-minilm/rar/last/pgd", 0.7),
+    (NEWS_MINILM, "ag-news-minilm/carl-fresh/last/other-label", 0.6),
+    (NEWS_MINILM, "ag-news-minilm/freelb/last/other-label", 0.1),
+    (NEWS_MINILM, "ag-news-minilm/carl-fresh/accuracy", 0.89),
+    (NEWS_MINILM, "ag-news-minilm/rar/text-norm", 9.0),
 ]
 """Entries of the late arms' record and of that on news, with values that would make a sentence untrue."""
 
