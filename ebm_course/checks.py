@@ -69,6 +69,21 @@ def check_energies(e: Any, x: Tensor) -> Tensor:
     return e if e.is_floating_point() else e.to(torch.float32 if e.device.type == "mps" else torch.float64)
 
 
+def check_tensors(**values: object) -> None:
+    """Refuse lists and arrays, whose shape and gradient are not those of a tensor.
+
+    Raises:
+        TypeError: a value is no tensor.
+
+    >>> check_tensors(e_data=[1.0, 2.0])
+    Traceback (most recent call last):
+    TypeError: e_data is a tensor: got a list. Pass torch.as_tensor(e_data).
+    """
+    for name, value in values.items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name} is a tensor: got a {type(value).__name__}. Pass torch.as_tensor({name}).")
+
+
 def check_tokens(x: Tensor, n_values: int, *, what: Literal["token", "tag"] = "token") -> None:
     """Refuse what are no tokens (N, L) of 0 .. n_values - 1 (waits for the device); ``what`` says what they are.
 

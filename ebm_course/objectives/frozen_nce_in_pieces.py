@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
-from ebm_course.checks import check_count, check_number
+from ebm_course.checks import check_count, check_number, check_tensors
 from ebm_course.core import Loss
 from ebm_course.objectives.info_nce import check_constant
-from ebm_course.objectives.terms import check_energies, check_tensors, scalar
+from ebm_course.objectives.terms import check_energies, scalar
 
 
 def frozen_nce_in_pieces(

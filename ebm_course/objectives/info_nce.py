@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
-from ebm_course.checks import at_least_single, check_count, check_finite, check_number
+from ebm_course.checks import at_least_single, check_count, check_finite, check_number, check_tensors
 from ebm_course.core import Loss
-from ebm_course.objectives.terms import check_energies, check_tensors, scalar
+from ebm_course.objectives.terms import check_energies, scalar
 
 
 def info_nce(positive: Tensor, negatives: Tensor, *, mask: Tensor | None = None, temperature: float = 0.07) -> Loss:

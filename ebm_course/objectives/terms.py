@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ebm_course.checks import check_number
+from ebm_course.checks import check_number, check_tensors
 
 
 def check_energies(**energies: Tensor) -> None:
@@ -33,21 +33,6 @@ def check_energies(**energies: Tensor) -> None:
             raise ValueError(f"{name} is empty: expected at least one energy. Check the batch or the sampler.")
         if not e.is_floating_point():
             raise TypeError(f"{name} holds real energies, got {e.dtype}: pass a floating-point tensor.")
-
-
-def check_tensors(**values: object) -> None:
-    """Refuse lists and arrays, whose shape and gradient are not those of a tensor.
-
-    Raises:
-        TypeError: a value is no tensor.
-
-    >>> check_tensors(e_data=[1.0, 2.0])
-    Traceback (most recent call last):
-    TypeError: e_data is a tensor: got a list. Pass torch.as_tensor(e_data).
-    """
-    for name, value in values.items():
-        if not isinstance(value, Tensor):
-            raise TypeError(f"{name} is a tensor: got a {type(value).__name__}. Pass torch.as_tensor({name}).")
 
 
 def check_real(**values: object) -> None:

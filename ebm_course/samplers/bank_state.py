@@ -57,15 +57,3 @@ def check_state(own: Mapping[str, Any], state: Mapping[str, Any]) -> None:
             f"rows of a bank have norm 1, or 0 where never written: got norms from {float(norms.min()):.3g} to "
             f"{float(norms.max()):.3g}. Pass state_dict()."
         )
-
-
-def check_tensors(**values: object) -> None:
-    """Refuse lists and arrays, by the name of the argument.
-
-    >>> check_tensors(rows=[0])
-    Traceback (most recent call last):
-    TypeError: rows is a tensor: got a list. Pass torch.as_tensor(rows).
-    """
-    for name, value in values.items():
-        if not isinstance(value, Tensor):
-            raise TypeError(f"{name} is a tensor: got a {type(value).__name__}. Pass torch.as_tensor({name}).")

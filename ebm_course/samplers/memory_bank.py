@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ebm_course.checks import check_count, check_finite, check_generator, check_number
-from ebm_course.samplers.bank_state import check_state, check_tensors
+from ebm_course.checks import check_count, check_finite, check_generator, check_number, check_tensors
+from ebm_course.samplers.bank_state import check_state
 from ebm_course.samplers.row_products import products_of_rows
 
 CACHED_BYTES = 1 << 20
