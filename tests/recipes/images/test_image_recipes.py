@@ -342,25 +342,6 @@ def test_recipes_and_their_fields_are_named_on_the_command_line() -> None:
         choices.changed(recipe.NOTEBOOK, ["energy_sees=both"], recipe.PRESETS)
 
 
-def the_same(*, seed: int) -> Task:
-    return digits(seed=0)
-
-
-def test_batches_and_draws_are_those_of_the_run_s_seed_and_of_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[Tensor, int]] = []
-
-    def noted(step: Any, batches: Any, *, generator: torch.Generator, **_: Any) -> list[Any]:
-        seen.append((batches[0].x, generator.initial_seed()))
-        return []
-
-    monkeypatch.setattr("ebm_course.training.fit.fit", noted)
-    for recipe, seed in ((classifier, 0), (classifier, 0), (classifier, 1), (jem, 0)):
-        fitted(recipe, replace(recipe.SMOKE, task=the_same, keep_best=False), run=replace(RUN, seed=seed))
-    (one, first), (again, second), (other, third), (_, fourth) = seen
-    assert torch.equal(one, again) and not (one.shape == other.shape and torch.equal(one, other))
-    assert first == second and len({first, third, fourth}) == 3
-
-
 def test_seeds_split_the_data_anew_and_the_same_seed_repeats_a_run() -> None:
     one, two = (fitted(robust_jem, robust_jem.SMOKE) for _ in "12")
     other = fitted(robust_jem, robust_jem.SMOKE, run=replace(RUN, seed=1))

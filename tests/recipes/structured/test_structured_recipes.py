@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from ebm_course.commands import choices
 from ebm_course.energies.global_energy import GlobalEnergy
@@ -336,25 +335,6 @@ def test_recipes_and_their_fields_are_named_on_the_command_line() -> None:
     assert choices.changed(recipe.NOTEBOOK, ["task=tweets", "optimizer=sgd"], recipe.PRESETS).optimizer is sgd
     with pytest.raises(choices.RefusedError, match="global_terms"):
         choices.changed(recipe.NOTEBOOK, ["global_terms=d"], recipe.PRESETS)
-
-
-def the_same(*, seed: int) -> Any:
-    return language(seed=0)
-
-
-def test_batches_and_draws_are_those_of_the_run_s_seed_and_of_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[Tensor, int]] = []
-
-    def noted(step: Any, batches: Any, *, generator: torch.Generator, **_: Any) -> list[Any]:
-        seen.append((batches[0].x, generator.initial_seed()))
-        return []
-
-    monkeypatch.setattr("ebm_course.training.fit.fit", noted)
-    for recipe, seed in ((bilstm, 0), (bilstm, 0), (bilstm, 1), (crf, 0)):
-        fitted(recipe, replace(recipe.SMOKE, task=the_same, keep_best=False), run=replace(RUN, seed=seed))
-    (one, first), (again, second), (other, third), (_, fourth) = seen
-    assert torch.equal(one, again) and not (one.shape == other.shape and torch.equal(one, other))
-    assert first == second and len({first, third, fourth}) == 3
 
 
 def test_seeds_draw_the_language_anew_and_the_same_seed_repeats_a_run() -> None:

@@ -144,25 +144,6 @@ def test_the_papers_settings_are_the_defaults() -> None:
         assert (group["lr"], group["betas"]) == (1e-5, (0.9, 0.999))
 
 
-def the_same(*, seed: int) -> Text:
-    return few(seed=0)
-
-
-def test_batches_and_draws_are_those_of_the_run_s_seed_and_of_the_recipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[Tensor, int]] = []
-
-    def noted(step: Any, batches: Any, *, generator: torch.Generator, **_: Any) -> list[Any]:
-        seen.append((batches[0].x, generator.initial_seed()))
-        return []
-
-    monkeypatch.setattr("ebm_course.training.fit.fit", noted)
-    for recipe, seed in ((finetune, 0), (finetune, 0), (finetune, 1), (freelb, 0)):
-        fitted(recipe, replace(recipe.SMOKE, task=the_same, keep_best=False), run=replace(RUN, seed=seed))
-    (one, first), (again, second), (other, third), (_, fourth) = seen
-    assert torch.equal(one, again) and not (one.shape == other.shape and torch.equal(one, other))
-    assert first == second and len({first, third, fourth}) == 3
-
-
 def test_fewer_texts_than_a_minibatch_are_refused() -> None:
     with pytest.raises(ValueError, match=r"^batch_size: expected 60 at most, which toy has, got 64"):
         fitted(finetune, replace(finetune.SMOKE, task=few, batch_size=64))
