@@ -1,4 +1,4 @@
-"""What is trained, sampled, measured and claimed, declared before the run, at four sizes.
+"""What is trained, sampled, measured and claimed, declared before the run, at five sizes.
 
 Source: Korst and Asadulaev (2022), Section 4 and Table 1. Departure: small images and nets but in ``paper``, a judge
 trained for each data set in the place of Inception, and the fields below for what the paper does not say.
@@ -167,6 +167,10 @@ CPU = together(
     lives=step_10_arms("digits", NOTEBOOK_BASE, LIVES),
     words="images of 8, 14 and 16 pixels a side, for two CPU cores",
 )
+GPU = together(
+    {"cifar10": small("cifar10", cifar10, 64, 3_000, rows=TABLE, flip=True, pad=4, radius=0.1)},
+    words="CIFAR-10 as it is, 32 pixels a side, with a net twice as wide, for one GPU and some minutes",
+)
 NOTEBOOK = together(
     {
         "digits": small("digits", digits, 16, 300, rows=TABLE),
@@ -219,4 +223,4 @@ PAPER = together(
     n_samples_of_grid=2_000,
     words="CIFAR-10 with WRN-28-10 as in the paper, for GPUs",
 )
-PRESETS = {"paper": PAPER, "cpu": CPU, "notebook": NOTEBOOK, "smoke": SMOKE}
+PRESETS = {"paper": PAPER, "gpu": GPU, "cpu": CPU, "notebook": NOTEBOOK, "smoke": SMOKE}
