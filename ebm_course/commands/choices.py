@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import hashlib
 import importlib
 import types
 import typing
@@ -43,6 +44,9 @@ RECIPES = (
 
 EXPERIMENTS = ("sequences", "ablation", "likelihood", "images", "structured", "text", "carry", "speed")
 """Folders in ``experiments``, each with an ``EXPERIMENT`` in its module ``experiment``."""
+
+LONGEST = 100
+"""Letters of names that a file's name may have: 255 is what file systems take of all of it."""
 
 
 class RefusedError(Exception):
@@ -136,6 +140,16 @@ def changed(config: Any, changes: Sequence[str], presets: Mapping[str, Any]) -> 
         return dataclasses.replace(config, **values)
     except ValueError as error:  # raised by the configuration's own checks
         raise RefusedError(f"--set {' '.join(changes)}: {error}") from error
+
+
+def shown(names: Sequence[str]) -> str:
+    """Names as a part of a file's name: all of them, or their number and eight digits of a hash where they are long.
+
+    >>> shown(["freelb", "carl"]), shown([f"masked/grown/{k}" for k in range(12)])
+    ('freelb,carl', '12-arms-69c19c22')
+    """
+    whole = ",".join(names)
+    return whole if len(whole) <= LONGEST else f"{len(names)}-arms-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
 
 
 def _named_values(presets: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -140,11 +140,11 @@ def config_of(experiment: Experiment, options: argparse.Namespace) -> tuple[Any,
         chosen.append(f"data={','.join(config.data)}")
     if options.variant:
         known = {variant.name: variant for variant in config.variants}
-        unknown = [name for name in options.variant if name not in known]
-        if unknown:
+        if unknown := [name for name in options.variant if name not in known]:
             raise RefusedError(f"--variant {unknown[0]}: expected one of {', '.join(known) or '(there are none)'}.")
         config = dataclasses.replace(config, variants=tuple(known[name] for name in known if name in options.variant))
-        chosen.append(f"variant={','.join(v.name.removeprefix('/'.join((*config.data, ''))) for v in config.variants)}")
+        short = [variant.name.removeprefix("/".join((*config.data, ""))) for variant in config.variants]
+        chosen.append(f"variant={choices.shown(short)}")
     if options.runs is not None:
         if options.runs < 1:
             raise RefusedError(f"--runs is 1 or larger, got {options.runs}.")

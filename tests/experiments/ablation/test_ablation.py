@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from ebm_course.commands import reproduce as command
 from ebm_course.energies.sequence_energies import LikelihoodEnergy, excess_surprise
 from ebm_course.energies.transformer import Transformer
 from ebm_course.experiments.ablation import evaluation, measurements
@@ -361,3 +364,15 @@ def test_calls_that_join_in_one_folder_find_what_one_call_finds(found, tmp_path:
     assert [entry.values for entry in record.entries] == [entry.values for entry in found[1].entries]
     assert [curve.runs for curve in record.curves] == [curve.runs for curve in found[1].curves]
     assert [work.name for work in record.work] == [work.name for work in found[1].work]
+
+
+def test_many_arms_still_make_a_name_that_a_file_can_have() -> None:
+    names = [variant.name for variant in EXPERIMENT.presets["gpu-tunings"].variants[:12]]
+    options = SimpleNamespace(
+        preset="gpu-tunings", data=[], encoder=None, set=[], runs=2, variant=list(reversed(names))
+    )
+    config, chosen = command.config_of(EXPERIMENT, options)  # type: ignore[arg-type]
+    assert [variant.name for variant in config.variants] == names
+    assert len(chosen) == 1 and re.fullmatch(r"variant=12-arms-[0-9a-f]{8}", chosen[0])
+    fewer = SimpleNamespace(**{**vars(options), "variant": [*names[:11], "masked/grown/local"]})
+    assert command.config_of(EXPERIMENT, fewer)[1] != chosen  # type: ignore[arg-type]
