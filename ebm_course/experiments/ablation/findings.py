@@ -114,6 +114,10 @@ class _Collected(Collected):
         """Everything measured of one energy over its runs."""
         for figure, what in SEARCHED.items():
             self.over(f"{name}/{figure}", f"{words}: {what}.", runs, itemgetter(figure), seconds=seconds)
+        for way in sorted({one["search"] for run in runs for one in run}):
+            chosen = [[float(one["search"] == way) for one in run] for run in runs]
+            what = f"{words}: share of its nets for which the search {way} was chosen, on other samples."
+            self.add(f"{name}/search/{way}", what, nested.means(chosen))
         self.attack(name, words, [[one["attack"] for one in run] for run in runs])
         for weights, which in (("best", "of the best validation"), ("last", "of the last update")):
             if weights in runs[0][0]:

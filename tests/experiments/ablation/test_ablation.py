@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -312,6 +313,21 @@ def test_at_smoke_size_everything_is_measured_and_every_claim_of_the_kinds_asked
     assert {claim.claim.name for claim in found[1].claims} == {claim.name for claim in SMOKE.claims}
     assert [curve.name for curve in found[1].curves if curve.name.startswith("exact/masked")]
     assert all(torch.tensor(entry.values).isfinite().all() for entry in found[1].entries)
+
+
+@pytest.mark.slow
+def test_the_record_says_which_search_each_energy_was_scored_with(found: tuple[Path, Findings]) -> None:
+    folder, findings = found
+    values = {entry.name: entry.values for entry in findings.entries}
+    scored = [name.removesuffix("/fooled") for name in values if name.endswith("/fooled")]
+    assert len(scored) > 10
+    for name in scored:
+        shares = {key.rpartition("/")[2]: values[key] for key in values if key.startswith(f"{name}/search/")}
+        for k in range(len(values[f"{name}/fooled"])):
+            measured = folder / f"run-{k}" / f"{name}-measured"
+            stage = measured if measured.is_dir() else folder / f"run-{k}" / name
+            chosen = json.loads((stage / "result.json").read_text())["content"]["result"]["search"]
+            assert {way: each[k] for way, each in shares.items() if each[k]} == {chosen: 1.0}
 
 
 @pytest.mark.slow
