@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,23 @@ def test_one_run_on_tweets_was_less_than_half_as_fast_as_any_other():
     speeds = np.array([record.entry(f"twitter-pos/{kind}/speed").values for kind in ("separated", "shared", "stacked")])
     assert (2 * speeds[:, :1] < speeds[:, 1:]).all()
     assert "in one of five runs on tweets each of the three is less than half as fast as in any" in section()
+
+
+def test_the_ratios_of_parametrisations_are_those_of_the_record_on_tweets():
+    record = ledger.read("structured-cpu-data=twitter-pos")
+    separated, shared, stacked = (
+        np.array(record.entry(f"twitter-pos/{kind}/speed").values) for kind in ("separated", "shared", "stacked")
+    )
+    first, second = (f"{ratios.min():.2f} to {ratios.max():.2f}" for ratios in (stacked / shared, stacked / separated))
+    words = f"stacked has {first} of the sentences a second of shared and {second} of those of separated"
+    assert words in PAGE.read_text(encoding="utf-8")
+
+
+def test_the_timings_that_the_page_names_are_there():
+    text = PAGE.read_text(encoding="utf-8").split("## Speed of the tagging parts\n")[1].split("\n## ")[0]
+    named = set(re.findall(r"`(test_\w+\.py)`", text))
+    assert named == {f"test_{name}_speed.py" for name in ("chain", "inference", "tagger_step", "padding")}
+    assert all((PAGE.parents[1] / "tests" / "benchmarks" / name).is_file() for name in named)
 
 
 def test_the_experiments_with_a_preset_paper_are_those_that_the_page_names():
