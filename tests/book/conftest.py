@@ -154,8 +154,8 @@ def plant(planted: Callable[..., Record], monkeypatch: pytest.MonkeyPatch) -> Ca
     read = ledger.read
 
     def act(name: str, value: float, key: str | None = None) -> None:
-        def changed(asked: str) -> Record:
-            return planted(read(asked), name, value) if key in (None, asked) else read(asked)
+        def changed(asked: str, **where: Any) -> Record:
+            return planted(read(asked, **where), name, value) if key in (None, asked) else read(asked, **where)
 
         monkeypatch.setattr(ledger, "read", changed)
 

@@ -15,6 +15,7 @@ from IPython.display import Markdown
 
 from ebm_course.energies.convnet import ConvNet
 from ebm_course.energies.joint import Joint
+from ebm_course.experiments.images.config import GPU, PAPER
 from ebm_course.experiments.images.findings import TABLE_1
 from ebm_course.figures.curves import curves
 from ebm_course.figures.image_grid import image_grid
@@ -208,49 +209,90 @@ PLANTED = [
     ("cifar10/anchors/paler/distance", 7.5),
 ]
 """An entry of digits, MNIST or CIFAR-10, and a value that would make a sentence untrue."""
+PLANTED_AT_32 = [
+    ("robust-jem/accuracy", 0.6),
+    ("robust-jem/pgd-0.1", 0.04),
+    ("robust-classifier/pgd-0.1", 0.18),
+    ("robust-jem/long/score", 4.9),
+    ("robust-jem/combined/score", 4.0),
+    ("jem/combined/score", 4.5),
+    ("anchors/train/score", 9.0),
+    ("robust-jem/long/distance", 40.0),
+    ("jem/long/distance", 40.0),
+    ("robust-classifier/long/distance", 20.0),
+    ("jem/short/distance", 40.0),
+    ("robust-jem/short/distance", 40.0),
+    ("robust-classifier/short/distance", 20.0),
+    ("robust-classifier/towards/distance", 10.0),
+    ("robust-jem/combined/distance", 10.0),
+    ("robust-jem/best-combined/distance", 10.0),
+    ("jem/buffer/distance", 5.0),
+    ("jem/long/recall", 0.3),
+    ("anchors/gaussians/precision", 0.5),
+    ("anchors/noise/precision", 0.5),
+    ("anchors/noise/recall", 0.1),
+    ("jem/calibration", 0.05),
+    ("classifier/foreign/logsumexp", 0.8),
+    ("robust-jem/foreign/logsumexp", 0.9),
+    ("jem/gap", 0.1),
+    ("jem/restarts", 1.0),
+    (f"{GRID}/radius-0.1/contrast-1/class/steps-0/distance", 90.0),
+    (f"{GRID}/radius-0.5/contrast-1/class/steps-0/distance", 20.0),
+    (f"{GRID}/radius-1/contrast-0.8/all/steps-50/distance", 20.0),
+    (f"{GRID}/radius-0.1/contrast-0.8/all/steps-10/distance", 90.0),
+    (f"{GRID}/radius-0.3/contrast-1/all/steps-50/distance", 10.0),
+    (f"{GRID}/radius-0.5/contrast-0.8/class/steps-50/distance", 20.0),
+]
+"""The same of CIFAR-10 at 32 x 32 pixels; beside them stand differences of claims."""
+AT_32 = [(f"cifar10/{name}", value) for name, value in PLANTED_AT_32]
+AT_32 += [(f"claims/cifar10/{name}", v) for name, v in (("score", 0.5), ("diversity", 0.1), ("robust-0.1", 0.05))]
+AT_32 += [("claims/cifar10/combined-distance", 0.5), ("claims/cifar10/classifier-distance", -0.5)]
+DATA_OF = [(next(part for part in name.split("/") if part in DATA), name, value) for name, value in PLANTED]
+KEYS = [(f"images-cpu-data={data}", name, value) for data, name, value in DATA_OF]
 
 
-@pytest.mark.parametrize("name, value", PLANTED)
+@pytest.mark.parametrize("key, name, value", [*KEYS, *(("images-gpu", name, value) for name, value in AT_32)])
 def test_another_outcome_would_be_noticed(
-    planted: Callable[..., Record],
-    chapter: Callable[[str], Any],
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    value: float,
+    plant: Callable[..., None], chapter: Callable[[str], Any], key: str, name: str, value: float
 ):
-    read = ledger.read
-    data = next(part for part in name.split("/") if part in DATA)
-
-    def change(key: str) -> Record:
-        return planted(read(key), name, value) if f"data={data}" in key else read(key)
-
-    monkeypatch.setattr(ledger, "read", change)
+    plant(name, value, key)
     with pytest.raises(AssertionError):
         chapter(NAME).run("recorded", **NAMES)
 
 
 @pytest.mark.parametrize(
-    "name, verdict",
+    "key, name, verdict",
     [
-        ("mnist/combined-score", "undecided"),
-        ("mnist/score", "holds"),
-        ("mnist/diversity", "reverses"),
-        ("cifar10/robust-0.1", "holds"),
+        ("images-cpu-data=mnist", "mnist/combined-score", "undecided"),
+        ("images-cpu-data=mnist", "mnist/score", "holds"),
+        ("images-cpu-data=mnist", "mnist/diversity", "reverses"),
+        ("images-cpu-data=cifar10", "cifar10/robust-0.1", "holds"),
+        ("images-gpu", "cifar10/score", "reverses"),
     ],
 )
 def test_another_verdict_elsewhere_would_be_noticed(
-    chapter: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, name: str, verdict: Verdict
+    chapter: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, key: str, name: str, verdict: Verdict
 ):
     read = ledger.read
 
-    def change(key: str) -> Record:
-        record = read(key)
+    def change(asked: str, **where: Any) -> Record:
+        record = read(asked, **where)
         claims = (replace(c, verdict=verdict) if c.claim.name == name else c for c in record.claims)
-        return replace(record, claims=tuple(claims))
+        return replace(record, claims=tuple(claims)) if asked == key else record
 
     monkeypatch.setattr(ledger, "read", change)
     with pytest.raises(AssertionError):
         chapter(NAME).run("recorded", **NAMES)
+
+
+def test_nets_have_the_sizes_that_the_chapter_tells(chapter: Callable[[str], Any]):
+    text = " ".join(" ".join(cell.source.split()) for cell in chapter(NAME).text)
+    assert "with 900 thousand weights; the paper's WRN-28-10, with 36 million, was not run" in text
+    assert "a net of 36 million weights, ours have one million at most" in text
+    robust, of_paper = (p.variant("cifar10/robust-jem").config for p in (GPU, PAPER))
+    with torch.device("meta"):
+        ours, theirs = (sum(p.numel() for p in c.net((3, 32, 32), 10).parameters()) for c in (robust, of_paper))
+    assert round(ours, -5) == 900_000 and theirs // 10**6 == 36
 
 
 def test_the_chapter_has_seven_sections_and_at_most_eighty_cells(chapter: Callable[[str], Any]):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ebm_course.commands.choices import EXPERIMENTS, experiment
+from ebm_course.experiments.images import config as images
 from ebm_course.experiments.structured.config import CPU, PAPER
 from ebm_course.results import ledger
 
@@ -89,3 +90,19 @@ def test_the_experiments_with_a_preset_paper_are_those_that_the_page_names():
     named = scale.split("where NAME is ")[1]
     assert {f"`{name}`" in named for name in EXPERIMENTS if "paper" in experiment(name).presets} == {True}
     assert {f"`{name}`" in named for name in EXPERIMENTS if "paper" not in experiment(name).presets} == {False}
+
+
+def test_robust_jem_ends_at_the_radii_and_has_the_judges_and_nets_that_the_page_names():
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert "at 16 by 16 pixels with nets of 160 thousand weights and at 32 by 32 with 900 thousand, three runs" in page
+    assert "is right on 0.555 and 0.595 of the held-out images only" in page
+    assert "on digits and on CIFAR-10 at 32 by 32; on MNIST and on CIFAR-10 at 16 by 16 they end at 0.5" in page
+    small, large = (ledger.read(key) for key in ("images-cpu-data=cifar10", "images-gpu"))
+    judges = [round(record.entry("cifar10/judge/accuracy").value, 3) for record in (small, large)]
+    assert judges == [0.555, 0.595] and len(small.seeds) == len(large.seeds) == 3
+    for preset, side, weights in ((images.CPU, 16, 160_000), (images.GPU, 32, 900_000)):
+        net = preset.variant("cifar10/robust-jem").config.net((3, side, side), 10)
+        assert sum(p.numel() for p in net.parameters()) == pytest.approx(weights, rel=0.01)
+    ends = {"images-cpu-data=digits": 1.0, "images-gpu": 1.0}
+    for key in (*ends, "images-cpu-data=mnist", "images-cpu-data=cifar10"):
+        assert max(ledger.read(key).config["grid_radii"]) == ends.get(key, 0.5)

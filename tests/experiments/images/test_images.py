@@ -21,7 +21,7 @@ from ebm_course.experiments.images import combining, evaluation, measurements
 from ebm_course.experiments.images import config as configs
 from ebm_course.experiments.images import findings as findings_module
 from ebm_course.experiments.images.arms import PLUS, is_step_10
-from ebm_course.experiments.images.config import CPU, DATA, NOTEBOOK, PAPER, PRESETS, SMOKE, Config
+from ebm_course.experiments.images.config import CPU, DATA, GPU, NOTEBOOK, PAPER, PRESETS, SMOKE, Config
 from ebm_course.experiments.images.declared import ROWS
 from ebm_course.experiments.images.experiment import EXPERIMENT, stages
 from ebm_course.experiments.images.measurements import Bench
@@ -151,20 +151,22 @@ def test_nets_are_sampled_with_steps_as_long_as_those_of_their_chains_in_trainin
     assert CPU.on("mnist").step_size == 0.3 and replace(CPU, step_size=2.0).on("mnist").step_size == 0.6
 
 
-def test_the_recorded_run_on_digits_is_of_this_configuration_claims_and_stages() -> None:
-    record, config = ledger.read("images-cpu-data=digits"), plain(replace(CPU, data=("digits",)))
+@pytest.mark.parametrize(
+    "key, preset, n_arms", [("images-cpu-data=digits", replace(CPU, data=("digits",)), 8), ("images-gpu", GPU, 4)]
+)
+def test_a_recorded_run_is_of_this_configuration_claims_and_stages(key: str, preset: Config, n_arms: int) -> None:
+    record, config, [data] = ledger.read(key), plain(preset), preset.data
     other = {"variants"}  # those on other data are not in the record
     assert {f: v for f, v in record.config.items() if f not in other} == {
         f: v for f, v in config.items() if f not in other
     }
     rows, own = (
-        [variant for variant in made["variants"] if variant["name"].startswith("digits/")]
+        [variant for variant in made["variants"] if variant["name"].startswith(f"{data}/")]
         for made in (record.config, config)
     )
-    assert rows == own and len(rows) == 8
-    assert [judged.claim for judged in record.claims] == [c for c in CPU.claims if c.name.startswith("digits/")]
-    names = [stage.name for stage in stages(replace(CPU, data=("digits",)), RUN)]
-    assert [stage.name for stage in record.work] == names
+    assert rows == own and len(rows) == n_arms
+    assert [judged.claim for judged in record.claims] == [c for c in CPU.claims if c.name.startswith(f"{data}/")]
+    assert [stage.name for stage in record.work] == [stage.name for stage in stages(preset, RUN)]
 
 
 def test_the_stages_of_digits_are_known_by_what_they_were_when_they_were_recorded() -> None:
@@ -275,7 +277,7 @@ def test_a_few_samples_of_every_way_are_kept_as_bytes_beside_images_of_the_same_
 def test_every_claim_names_an_endpoint_and_a_control_that_are_measured(found) -> None:
     values, asked = values_of(found[1]), [claim for claim in SMOKE.claims if claim.name.startswith("digits/")]
     assert {claim.endpoint for claim in asked} | {claim.control for claim in asked} <= values.keys()
-    assert PAPER.claims == CPU.claims == NOTEBOOK.claims == SMOKE.claims and len(asked) == 12
+    assert PAPER.claims == GPU.claims == CPU.claims == NOTEBOOK.claims == SMOKE.claims and len(asked) == 12
     assert len(CPU.claims) == 12 + 7 + 7
 
 
