@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -191,6 +192,18 @@ def test_energies_of_the_papers_claims_have_the_best_weights_wherever_the_record
         )
         assert (chosen == best).all() and (best != last).any()
     assert not any("search" in one.name.split("/") for one in record.entries)  # which search won: a limit that is said
+
+
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)])
+def test_that_the_figures_five_masked_nets_have_the_three_good_ones_is_asserted(
+    chapter: Callable[[str], Any], order: slice
+):
+    (cell,) = [cell for cell in chapter(NAME).code if cell["id"] == "06-pretraining-numbers"]
+    source = cell.source[cell.source.index("good = ") : cell.source.index("quarter = ")]
+    record = ledger.read("ablation-gpu")
+    names = {"record": record, "each": lambda name: np.array(record.entry(name).values)[order]}
+    with nullcontext() if order.step is None else pytest.raises(AssertionError):
+        exec(source, names)
 
 
 def test_only_marginally_holds_by_a_hair_and_the_first_screen_says_so(chapter: Callable[[str], Any]):
