@@ -296,6 +296,24 @@ def test_another_outcome_on_posts_would_be_noticed(
         chapter(NAME).run("recorded", **NAMES)
 
 
+@pytest.mark.parametrize("arm, value", [("bilstm/network", 0.4), ("crf/exact", 0.4), ("stacked/network", 0.31)])
+def test_other_taggers_that_gain_or_lose_by_more_features_on_posts_would_be_noticed(
+    plant: Callable[..., None], chapter: Callable[[str], Any], arm: str, value: float
+):
+    plant(f"wnut17-features/{arm}/f1", value, "structured-cpu-data=wnut17-features")
+    with pytest.raises(AssertionError):
+        chapter(NAME).run("recorded", **NAMES)
+
+
+def test_the_chapter_says_which_claims_on_i_steps_were_declared_on_the_language(chapter: Callable[[str], Any]):
+    declared = [
+        judged.claim.name for judged in ledger.read("structured-cpu-data=toy").claims if "/k-" in judged.claim.name
+    ]
+    assert declared == ["toy/k-network", "toy/k-20-energy"]  # five against one: of the network alone
+    (text,) = [" ".join(cell.source.split()) for cell in chapter(NAME).text if cell["id"] == "10-tweet-words"]
+    assert "on the language it was not declared, and that of twenty against one is undecided" in text
+
+
 @pytest.mark.parametrize("kind", ["augmented-loss", "margin-loss", "gradients", "network-gradients"])
 def test_curves_of_other_i_steps_would_be_noticed(
     chapter: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch, kind: str
