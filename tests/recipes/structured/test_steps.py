@@ -254,9 +254,10 @@ def test_pads_change_no_step() -> None:
         )
 
 
-def test_the_entropys_weight_falls_with_the_updates_that_were_made() -> None:
+@pytest.mark.parametrize("k", [1, 3])
+def test_the_entropys_weight_falls_with_the_updates_that_were_made(k: int) -> None:
     config = replace(CONFIG, entropy_weight=4.0, entropy_until=0.5, trains="nothing", perceptron_weight=0.0)
-    config = replace(config, cross_entropy_a=0.0, cross_entropy_f=0.0)
+    config = replace(config, cross_entropy_a=0.0, cross_entropy_f=0.0, n_inference_steps=k)
     played, data = game("separated"), batch()
     nets = Learner(played.nets, sgd(played.nets, rate=0.0), player="inference")
     updates = Updates()
@@ -273,6 +274,41 @@ def test_the_anchor_is_the_squared_distance_from_the_start() -> None:
         assert anchor() == 0 and Anchor(nets, 0.0)() == 0.0
         nets.bias += 2.0
         assert float(anchor()) == pytest.approx(2.0)
+    value = anchor()
+    assert isinstance(value, Tensor)
+    value.backward()
+    assert nets.bias.grad is not None and nets.bias.grad.item() == pytest.approx(2.0)  # 2 * 0.5 * 2
+    assert nets.weight.grad is not None and not nets.weight.grad.any()
+
+
+def test_the_networks_lower_the_anchor_beside_their_loss() -> None:
+    played, data = game(), batch()
+    anchor, without = Anchor(played.nets, 0.5), Anchor(played.nets, 0.0)
+    with torch.no_grad():
+        played.nets.head.bias += 2.0
+    tied, free = (inference_loss(played, data, CONFIG, entropy_weight=0.0, anchor=one) for one in (anchor, without))
+    assert (tied.value - free.value).item() == pytest.approx(0.5 * K * 2.0**2, rel=1e-4)
+
+
+def test_a_minus_f_is_how_many_more_real_tokens_a_has_right() -> None:
+    played, data = game(), batch(pad=3)
+    assert data.mask is not None
+    with torch.no_grad():
+        gold = played.nets.test_time(data.x, data.mask).argmax(dim=2)  # at pads too, where it does not count
+        assert played.nets.cost_head is not None
+        played.nets.cost_head.bias[(gold[0, 0] + 1) % K] += 9.0  # F says one tag everywhere
+        f = played.nets.cost_augmented(data.x, gold, data.mask).argmax(dim=2)
+    right = Batch(data.x, gold, data.mask)
+    found = inference_loss(played, right, CONFIG, entropy_weight=0.0, anchor=Anchor(played.nets, 0.0))
+    apart = [float((f == gold)[where].float().mean()) for where in (data.mask, ~data.mask)]
+    assert found.terms["a_minus_f"].item() == pytest.approx(1 - apart[0], rel=1e-5) and apart[0] < 1
+    assert apart[1] < 1, "or pads would change nothing"
+
+
+def test_after_fine_tuning_the_f_that_is_asked_is_the_one_kept_aside() -> None:
+    played = game("single")
+    both = Game(played.energy, played.nets, cost_nets=game("single").nets)
+    assert both.cost_augmenting is both.cost_nets is not both.nets and both.has_both and not played.has_both
 
 
 @pytest.mark.parametrize("parametrisation", ["separated", "shared", "stacked", "single"])

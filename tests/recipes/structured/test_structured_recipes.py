@@ -189,6 +189,19 @@ def test_what_tunes_a_after_a_margin_loss_is_its_own_perceptron_alone(monkeypatc
     assert tuning == replace(config, **alone, **without)
 
 
+def test_the_entropys_weight_falls_over_the_updates_of_all_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    original = inference_network.make_step
+
+    def noted(*args: Any, n_updates: int, **rest: Any) -> Any:
+        seen.append(n_updates)
+        return original(*args, n_updates=n_updates, **rest)
+
+    monkeypatch.setattr(inference_network, "make_step", noted)
+    rows = fitted(inference_network, inference_network.SMOKE).rows
+    assert seen == [rows[-1]["step"]] == [10]  # two epochs of five
+
+
 RATES: list[tuple[str, float]] = []
 
 
