@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ebm_course.core import Batch
+from ebm_course.core import Batch, WrapsModule
 from ebm_course.energies.global_energy import GlobalEnergy
 from ebm_course.energies.spen import Spen
 from ebm_course.energies.token_encoder import TokenEncoder
@@ -138,6 +138,13 @@ def test_descent_finds_what_costs_and_the_energy_learns_from_it_alone() -> None:
     log = spen_gradient.make_step(Learner(energy, sgd(energy, rate=0.1)), config)(data[1:2], torch.Generator())
     assert log["loss"].item() == pytest.approx(gold - best, abs=1e-3)
     assert all(p.grad is not None for p in energy.parameters()) and energy.training
+
+
+def test_what_descent_is_given_names_the_net_that_has_to_be_frozen() -> None:
+    energy, data = Spen(encoder(0), K), batch()
+    assert data.y is not None and data.mask is not None
+    given = spen_gradient.CostAugmented(energy.given(data.x, data.mask), data.y, data.mask)
+    assert isinstance(given, WrapsModule) and given.module is energy
 
 
 def test_both_losses_of_the_game_are_equation_6_written_out() -> None:

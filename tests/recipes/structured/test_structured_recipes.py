@@ -22,7 +22,7 @@ from ebm_course.energies.token_encoder import TokenEncoder
 from ebm_course.recipes.shared import Fitted
 from ebm_course.recipes.structured import bilstm, crf, inference_network, parts, spen_gradient, tag_language_model
 from ebm_course.recipes.structured.data import data_of, language, newswire
-from ebm_course.recipes.structured.decoding import Decoder, answered, measured
+from ebm_course.recipes.structured.decoding import Decoder, answered, cost_augmented, measured
 from ebm_course.recipes.structured.game import Game
 from ebm_course.recipes.structured.parts import sgd, with_language_model
 from ebm_course.runtime import Run
@@ -164,42 +164,79 @@ def test_after_a_margin_loss_a_is_tuned_and_f_stays() -> None:
     assert torch.equal(tuned.module.energy.transitions, joint.module.energy.transitions)  # type: ignore[arg-type]
     assert [row["step"] for row in tuned.rows] == [5, 10, 15, 20] and tuned.rows[:2] == joint.rows
     assert tuned.rows[-1]["perceptron_loss"] and "energy_loss" not in tuned.rows[-1]
+    data = data_of(config, RUN)
+    f = measured({"f": Decoder(cost_augmented(tuned.module.cost_nets), data.valid)}, data.score)["f"]["accuracy"]
+    assert [row["valid_cost_augmented_accuracy"] for row in tuned.rows[2:]] == [f, f] != [
+        row["valid_network_accuracy"] for row in tuned.rows[2:]
+    ]
     has_difference = ["valid_a_minus_f" in row and "valid_cost_augmented_accuracy" in row for row in tuned.rows]
     assert has_difference == [False, False, True, True]  # before, F is A
 
 
 def test_what_tunes_a_after_a_margin_loss_is_its_own_perceptron_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[Any, Any]] = []
+    seen, played = list[tuple[Any, Any]](), list[Fitted]()
     original = inference_network._play
 
     def noted(game: Any, config: Any, run: Any, data: Any, given: Any, *rest: Any) -> Fitted:
         seen.append((config, given))
-        return original(game, config, run, data, given, *rest)
+        played.append(original(game, config, run, data, given, *rest))
+        return played[-1]
 
     monkeypatch.setattr(inference_network, "_play", noted)
     config = replace(
         inference_network.SMOKE, **MARGIN, fine_tune_epochs=1, entropy_weight=1.0, n_inference_steps=2, anchor=0.1,
         perceptron_weight=3.0, cross_entropy_a=0.5, fine_tune_cross_entropy=0.25, select="exact",
     )  # fmt: skip
-    fitted(inference_network, config, pretrained=fitted(bilstm, bilstm.SMOKE).module)
+    found = fitted(inference_network, config, pretrained=fitted(bilstm, bilstm.SMOKE).module)
     (joint, _), (tuning, given) = seen
+    assert found.origin == played[0].origin != played[1].origin, "what it came from is what was asked for"
     assert joint == config and set(given) == {"energy", "networks"}
+    assert isinstance(found.module, Game)
+    assert given["energy"] is found.module.energy and given["networks"] is found.module.cost_nets
     alone = {"loss": "perceptron", "trains": "nothing", "select": "network", "perceptron_weight": 1.0, "anchor": 0.0}
     without: dict[str, Any] = {"entropy_weight": 0.0, "n_inference_steps": 1, "cross_entropy_a": 0.25, "n_epochs": 1}
     assert tuning == replace(config, **alone, **without)
 
 
-def test_the_entropys_weight_falls_over_the_updates_of_all_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[int] = []
+@pytest.mark.parametrize("recipe", [spen_gradient, inference_network])
+def test_the_search_of_a_validation_is_the_configurations(recipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    options: list[dict[str, Any]] = []
+    original = recipe.exact_decoder
+
+    def noted(energy: Any, valid: Any, **given: Any) -> Decoder:
+        options.append(given)
+        return original(energy, valid, **given)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(recipe, "exact_decoder", noted)
+    fitted(recipe, replace(recipe.SMOKE, n_epochs=0, beam_width=3, n_searched=7))
+    assert options == [{"beam_width": 3, "n_searched": 7}]
+
+
+def test_a_step_is_given_the_updates_of_all_epochs_an_anchor_of_the_networks_and_its_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[dict[str, Any]] = []
     original = inference_network.make_step
 
-    def noted(*args: Any, n_updates: int, **rest: Any) -> Any:
-        seen.append(n_updates)
-        return original(*args, n_updates=n_updates, **rest)
+    def noted(game: Game, *args: Any, **rest: Any) -> Any:
+        given.append({"game": game, **rest})
+        return original(game, *args, **rest)
 
     monkeypatch.setattr(inference_network, "make_step", noted)
-    rows = fitted(inference_network, inference_network.SMOKE).rows
-    assert seen == [rows[-1]["step"]] == [10]  # two epochs of five
+    pretrained = fitted(bilstm, bilstm.SMOKE).module
+    rows = fitted(inference_network, replace(inference_network.SMOKE, anchor=0.25), pretrained=pretrained).rows
+    (found,) = given
+    assert found["n_updates"] == rows[-1]["step"] == 10  # two epochs of five: the entropy's weight falls over them
+    assert found["anchor"].nets is found["game"].nets and found["anchor"].weight == 0.25
+    assert found["run"] is RUN  # of whose minibatches each process takes its share
+
+
+def test_networks_that_are_given_are_where_training_starts() -> None:
+    pretrained = fitted(bilstm, bilstm.SMOKE).module
+    game = fitted(inference_network, replace(inference_network.SMOKE, n_epochs=0), pretrained=pretrained).module
+    assert isinstance(game, Game) and isinstance(pretrained, InferenceNetworks)
+    valid = data_of(inference_network.SMOKE, RUN).valid
+    assert torch.equal(game.nets.test_time(valid.x, valid.mask), pretrained.test_time(valid.x, valid.mask))
 
 
 RATES: list[tuple[str, float]] = []
