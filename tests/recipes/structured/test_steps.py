@@ -140,6 +140,35 @@ def test_descent_finds_what_costs_and_the_energy_learns_from_it_alone() -> None:
     assert all(p.grad is not None for p in energy.parameters()) and energy.training
 
 
+def test_descent_is_the_configurations_and_the_energy_rises_at_what_it_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    energy, data, seen = Spen(encoder(0), K), batch(), list[tuple[Any, Tensor, dict[str, Any], Tensor]]()
+    original = spen_gradient.relaxed_descent
+    assert data.y is not None and data.mask is not None
+
+    def noted(given: Any, start: Tensor, **options: Any) -> Any:
+        found = original(given, start, **options)
+        seen.append((given, start, options, found.x))
+        return found
+
+    monkeypatch.setattr(spen_gradient, "relaxed_descent", noted)
+    how: dict[str, Any] = {"n_descent_steps": 7, "descent_step_size": 0.25, "descent_method": "softmax"}
+    learner = Learner(energy, sgd(energy, rate=0.0))
+    log = spen_gradient.make_step(learner, replace(spen_gradient.SMOKE, **how))(data, torch.Generator())
+    ((given, start, options, y),) = seen
+    assert torch.equal(start, torch.full((4, 4, K), 1 / K)) and torch.equal(options.pop("mask"), data.mask)
+    del options["generator"]
+    assert options == {"n_steps": 7, "step_size": 0.25, "method": "softmax"}
+    wrong = (data.y + 1) % K  # descent goes down E - Delta
+    expected = energy(data.x, data.mask, wrong) - 2 * torch.tensor(SIZES)
+    torch.testing.assert_close(given(wrong), expected)
+    right = y.gather(2, data.y[..., None])[..., 0]
+    delta = 2 * ((1 - right) * data.mask).sum(dim=1)
+    loss = (delta - energy(data.x, data.mask, y) + energy(data.x, data.mask, data.y)).relu().mean()
+    assert log["loss"].item() == pytest.approx(loss.item(), rel=1e-5)
+    for p, g in zip(energy.parameters(), torch.autograd.grad(loss, list(energy.parameters())), strict=True):
+        torch.testing.assert_close(p.grad, g, rtol=1e-4, atol=1e-6)
+
+
 def test_what_descent_is_given_names_the_net_that_has_to_be_frozen() -> None:
     energy, data = Spen(encoder(0), K), batch()
     assert data.y is not None and data.mask is not None

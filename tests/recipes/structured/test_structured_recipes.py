@@ -166,9 +166,11 @@ def test_after_a_margin_loss_a_is_tuned_and_f_stays() -> None:
     assert tuned.rows[-1]["perceptron_loss"] and "energy_loss" not in tuned.rows[-1]
     data = data_of(config, RUN)
     f = measured({"f": Decoder(cost_augmented(tuned.module.cost_nets), data.valid)}, data.score)["f"]["accuracy"]
-    assert [row["valid_cost_augmented_accuracy"] for row in tuned.rows[2:]] == [f, f] != [
-        row["valid_network_accuracy"] for row in tuned.rows[2:]
-    ]
+    assert (
+        [row["valid_cost_augmented_accuracy"] for row in tuned.rows[2:]]
+        == [f, f]
+        != [row["valid_network_accuracy"] for row in tuned.rows[2:]]
+    )
     has_difference = ["valid_a_minus_f" in row and "valid_cost_augmented_accuracy" in row for row in tuned.rows]
     assert has_difference == [False, False, True, True]  # before, F is A
 
@@ -210,6 +212,23 @@ def test_the_search_of_a_validation_is_the_configurations(recipe: Any, monkeypat
     monkeypatch.setattr(recipe, "exact_decoder", noted)
     fitted(recipe, replace(recipe.SMOKE, n_epochs=0, beam_width=3, n_searched=7))
     assert options == [{"beam_width": 3, "n_searched": 7}]
+
+
+def test_descent_of_a_validation_is_the_configurations_and_chooses_what_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options: list[dict[str, Any]] = []
+    original = spen_gradient.descended
+
+    def noted(energy: Any, **given: Any) -> Any:
+        options.append(given)
+        return original(energy, **given)
+
+    monkeypatch.setattr(spen_gradient, "descended", noted)
+    how: dict[str, Any] = {"n_descent_steps": 0, "descent_step_size": 0.25, "descent_method": "softmax"}
+    row = fitted(spen_gradient, replace(spen_gradient.SMOKE, n_epochs=1, **how)).rows[-1]
+    assert options == [{"n_steps": 0, "step_size": 0.25, "method": "softmax"}]
+    assert row["valid_error"] == 1 - row["valid_descent_accuracy"] != 1 - row["valid_exact_accuracy"]
 
 
 def test_a_step_is_given_the_updates_of_all_epochs_an_anchor_of_the_networks_and_its_run(
