@@ -231,6 +231,16 @@ def test_descent_of_a_validation_is_the_configurations_and_chooses_what_is_kept(
     assert row["valid_error"] == 1 - row["valid_descent_accuracy"] != 1 - row["valid_exact_accuracy"]
 
 
+def test_a_model_of_tags_is_the_configurations_and_measured_on_validation_tags_and_their_ends() -> None:
+    config = replace(tag_language_model.SMOKE, n_epochs=1, keep_best=False, tag_width=3, tag_hidden=5, backward=True)
+    model, rows, *_ = fitted(tag_language_model, config)
+    valid = data_of(config, RUN).valid
+    assert isinstance(model, TagLanguageModel) and valid.y is not None and valid.mask is not None
+    assert (model.embedding.embedding_dim, model.lstm.hidden_size, model.backward) == (3, 5, True)
+    nats = float(model(valid.y, valid.mask).detach().sum()) / int(valid.mask.sum() + len(valid))
+    assert rows[-1]["valid_cross_entropy"] == pytest.approx(nats, rel=1e-5)
+
+
 def test_a_step_is_given_the_updates_of_all_epochs_an_anchor_of_the_networks_and_its_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
