@@ -106,6 +106,7 @@ def test_one_step_of_tags_as_a_language_is_the_mean_energy() -> None:
     log = tag_language_model.make_step(Learner(model, sgd(model, rate=0.1)))(data, torch.Generator())
     assert log["loss"].item() == pytest.approx(expected.mean().item())
     assert log["cross_entropy"].item() == pytest.approx(expected.sum().item() / (sum(SIZES) + 4))
+    assert not any(value.requires_grad for value in log.values()), "a log keeps no graph"
 
 
 @pytest.mark.parametrize("name", ["bilstm", "crf", "tag_language_model", "spen_gradient"])
@@ -361,20 +362,24 @@ def test_networks_start_from_a_pretrained_tagger_and_leave_it_alone(parametrisat
     assert torch.equal(pretrained.test_time(data.x, data.mask), expected)
 
 
-@pytest.mark.parametrize("name", ["bilstm", "crf", "spen_gradient", "game"])
+@pytest.mark.parametrize("name", ["bilstm", "crf", "spen_gradient", "game", "tag_language_model"])
 def test_each_of_two_processes_reads_its_half_of_a_minibatch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     run, rows = Run(torch.device("cpu"), 0, rank=1, n_processes=2), list[Tensor]()
     monkeypatch.setattr("ebm_course.recipes.structured.parts.update", lambda *_, **__: {})
     played, data = game("single"), batch()
     for module in (played.nets.encoder, played.energy.encoder):  # type: ignore[union-attr]
         module.register_forward_pre_hook(lambda _, given: rows.append(given[0]))
-    nets, energy = (Learner(m, sgd(m, rate=0.1), run=run) for m in (played.nets, played.energy))
+    model = tag_language_model.TagLanguageModel(K, width=3, hidden=4)
+    model.register_forward_pre_hook(lambda _, given: rows.append(given[0]))
+    nets, energy, tags = (Learner(m, sgd(m, rate=0.1), run=run) for m in (played.nets, played.energy, model))
     given: dict[str, Any] = {"updates": Updates(), "n_updates": 1, "anchor": Anchor(played.nets, 0.0), "run": run}
     step = {
         "bilstm": lambda: bilstm.make_step(nets),
         "crf": lambda: crf.make_step(energy),
         "spen_gradient": lambda: spen_gradient.make_step(energy, spen_gradient.SMOKE),
         "game": lambda: make_step(played, nets, energy, replace(CONFIG, loss="margin", **SINGLE), **given),
+        "tag_language_model": lambda: tag_language_model.make_step(tags),
     }[name]()
     step(data, torch.Generator())
-    assert rows and all(torch.equal(x, data.x[2:]) for x in rows)
+    read = data.y if name == "tag_language_model" else data.x
+    assert read is not None and rows and all(torch.equal(x, read[2:]) for x in rows)

@@ -173,7 +173,7 @@ def test_what_a_validation_left_in_eval_mode_learns_in_train_mode(recipe: Module
     learner.module.eval()
     learner.net.norm.register_forward_hook(lambda module, *_: modes.append(module.training))  # type: ignore[operator]
     step_of(recipe, learner)(BATCH, torch.Generator().manual_seed(2))
-    assert modes and all(modes)
+    assert modes and all(modes) and learner.module.training, "a head too"
 
 
 def test_no_update_is_longer_than_the_clip_of_the_configuration_allows() -> None:
@@ -376,6 +376,35 @@ def test_one_process_of_two_takes_half_of_the_rows_and_of_one_noise(seen: list[T
     torch.manual_seed(7)
     learner.descend(freelb.climb(learner, BATCH, torch.Generator().manual_seed(2)).loss)
     torch.testing.assert_close(seen[0], whole[N // 2 :])
+
+
+def test_one_process_of_two_contrasts_its_rows_and_stores_those_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    config, asked, stored = CONFIGS[carl], list[tuple[Tensor, int]](), list[tuple[Tensor, ...]]()
+
+    class Second(type(SINGLE_PROCESS)):  # type: ignore[misc]
+        def average_gradients(self, module: nn.Module) -> None:
+            pass
+
+        def gather(self, x: Tensor) -> Tensor:
+            return torch.cat([torch.ones_like(x), x])
+
+    learner = Learner(net(), config, run=Second(torch.device("cpu"), 0, rank=1, n_processes=2))
+    contrast = contrast_of(config)
+    original = contrast.loss
+
+    def noted(last: Passed, clean: Passed | None, y: Tensor, n: int, generator: torch.Generator) -> Any:
+        asked.append((y, n))
+        return original(last, clean, y, n, generator)
+
+    monkeypatch.setattr(contrast, "loss", noted)
+    monkeypatch.setattr(contrast, "store", lambda *given: stored.append(given))
+    carl.make_step(learner, contrast)(BATCH, torch.Generator().manual_seed(2))
+    ((y, n),), ((rows, *sentences),) = asked, stored
+    assert torch.equal(y, Y[N // 2 :]) and n == N  # an update stores all rows of the minibatch
+    assert torch.equal(rows, torch.arange(N))
+    for of_all in sentences:
+        assert of_all.shape == (N, WIDTH) and not of_all.requires_grad
+        assert of_all[: N // 2].eq(1).all() and not of_all[N // 2 :].eq(1).any()
 
 
 def test_what_cannot_be_is_refused_in_one_sentence() -> None:
