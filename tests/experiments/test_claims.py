@@ -53,6 +53,8 @@ def test_the_interval_is_students_at_a_level_shared_by_all_claims() -> None:
         found = judge(measured)[0]
         expected = stats.ttest_1samp(values, 0.0).confidence_interval(1 - LEVEL / len(measured))
         assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    part = judge({claim(): values}, n_unmeasured=9)[0]  # claims that were declared and not measured count
+    assert (part.low, part.high) == pytest.approx((found.low, found.high))
 
 
 def test_more_claims_need_more_evidence() -> None:
