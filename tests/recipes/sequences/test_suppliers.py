@@ -117,6 +117,9 @@ def test_the_path_has_a_state_for_each_step_of_the_budget_and_says_what_info_say
     assert torch.equal(found.path[0], ROWS[:40]) and torch.equal(found.path[-1], found.x)
     assert torch.equal(found.info["frozen"], (found.path[-1] == found.path[-2]).all(dim=1))
     assert 0 < found.info["frozen"].sum() < 40
+    back = (found.path[-1] == found.path[-3]).all(dim=1) & ~found.info["frozen"]
+    assert torch.equal(found.info["toggling"], back)
+    assert torch.equal(found.info["tokens_moved"], (found.path[-1] != found.path[0]).sum(dim=1))
     assert not chains(potts(3.0), ROWS[:40], 0).info["frozen"].any()
 
 

@@ -207,7 +207,7 @@ def test_the_search_of_a_validation_is_the_configurations(recipe: Any, monkeypat
 
     def noted(energy: Any, valid: Any, **given: Any) -> Decoder:
         options.append(given)
-        return original(energy, valid, **given)  # type: ignore[no-any-return]
+        return original(energy, valid, **given)
 
     monkeypatch.setattr(recipe, "exact_decoder", noted)
     fitted(recipe, replace(recipe.SMOKE, n_epochs=0, beam_width=3, n_searched=7))
