@@ -71,6 +71,14 @@ def test_the_pooler_may_be_left_out(transformers: Any) -> None:
         HuggingFaceClassifier(bare, 2, pooler=True)
 
 
+def test_a_fresh_layer_of_logits_is_as_small_as_the_encoder_s_own_and_has_no_bias_yet(transformers: Any) -> None:
+    torch.manual_seed(0)
+    net = HuggingFaceClassifier(albert(**SMALL, embedding_size=8, initializer_range=0.05), n_classes=50, dropout=0.3)
+    std, n = net.to_logits.weight.std().item(), 16 * 50
+    assert abs(std - 0.05) < 5 * 0.05 / (2 * n) ** 0.5 and not net.to_logits.bias.any()
+    assert net.dropout.p == 0.3
+
+
 def test_a_folder_gives_its_encoder_back_with_the_same_numbers(transformers: Any, tmp_path: Path) -> None:
     encoder = filled(albert(**SMALL, embedding_size=8))
     encoder.save_pretrained(tmp_path / "small-albert")

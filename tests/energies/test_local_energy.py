@@ -31,6 +31,29 @@ def test_it_is_the_mean_of_scores_of_feature_and_next_token() -> None:
     torch.testing.assert_close(e(x), by_hand)
 
 
+def test_a_score_is_that_of_a_perceptron_of_the_feature_and_then_the_token_after_it() -> None:
+    e = energy()
+    h, embedded = torch.randn(2, 3, L, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    of_feature, of_token = e.inner.weight.split(8, dim=1)
+    hidden = F.gelu(h @ of_feature.T + embedded @ of_token.T + e.inner.bias)
+    torch.testing.assert_close(e.scores(h, embedded), hidden @ e.head.weight[0] + e.head.bias)
+
+
+@pytest.mark.parametrize("earlier", [0, 1, 3])
+def test_embeddings_of_the_last_tokens_alone_give_the_same_energy(earlier: int) -> None:
+    e, x = energy(), tokens()
+    h, embedded = e.net.features(e.embed(x)), e.embed(x)
+    torch.testing.assert_close(e.from_both(h, x, embedded[:, earlier:]), e(x))
+
+
+def test_it_begins_small_and_without_biases() -> None:
+    torch.manual_seed(0)
+    e = LocalEnergy(Transformer(V, L, width=64, n_heads=2))
+    assert not e.inner.bias.any() and not e.head.bias.any()
+    for layer in (e.inner, e.head):  # 5 standard errors of the spread of n draws
+        assert abs(layer.weight.std().item() - 0.02) < 5 * 0.02 / (2 * layer.weight.numel()) ** 0.5
+
+
 def test_on_a_causal_net_it_sees_the_last_token_where_a_pooled_feature_could_not_say_that_it_was_foretold() -> None:
     e, x = energy(), tokens(1).repeat(V, 1)
     x[:, -1] = torch.arange(V)

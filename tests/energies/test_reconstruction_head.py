@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ebm_course.energies import reconstruction_head
-from ebm_course.energies.reconstruction_head import UNKNOWN, ReconstructionHead
+from ebm_course.energies.reconstruction_head import UNKNOWN, Reconstructing, ReconstructionHead
+from ebm_course.energies.text_classifier import TextClassifier
 
 V, D, H = 9, 4, 6
 TOKENS = torch.tensor([[2, 5, 7], [5, 2, 0]])
@@ -112,6 +113,13 @@ def test_targets_are_places_among_the_kept_and_unknown_elsewhere() -> None:
 def test_words_are_the_likeliest_ids() -> None:
     made, _ = head()
     assert torch.equal(made.words(states()), made(states()).argmax(dim=2))
+
+
+def test_called_with_a_mask_a_classifier_and_its_head_read_no_pad() -> None:
+    torch.manual_seed(0)
+    net = Reconstructing(TextClassifier(V, 2, width=8, n_heads=2)).eval()
+    assert torch.equal(net(TOKENS, MASK), net.classifier(TOKENS, MASK))
+    assert not torch.allclose(net(TOKENS, MASK)[1], net(TOKENS)[1])
 
 
 @pytest.mark.parametrize("kept", [[3, 2], [2, 2], [-1, 2], [2, V], []])

@@ -53,6 +53,15 @@ def test_the_interval_is_students_at_a_level_shared_by_all_claims() -> None:
         found = judge(measured)[0]
         expected = stats.ttest_1samp(values, 0.0).confidence_interval(1 - LEVEL / len(measured))
         assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    part = judge({claim(): values}, n_unmeasured=9)[0]  # claims that were declared and not measured count
+    assert (part.low, part.high) == pytest.approx((found.low, found.high))
+
+
+def test_one_claim_alone_has_the_whole_level_and_a_mean_at_the_smallest_effect_matters() -> None:
+    values = [0.35, 0.1, 0.5, 0.2, 0.05]
+    assert LEVEL / 2 < stats.ttest_1samp(values, 0.0).pvalue < LEVEL
+    assert judge({claim(): values})[0].verdict == "holds"
+    assert judge({claim(smallest=0.5): [0.375, 0.5, 0.625]})[0].verdict == "holds"
 
 
 def test_more_claims_need_more_evidence() -> None:

@@ -46,6 +46,16 @@ def test_wide_enough_it_finds_the_lowest_of_all_tags_with_any_language_model(kin
     assert (energies.amin(dim=1) < energy(chain_tags) - 1e-3).any(), "the chain's own tags are not the answer"
 
 
+def test_of_fewer_tags_than_the_energy_knows_it_finds_the_lowest():
+    net, (x, mask) = global_energy("a"), sentences()
+    energy, states = net.given(x, mask), torch.cartesian_prod(*[torch.arange(K - 1)] * 5)
+    with torch.no_grad():
+        lowest = energy(states.repeat(4, 1)).view(4, -1).amin(dim=1)
+    found = search(energy, torch.zeros(4, 5, dtype=torch.int64), n_values=K - 1, width=(K - 1) ** 4, mask=mask)
+    torch.testing.assert_close(found.info["energy"], lowest)
+    assert found.x.max() < K - 1
+
+
 @pytest.mark.parametrize("width", [1, 2, 5])
 def test_it_is_never_above_its_start_and_a_second_pass_never_above_the_first(chain, width):
     unary, w, mask = chain([7, 4, 2], K)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ebm_course.runtime import Run
 from ebm_course.training.freelb import freelb, same_dropout
 
 N, L, D = 4, 6, 8
@@ -117,6 +118,15 @@ def test_a_start_outside_the_ball_is_projected_too() -> None:
 def test_the_scale_of_the_loss_does_not_matter(scale: float) -> None:
     for one, other in zip(climbed(3), climbed(3, lambda x: scale * curved(x)), strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_one_process_of_two_climbs_as_its_half_of_all_rows_does() -> None:
+    whole, e, half = climbed(3), embeddings(), N // 2
+    run = Run(torch.device("cpu"), 0, rank=1, n_processes=2)
+    options: dict[str, Any] = {"n_passes": 3, "step_size": ALPHA, "noise_size": GAMMA, "generator": generator()}
+    for delta, expected in zip(freelb(e, MASK, **options, run=run), whole, strict=True):
+        curved(e[half:] + delta).backward()
+        torch.testing.assert_close(delta.detach(), expected[half:])
 
 
 def test_where_the_loss_is_flat_a_sentence_stays() -> None:

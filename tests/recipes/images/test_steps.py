@@ -90,7 +90,11 @@ def test_the_robust_classifier_with_clean_images_alone_is_the_classifier() -> No
 
 
 def test_robust_jem_with_clean_images_alone_is_jem() -> None:
-    assert same(updated(robust_jem, replace(CONFIG, clean_share=1.0))[0], updated(jem, CONFIG)[0])
+    config = replace(CONFIG, l2=0.1, energy_weight=0.5)
+    (robust, log), (joint, expected) = updated(robust_jem, replace(config, clean_share=1.0)), updated(jem, config)
+    assert same(robust, joint)
+    shared = ("loss", "e_data", "energy_gap", "sample_grad_norm")
+    assert [float(log[name]) for name in shared] == pytest.approx([float(expected[name]) for name in shared], rel=1e-5)
     assert not same(updated(robust_jem, CONFIG)[0], updated(jem, CONFIG)[0])
 
 
@@ -105,14 +109,52 @@ def test_clean_and_attacked_images_are_one_to_the_energy_where_the_ball_is_a_poi
     assert same(*nets) == equal
 
 
-def test_the_energy_that_sees_attacked_images_is_theirs() -> None:
-    config = replace(CONFIG, energy_sees="adversarial", random_start=False)
+@pytest.mark.parametrize("clean_share", [0.0, 0.5])
+def test_the_energy_that_sees_attacked_images_is_theirs(clean_share: float) -> None:
+    config = replace(CONFIG, energy_sees="adversarial", random_start=False, clean_share=clean_share)
     _, log = updated(robust_jem, config)
     start = net()
     found = robust_classifier.attacked(config, Learner(start, config).log_likelihood(Y), X, torch.Generator())
     assert log["e_data"].item() == pytest.approx(-start(found).logsumexp(1).mean().item(), rel=1e-5)
     _, clean = updated(robust_jem, replace(config, energy_sees="clean"))
     assert clean["e_data"].item() == pytest.approx(-start(X).logsumexp(1).mean().item(), rel=1e-5)
+
+
+def test_the_attack_is_the_configurations_on_images_in_their_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[Tensor, dict[str, Any]]] = []
+    original = robust_classifier.pgd
+
+    def noted(energy: Energy, x0: Tensor, **options: Any) -> Negatives:
+        seen.append((x0, options))
+        return original(energy, x0, **options)
+
+    monkeypatch.setattr(robust_classifier, "pgd", noted)
+    how: dict[str, Any] = {"radius": 0.2, "norm": "l2", "random_start": False}
+    config = changed(**how, n_attack_steps=3, attack_step_size=0.07)
+    found = robust_classifier.attacked(config, Learner(net(), config).log_likelihood(Y), 2 * X, torch.Generator())
+    ((x0, options),) = seen
+    del options["generator"], options["with_energy"]
+    assert options == {**how, "n_steps": 3, "step_size": 0.07}
+    assert torch.equal(x0, (2 * X).clamp(-1, 1)) and found.abs().max() <= 1
+
+
+@pytest.mark.parametrize("recipe", [robust_classifier, robust_jem])
+def test_clean_and_attacked_images_are_augmented_ones(recipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Tensor] = {}
+    other, original = X.flip(0), Learner.logits
+
+    def noted(self: Learner, **images: Tensor) -> dict[str, Tensor]:
+        seen.update(images)
+        return original(self, **images)
+
+    def attacked(config: Any, energy: Energy, x: Tensor, generator: torch.Generator) -> Tensor:
+        return seen.setdefault("start", x) + 0.01
+
+    monkeypatch.setattr(Learner, "augmented", lambda self, batch, generator: other)
+    monkeypatch.setattr(Learner, "logits", noted)
+    monkeypatch.setattr(recipe, "attacked", attacked)
+    updated(recipe, changed(clean_share=0.5, energy_sees="adversarial"))
+    assert seen["start"] is other and seen["clean"] is other and torch.equal(seen["attacked"], other + 0.01)
 
 
 class Spied(ConvNet):

@@ -22,7 +22,7 @@ from ebm_course.objectives.contrastive import contrastive
 from ebm_course.objectives.logistic import logistic
 from ebm_course.recipes.sequences import adversarial, side_by_side
 from ebm_course.recipes.sequences.adversarial import SMOKE, Config
-from ebm_course.recipes.sequences.members import clip_each
+from ebm_course.recipes.sequences.members import clip_each, rows_of_run
 from ebm_course.recipes.sequences.parts import start_energy, task_for
 from ebm_course.recipes.sequences.side_by_side import attack_each, fit_side_by_side
 from ebm_course.recipes.sequences.suppliers import Supplier, by_attack, by_gibbs
@@ -157,6 +157,11 @@ def test_a_member_with_a_smaller_budget_ends_where_it_would_alone(supply: Suppli
         for name, values in shares.items():
             assert values[k].item() == expected.info[name].float().mean().item()
     assert bool((shares["tokens_moved"][1:] > 0).all())
+
+
+def test_a_runs_log_is_told_from_that_of_a_run_whose_number_begins_with_its_own() -> None:
+    rows = [{"step": 5.0, "loss/1": 0.25, "loss/10": 0.5}]
+    assert [rows_of_run(k, rows) for k in (1, 10)] == [[{"step": 5.0, "loss": 0.25}], [{"step": 5.0, "loss": 0.5}]]
 
 
 def test_each_members_gradient_is_clipped_by_its_own_norm() -> None:

@@ -9,18 +9,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ebm_course.core import Batch
+from ebm_course.core import Batch, Negatives
 from ebm_course.energies.potts import Potts
 from ebm_course.energies.sequence_energies import LikelihoodEnergy, PooledEnergy
 from ebm_course.energies.transformer import Transformer
 from ebm_course.objectives.logistic import logistic
-from ebm_course.recipes.sequences import adversarial, algorithm_1
+from ebm_course.recipes.sequences import adversarial, algorithm_1, suppliers
 from ebm_course.recipes.sequences.algorithm_1 import Chains, make_step
 from ebm_course.recipes.sequences.attack_budget import AttackBudget, DistanceBudget, budget_of
 from ebm_course.recipes.sequences.distance import NEAR, distances, near
 from ebm_course.recipes.sequences.suppliers import MOVES, Supplier, by_attack, by_gibbs
 from ebm_course.runtime import Run
-from ebm_course.tasks.arithmetic import VOCABULARY, ZERO, Format, arithmetic
+from ebm_course.samplers.substitution import substitution
+from ebm_course.samplers.substitution_proposals import by_gain
+from ebm_course.tasks.arithmetic import VOCABULARY, ZERO, Format, arithmetic, digit_synonyms
 from ebm_course.training.update import adamw
 
 RUN = Run(torch.device("cpu"), 0)
@@ -55,6 +57,22 @@ class Counting(nn.Module):
 def chains(energy: nn.Module, x: Tensor, n_steps: int, seed: int = 0, **changes: Any) -> Any:
     streams = [torch.Generator().manual_seed(seed)]
     return by_gibbs(energy, x, n_steps=n_steps, config=replace(CONFIG, **changes), streams=streams, keep_path=True)
+
+
+def test_the_attack_is_the_configurations(monkeypatch: pytest.MonkeyPatch) -> None:
+    options: list[dict[str, Any]] = []
+
+    def noted(energy: Any, x: Tensor, **given: Any) -> Negatives:
+        options.append(given)
+        return substitution(energy, x, **given)
+
+    monkeypatch.setattr(suppliers, "substitution", noted)
+    how: dict[str, Any] = {"include_current": True, "position_memory": True, "propose": by_gain}
+    by_attack(potts(), ROWS[:3], n_steps=2, config=replace(CONFIG, **how, answer_only=True), keep_path=True)
+    (found,) = options
+    assert torch.equal(found.pop("free"), LAYOUT.answer_positions())
+    assert torch.equal(found.pop("synonyms"), digit_synonyms())
+    assert found == {**how, "n_steps": 2, "keep_path": True}
 
 
 def test_long_chains_are_draws_from_the_energy_over_all_hundred_answers() -> None:
@@ -99,6 +117,9 @@ def test_the_path_has_a_state_for_each_step_of_the_budget_and_says_what_info_say
     assert torch.equal(found.path[0], ROWS[:40]) and torch.equal(found.path[-1], found.x)
     assert torch.equal(found.info["frozen"], (found.path[-1] == found.path[-2]).all(dim=1))
     assert 0 < found.info["frozen"].sum() < 40
+    back = (found.path[-1] == found.path[-3]).all(dim=1) & ~found.info["frozen"]
+    assert torch.equal(found.info["toggling"], back)
+    assert torch.equal(found.info["tokens_moved"], (found.path[-1] != found.path[0]).sum(dim=1))
     assert not chains(potts(3.0), ROWS[:40], 0).info["frozen"].any()
 
 

@@ -53,16 +53,33 @@ def test_a_network_that_says_the_best_tags_misses_nothing() -> None:
     assert evaluation(played, TASK.test, TASK.score)["energy_gap"] == 0
 
 
+def test_the_gap_is_the_mean_over_sentences() -> None:
+    played = game()
+    ways = (decoding.answered(played.nets), decoding.searched(played.energy, width=1))
+    e, lowest = (energies(played.energy, TASK.test, decoding.decoded(way, TASK.test)) for way in ways)
+    found = evaluation(played, TASK.test, TASK.score)["energy_gap"]
+    assert found == pytest.approx(float((e - lowest).sum()) / len(TASK.test), rel=1e-5)
+
+
+def test_after_fine_tuning_f_is_measured_on_the_networks_kept_aside() -> None:
+    torch.manual_seed(0)
+    nets, aside = (InferenceNetworks(encoder(), 7, parametrisation="single") for _ in "12")
+    found = evaluation(Game(Spen(encoder(), 7), nets, cost_nets=aside), TASK.test, TASK.score)
+    accuracy = evaluation(aside, TASK.test, TASK.score)["network_accuracy"]
+    assert found["cost_augmented_accuracy"] == accuracy != found["network_accuracy"]
+
+
 def test_the_energy_is_searched_once_for_scores_and_gap(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls, original = list[int](), decoding.beam
+    calls, widths, original = list[int](), set[int](), decoding.beam
 
     def counted(energy: Energy, x0: Tensor, **options: Any) -> Negatives:
         calls.append(len(x0))
+        widths.add(options["width"])
         return original(energy, x0, **options)
 
     monkeypatch.setattr(decoding, "beam", counted)
-    assert evaluation(game("a"), TASK.test, TASK.score)["energy_gap"] > 0
-    assert sum(calls) == len(TASK.test)
+    assert evaluation(game("a"), TASK.test, TASK.score, beam_width=3)["energy_gap"] > 0
+    assert sum(calls) == len(TASK.test) and widths == {3}
 
 
 def test_energies_are_those_of_each_row_without_dropout() -> None:

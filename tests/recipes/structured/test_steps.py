@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ebm_course.core import Batch
+from ebm_course.core import Batch, WrapsModule
 from ebm_course.energies.global_energy import GlobalEnergy
 from ebm_course.energies.spen import Spen
 from ebm_course.energies.token_encoder import TokenEncoder
@@ -106,6 +106,7 @@ def test_one_step_of_tags_as_a_language_is_the_mean_energy() -> None:
     log = tag_language_model.make_step(Learner(model, sgd(model, rate=0.1)))(data, torch.Generator())
     assert log["loss"].item() == pytest.approx(expected.mean().item())
     assert log["cross_entropy"].item() == pytest.approx(expected.sum().item() / (sum(SIZES) + 4))
+    assert not any(value.requires_grad for value in log.values()), "a log keeps no graph"
 
 
 @pytest.mark.parametrize("name", ["bilstm", "crf", "tag_language_model", "spen_gradient"])
@@ -138,6 +139,42 @@ def test_descent_finds_what_costs_and_the_energy_learns_from_it_alone() -> None:
     log = spen_gradient.make_step(Learner(energy, sgd(energy, rate=0.1)), config)(data[1:2], torch.Generator())
     assert log["loss"].item() == pytest.approx(gold - best, abs=1e-3)
     assert all(p.grad is not None for p in energy.parameters()) and energy.training
+
+
+def test_descent_is_the_configurations_and_the_energy_rises_at_what_it_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    energy, data, seen = Spen(encoder(0), K), batch(), list[tuple[Any, Tensor, dict[str, Any], Tensor]]()
+    original = spen_gradient.relaxed_descent
+    assert data.y is not None and data.mask is not None
+
+    def noted(given: Any, start: Tensor, **options: Any) -> Any:
+        found = original(given, start, **options)
+        seen.append((given, start, options, found.x))
+        return found
+
+    monkeypatch.setattr(spen_gradient, "relaxed_descent", noted)
+    how: dict[str, Any] = {"n_descent_steps": 7, "descent_step_size": 0.25, "descent_method": "softmax"}
+    learner = Learner(energy, sgd(energy, rate=0.0))
+    log = spen_gradient.make_step(learner, replace(spen_gradient.SMOKE, **how))(data, torch.Generator())
+    ((given, start, options, y),) = seen
+    assert torch.equal(start, torch.full((4, 4, K), 1 / K)) and torch.equal(options.pop("mask"), data.mask)
+    del options["generator"]
+    assert options == {"n_steps": 7, "step_size": 0.25, "method": "softmax"}
+    wrong = (data.y + 1) % K  # descent goes down E - Delta
+    expected = energy(data.x, data.mask, wrong) - 2 * torch.tensor(SIZES)
+    torch.testing.assert_close(given(wrong), expected)
+    right = y.gather(2, data.y[..., None])[..., 0]
+    delta = 2 * ((1 - right) * data.mask).sum(dim=1)
+    loss = (delta - energy(data.x, data.mask, y) + energy(data.x, data.mask, data.y)).relu().mean()
+    assert log["loss"].item() == pytest.approx(loss.item(), rel=1e-5)
+    for p, g in zip(energy.parameters(), torch.autograd.grad(loss, list(energy.parameters())), strict=True):
+        torch.testing.assert_close(p.grad, g, rtol=1e-4, atol=1e-6)
+
+
+def test_what_descent_is_given_names_the_net_that_has_to_be_frozen() -> None:
+    energy, data = Spen(encoder(0), K), batch()
+    assert data.y is not None and data.mask is not None
+    given = spen_gradient.CostAugmented(energy.given(data.x, data.mask), data.y, data.mask)
+    assert isinstance(given, WrapsModule) and given.module is energy
 
 
 def test_both_losses_of_the_game_are_equation_6_written_out() -> None:
@@ -254,9 +291,10 @@ def test_pads_change_no_step() -> None:
         )
 
 
-def test_the_entropys_weight_falls_with_the_updates_that_were_made() -> None:
+@pytest.mark.parametrize("k", [1, 3])
+def test_the_entropys_weight_falls_with_the_updates_that_were_made(k: int) -> None:
     config = replace(CONFIG, entropy_weight=4.0, entropy_until=0.5, trains="nothing", perceptron_weight=0.0)
-    config = replace(config, cross_entropy_a=0.0, cross_entropy_f=0.0)
+    config = replace(config, cross_entropy_a=0.0, cross_entropy_f=0.0, n_inference_steps=k)
     played, data = game("separated"), batch()
     nets = Learner(played.nets, sgd(played.nets, rate=0.0), player="inference")
     updates = Updates()
@@ -273,6 +311,41 @@ def test_the_anchor_is_the_squared_distance_from_the_start() -> None:
         assert anchor() == 0 and Anchor(nets, 0.0)() == 0.0
         nets.bias += 2.0
         assert float(anchor()) == pytest.approx(2.0)
+    value = anchor()
+    assert isinstance(value, Tensor)
+    value.backward()
+    assert nets.bias.grad is not None and nets.bias.grad.item() == pytest.approx(2.0)  # 2 * 0.5 * 2
+    assert nets.weight.grad is not None and not nets.weight.grad.any()
+
+
+def test_the_networks_lower_the_anchor_beside_their_loss() -> None:
+    played, data = game(), batch()
+    anchor, without = Anchor(played.nets, 0.5), Anchor(played.nets, 0.0)
+    with torch.no_grad():
+        played.nets.head.bias += 2.0
+    tied, free = (inference_loss(played, data, CONFIG, entropy_weight=0.0, anchor=one) for one in (anchor, without))
+    assert (tied.value - free.value).item() == pytest.approx(0.5 * K * 2.0**2, rel=1e-4)
+
+
+def test_a_minus_f_is_how_many_more_real_tokens_a_has_right() -> None:
+    played, data = game(), batch(pad=3)
+    assert data.mask is not None
+    with torch.no_grad():
+        gold = played.nets.test_time(data.x, data.mask).argmax(dim=2)  # at pads too, where it does not count
+        assert played.nets.cost_head is not None
+        played.nets.cost_head.bias[(gold[0, 0] + 1) % K] += 9.0  # F says one tag everywhere
+        f = played.nets.cost_augmented(data.x, gold, data.mask).argmax(dim=2)
+    right = Batch(data.x, gold, data.mask)
+    found = inference_loss(played, right, CONFIG, entropy_weight=0.0, anchor=Anchor(played.nets, 0.0))
+    apart = [float((f == gold)[where].float().mean()) for where in (data.mask, ~data.mask)]
+    assert found.terms["a_minus_f"].item() == pytest.approx(1 - apart[0], rel=1e-5) and apart[0] < 1
+    assert apart[1] < 1, "or pads would change nothing"
+
+
+def test_after_fine_tuning_the_f_that_is_asked_is_the_one_kept_aside() -> None:
+    played = game("single")
+    both = Game(played.energy, played.nets, cost_nets=game("single").nets)
+    assert both.cost_augmenting is both.cost_nets is not both.nets and both.has_both and not played.has_both
 
 
 @pytest.mark.parametrize("parametrisation", ["separated", "shared", "stacked", "single"])
@@ -289,20 +362,24 @@ def test_networks_start_from_a_pretrained_tagger_and_leave_it_alone(parametrisat
     assert torch.equal(pretrained.test_time(data.x, data.mask), expected)
 
 
-@pytest.mark.parametrize("name", ["bilstm", "crf", "spen_gradient", "game"])
+@pytest.mark.parametrize("name", ["bilstm", "crf", "spen_gradient", "game", "tag_language_model"])
 def test_each_of_two_processes_reads_its_half_of_a_minibatch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     run, rows = Run(torch.device("cpu"), 0, rank=1, n_processes=2), list[Tensor]()
     monkeypatch.setattr("ebm_course.recipes.structured.parts.update", lambda *_, **__: {})
     played, data = game("single"), batch()
     for module in (played.nets.encoder, played.energy.encoder):  # type: ignore[union-attr]
         module.register_forward_pre_hook(lambda _, given: rows.append(given[0]))
-    nets, energy = (Learner(m, sgd(m, rate=0.1), run=run) for m in (played.nets, played.energy))
+    model = tag_language_model.TagLanguageModel(K, width=3, hidden=4)
+    model.register_forward_pre_hook(lambda _, given: rows.append(given[0]))
+    nets, energy, tags = (Learner(m, sgd(m, rate=0.1), run=run) for m in (played.nets, played.energy, model))
     given: dict[str, Any] = {"updates": Updates(), "n_updates": 1, "anchor": Anchor(played.nets, 0.0), "run": run}
     step = {
         "bilstm": lambda: bilstm.make_step(nets),
         "crf": lambda: crf.make_step(energy),
         "spen_gradient": lambda: spen_gradient.make_step(energy, spen_gradient.SMOKE),
         "game": lambda: make_step(played, nets, energy, replace(CONFIG, loss="margin", **SINGLE), **given),
+        "tag_language_model": lambda: tag_language_model.make_step(tags),
     }[name]()
     step(data, torch.Generator())
-    assert rows and all(torch.equal(x, data.x[2:]) for x in rows)
+    read = data.y if name == "tag_language_model" else data.x
+    assert read is not None and rows and all(torch.equal(x, read[2:]) for x in rows)

@@ -22,7 +22,7 @@ from ebm_course.energies.token_encoder import TokenEncoder
 from ebm_course.recipes.shared import Fitted
 from ebm_course.recipes.structured import bilstm, crf, inference_network, parts, spen_gradient, tag_language_model
 from ebm_course.recipes.structured.data import data_of, language, newswire
-from ebm_course.recipes.structured.decoding import Decoder, answered, measured
+from ebm_course.recipes.structured.decoding import Decoder, answered, cost_augmented, measured
 from ebm_course.recipes.structured.game import Game
 from ebm_course.recipes.structured.parts import sgd, with_language_model
 from ebm_course.runtime import Run
@@ -164,29 +164,108 @@ def test_after_a_margin_loss_a_is_tuned_and_f_stays() -> None:
     assert torch.equal(tuned.module.energy.transitions, joint.module.energy.transitions)  # type: ignore[arg-type]
     assert [row["step"] for row in tuned.rows] == [5, 10, 15, 20] and tuned.rows[:2] == joint.rows
     assert tuned.rows[-1]["perceptron_loss"] and "energy_loss" not in tuned.rows[-1]
+    data = data_of(config, RUN)
+    f = measured({"f": Decoder(cost_augmented(tuned.module.cost_nets), data.valid)}, data.score)["f"]["accuracy"]
+    assert (
+        [row["valid_cost_augmented_accuracy"] for row in tuned.rows[2:]]
+        == [f, f]
+        != [row["valid_network_accuracy"] for row in tuned.rows[2:]]
+    )
     has_difference = ["valid_a_minus_f" in row and "valid_cost_augmented_accuracy" in row for row in tuned.rows]
     assert has_difference == [False, False, True, True]  # before, F is A
 
 
 def test_what_tunes_a_after_a_margin_loss_is_its_own_perceptron_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[Any, Any]] = []
+    seen, played = list[tuple[Any, Any]](), list[Fitted]()
     original = inference_network._play
 
     def noted(game: Any, config: Any, run: Any, data: Any, given: Any, *rest: Any) -> Fitted:
         seen.append((config, given))
-        return original(game, config, run, data, given, *rest)
+        played.append(original(game, config, run, data, given, *rest))
+        return played[-1]
 
     monkeypatch.setattr(inference_network, "_play", noted)
     config = replace(
         inference_network.SMOKE, **MARGIN, fine_tune_epochs=1, entropy_weight=1.0, n_inference_steps=2, anchor=0.1,
         perceptron_weight=3.0, cross_entropy_a=0.5, fine_tune_cross_entropy=0.25, select="exact",
     )  # fmt: skip
-    fitted(inference_network, config, pretrained=fitted(bilstm, bilstm.SMOKE).module)
+    found = fitted(inference_network, config, pretrained=fitted(bilstm, bilstm.SMOKE).module)
     (joint, _), (tuning, given) = seen
+    assert found.origin == played[0].origin != played[1].origin, "what it came from is what was asked for"
     assert joint == config and set(given) == {"energy", "networks"}
+    assert isinstance(found.module, Game)
+    assert given["energy"] is found.module.energy and given["networks"] is found.module.cost_nets
     alone = {"loss": "perceptron", "trains": "nothing", "select": "network", "perceptron_weight": 1.0, "anchor": 0.0}
     without: dict[str, Any] = {"entropy_weight": 0.0, "n_inference_steps": 1, "cross_entropy_a": 0.25, "n_epochs": 1}
     assert tuning == replace(config, **alone, **without)
+
+
+@pytest.mark.parametrize("recipe", [spen_gradient, inference_network])
+def test_the_search_of_a_validation_is_the_configurations(recipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    options: list[dict[str, Any]] = []
+    original = recipe.exact_decoder
+
+    def noted(energy: Any, valid: Any, **given: Any) -> Decoder:
+        options.append(given)
+        return original(energy, valid, **given)
+
+    monkeypatch.setattr(recipe, "exact_decoder", noted)
+    fitted(recipe, replace(recipe.SMOKE, n_epochs=0, beam_width=3, n_searched=7))
+    assert options == [{"beam_width": 3, "n_searched": 7}]
+
+
+def test_descent_of_a_validation_is_the_configurations_and_chooses_what_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options: list[dict[str, Any]] = []
+    original = spen_gradient.descended
+
+    def noted(energy: Any, **given: Any) -> Any:
+        options.append(given)
+        return original(energy, **given)
+
+    monkeypatch.setattr(spen_gradient, "descended", noted)
+    how: dict[str, Any] = {"n_descent_steps": 0, "descent_step_size": 0.25, "descent_method": "softmax"}
+    row = fitted(spen_gradient, replace(spen_gradient.SMOKE, n_epochs=1, **how)).rows[-1]
+    assert options == [{"n_steps": 0, "step_size": 0.25, "method": "softmax"}]
+    assert row["valid_error"] == 1 - row["valid_descent_accuracy"] != 1 - row["valid_exact_accuracy"]
+
+
+def test_a_model_of_tags_is_the_configurations_and_measured_on_validation_tags_and_their_ends() -> None:
+    config = replace(tag_language_model.SMOKE, n_epochs=1, keep_best=False, tag_width=3, tag_hidden=5, backward=True)
+    model, rows, *_ = fitted(tag_language_model, config)
+    valid = data_of(config, RUN).valid
+    assert isinstance(model, TagLanguageModel) and valid.y is not None and valid.mask is not None
+    assert (model.embedding.embedding_dim, model.lstm.hidden_size, model.backward) == (3, 5, True)
+    nats = float(model(valid.y, valid.mask).detach().sum()) / int(valid.mask.sum() + len(valid))
+    assert rows[-1]["valid_cross_entropy"] == pytest.approx(nats, rel=1e-5)
+
+
+def test_a_step_is_given_the_updates_of_all_epochs_an_anchor_of_the_networks_and_its_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[dict[str, Any]] = []
+    original = inference_network.make_step
+
+    def noted(game: Game, *args: Any, **rest: Any) -> Any:
+        given.append({"game": game, **rest})
+        return original(game, *args, **rest)
+
+    monkeypatch.setattr(inference_network, "make_step", noted)
+    pretrained = fitted(bilstm, bilstm.SMOKE).module
+    rows = fitted(inference_network, replace(inference_network.SMOKE, anchor=0.25), pretrained=pretrained).rows
+    (found,) = given
+    assert found["n_updates"] == rows[-1]["step"] == 10  # two epochs of five: the entropy's weight falls over them
+    assert found["anchor"].nets is found["game"].nets and found["anchor"].weight == 0.25
+    assert found["run"] is RUN  # of whose minibatches each process takes its share
+
+
+def test_networks_that_are_given_are_where_training_starts() -> None:
+    pretrained = fitted(bilstm, bilstm.SMOKE).module
+    game = fitted(inference_network, replace(inference_network.SMOKE, n_epochs=0), pretrained=pretrained).module
+    assert isinstance(game, Game) and isinstance(pretrained, InferenceNetworks)
+    valid = data_of(inference_network.SMOKE, RUN).valid
+    assert torch.equal(game.nets.test_time(valid.x, valid.mask), pretrained.test_time(valid.x, valid.mask))
 
 
 RATES: list[tuple[str, float]] = []

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ebm_course.core import Batch
+from ebm_course.core import Batch, Loss
 from ebm_course.energies.reconstruction_head import Reconstructing
 from ebm_course.energies.text_classifier import TextClassifier
 from ebm_course.objectives.info_nce import frozen_nce
@@ -173,7 +173,26 @@ def test_what_a_validation_left_in_eval_mode_learns_in_train_mode(recipe: Module
     learner.module.eval()
     learner.net.norm.register_forward_hook(lambda module, *_: modes.append(module.training))  # type: ignore[operator]
     step_of(recipe, learner)(BATCH, torch.Generator().manual_seed(2))
-    assert modes and all(modes)
+    assert modes and all(modes) and learner.module.training, "a head too"
+
+
+@pytest.mark.parametrize("recipe", [finetune, freelb])
+def test_gradients_that_are_left_are_no_part_of_an_update(recipe: ModuleType) -> None:
+    learner = learner_of(recipe, CONFIGS[freelb])
+    for p in learner.module.parameters():
+        p.grad = torch.ones_like(p)
+    torch.manual_seed(7)
+    step_of(recipe, learner)(BATCH, torch.Generator().manual_seed(2))
+    assert same(learner.module, updated(recipe, CONFIGS[freelb])[0].module)
+
+
+def test_the_rate_follows_its_schedule_from_update_to_update() -> None:
+    learner = learner_of(finetune, replace(CONFIGS[freelb], warm_up=4, n_steps=10))
+    rates = []
+    for _ in range(3):
+        rates.append(learner.optimizer.param_groups[0]["lr"])
+        step_of(finetune, learner)(BATCH, torch.Generator())
+    assert rates == pytest.approx([0.025, 0.05, 0.075])
 
 
 def test_no_update_is_longer_than_the_clip_of_the_configuration_allows() -> None:
@@ -374,8 +393,44 @@ def test_one_process_of_two_takes_half_of_the_rows_and_of_one_noise(seen: list[T
 
     learner = Learner(net(), config, run=Second(torch.device("cpu"), 0, rank=1, n_processes=2))
     torch.manual_seed(7)
-    learner.descend(freelb.climb(learner, BATCH, torch.Generator().manual_seed(2)).loss)
+    given: list[Tensor] = []
+
+    def noted(last: Passed, clean: Passed | None, rows: Batch) -> Loss:
+        given.append(rows.x)
+        return Loss(last.logits.sum(), {})
+
+    learner.descend(freelb.climb(learner, BATCH, torch.Generator().manual_seed(2), also=noted).loss)
     torch.testing.assert_close(seen[0], whole[N // 2 :])
+    assert len(given) == 1 and torch.equal(given[0], X[N // 2 :])
+
+
+def test_one_process_of_two_contrasts_its_rows_and_stores_those_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    config, asked, stored = CONFIGS[carl], list[tuple[Tensor, int]](), list[tuple[Tensor, ...]]()
+
+    class Second(type(SINGLE_PROCESS)):  # type: ignore[misc]
+        def average_gradients(self, module: nn.Module) -> None:
+            pass
+
+        def gather(self, x: Tensor) -> Tensor:
+            return torch.cat([torch.ones_like(x), x])
+
+    learner = Learner(net(), config, run=Second(torch.device("cpu"), 0, rank=1, n_processes=2))
+    contrast = contrast_of(config)
+    original = contrast.loss
+
+    def noted(last: Passed, clean: Passed | None, y: Tensor, n: int, generator: torch.Generator) -> Any:
+        asked.append((y, n))
+        return original(last, clean, y, n, generator)
+
+    monkeypatch.setattr(contrast, "loss", noted)
+    monkeypatch.setattr(contrast, "store", lambda *given: stored.append(given))
+    carl.make_step(learner, contrast)(BATCH, torch.Generator().manual_seed(2))
+    ((y, n),), ((rows, *sentences),) = asked, stored
+    assert torch.equal(y, Y[N // 2 :]) and n == N  # an update stores all rows of the minibatch
+    assert torch.equal(rows, torch.arange(N))
+    for of_all in sentences:
+        assert of_all.shape == (N, WIDTH) and not of_all.requires_grad
+        assert of_all[: N // 2].eq(1).all() and not of_all[N // 2 :].eq(1).any()
 
 
 def test_what_cannot_be_is_refused_in_one_sentence() -> None:

@@ -18,7 +18,7 @@ from ebm_course.core import Loss
 from ebm_course.energies.reconstruction_head import Reconstructing
 from ebm_course.energies.text_classifier import TextClassifier
 from ebm_course.recipes.shared import Fitted
-from ebm_course.recipes.text import carl, finetune, freelb, parts, rar
+from ebm_course.recipes.text import carl, finetune, freelb, parts, rar, sets
 from ebm_course.recipes.text.carl import Contrast
 from ebm_course.recipes.text.parts import classifier_of, data_of, evaluated, log_likelihood
 from ebm_course.runtime import Run
@@ -73,6 +73,31 @@ def test_rar_returns_its_head_beside_the_classifier() -> None:
     assert module.head.kept is not None and torch.equal(module.head.kept, occur)
     whole = fitted(rar, replace(rar.SMOKE, task=few, whole_vocabulary=True)).module
     assert isinstance(whole, Reconstructing) and len(whole.head.bias) == few(seed=0).n_tokens
+
+
+def test_rars_head_keeps_a_word_of_the_test_part_alone() -> None:
+    config = replace(rar.SMOKE, task=few)
+    data = data_of(config, RUN)
+    one, rare = data.task.train[:1], data.task.n_tokens - 1
+    for test, kept in ((one, False), (replace(one, x=torch.full_like(one.x, rare)), True)):
+        given = data._replace(task=replace(data.task, train=one, valid=one, test=test))
+        words = rar.with_head(config, given, RUN).head.kept
+        assert words is not None and (rare in words.tolist()) == kept
+
+
+def test_pretrained_encoders_are_those_named_and_are_asked_for_no_words_they_lack(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net, asked = TextClassifier(30, 2, width=8, n_heads=2), list[Any]()
+    monkeypatch.setattr(sets, "minilm", lambda n_classes, n_layers: asked.append((n_classes, n_layers)) or net)
+    monkeypatch.setattr(sets, "pretrained", lambda name: asked.append(name))
+    monkeypatch.setattr(sets, "HuggingFaceClassifier", lambda encoder, n_classes: net)
+    monkeypatch.delenv("EBM_COURSE_DATA", raising=False)
+    for make in (sets.pretrained_minilm, sets.pretrained_albert):
+        assert make(29, 2, max_length=8) is net  # a text may use fewer words than the encoder has
+        with pytest.raises(ValueError, match=r"reads its own 30 subwords: got texts in 31"):
+            make(31, 2, max_length=8)
+    assert asked == [(2, 3)] * 2 + ["albert-base-v2"] * 2
 
 
 def test_the_banks_are_filled_in_the_epoch_before_the_contrast_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
