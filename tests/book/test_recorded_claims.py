@@ -75,6 +75,8 @@ PLANTED = [
     (6, "masked/baseline-rows/pooled/near", 0.01),
     (6, "masked/baseline-rows/pooled/correctness", 0.5),
     (6, "masked/baseline-rows/pooled/exact", 0.1),
+    (6, "masked/grown/local/exact/tuning-2", 0.9),
+    (6, "masked/contrast/pooled/exact/tuning-1", 0.6),
     (7, "digits/jem/noise/distance", 5.0),
     (7, "digits/classifier/noise/distance", 5.0),
     (7, "digits/jem/short/recall", 0.9),
