@@ -11,7 +11,7 @@ in logarithms, so that a small tau overflows nowhere. It knows similarities; no 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -105,6 +105,10 @@ def frozen_nce(
 class Normaliser:
     """log Z of a contrast: n times the mean of e^(s / tau) over the first batch that has negatives, then unchanged.
 
+    Args:
+        device: of log Z.
+        gather: rows of all processes from those of one, where several share a batch, such as ``Run.gather``.
+
     >>> normaliser = Normaliser(torch.device("cpu"))
     >>> round(float(normaliser.log_z(torch.zeros(1), torch.zeros(1, 2), None, n_rows=8).exp()), 3)
     8.0
@@ -112,7 +116,8 @@ class Normaliser:
     8.0
     """
 
-    def __init__(self, device: torch.device):
+    def __init__(self, device: torch.device, *, gather: Callable[[Tensor], Tensor] = lambda x: x):
+        self.gather = gather
         dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
         self.value, self.known = torch.zeros((), device=device, dtype=dtype), False
 
@@ -129,9 +134,13 @@ class Normaliser:
             return self.value
         mask = torch.ones_like(negatives, dtype=torch.bool) if mask is None else mask
         each = torch.cat([positive, negatives.masked_fill(~mask, -torch.inf).flatten()])
-        estimate = each.logsumexp(dim=0) - (len(positive) + mask.sum()).to(each.dtype).log() + math.log(n_rows)
+        n_negatives = mask.sum().to(each.dtype)
+        total, n, n_negatives = self.gather(
+            torch.stack([each.logsumexp(dim=0), len(positive) + n_negatives, n_negatives])[None]
+        ).unbind(dim=1)
+        estimate = total.logsumexp(dim=0) - n.sum().log() + math.log(n_rows)
         check_finite("log Z of a contrast", estimate, "Lower the rate, or look for the similarities that diverged.")
-        self.value, self.known = estimate.to(self.value.dtype), bool(mask.any())
+        self.value, self.known = estimate.to(self.value.dtype), bool(n_negatives.any())
         return self.value
 
     def state_dict(self) -> dict[str, Any]:

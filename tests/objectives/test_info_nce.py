@@ -90,6 +90,28 @@ def test_the_normaliser_is_that_of_the_first_batch_with_negatives_and_comes_back
     assert not torch.equal(Normaliser(CPU).log_z(positive, negatives, None, 7), first)
 
 
+@pytest.mark.parametrize("lacking", [False, True])
+def test_processes_that_share_a_batch_freeze_the_normaliser_of_all_of_it(lacking: bool) -> None:
+    positive, negatives = cosines()
+    mask, halves = torch.rand(N, M) < 0.5, (slice(N // 2), slice(N // 2, N))
+    mask[0] = ~mask[-1]
+    if lacking:
+        mask[halves[0]] = False  # one process has no negatives, and still freezes what the other has
+    expected, own = Normaliser(CPU).log_z(positive, negatives, mask, 40), list[torch.Tensor]()
+
+    def kept(x: torch.Tensor) -> torch.Tensor:
+        own.append(x)
+        return x
+
+    parts = [(positive[half], negatives[half], mask[half], 40) for half in halves]
+    alone = [Normaliser(CPU, gather=kept).log_z(*part) for part in parts]
+    together = [Normaliser(CPU, gather=lambda x: torch.cat(own)) for _ in parts]
+    for normaliser, part in zip(together, parts, strict=True):
+        torch.testing.assert_close(normaliser.log_z(*part), expected)
+        assert normaliser.known
+    assert not torch.isclose(alone[0], alone[1], rtol=1e-3)
+
+
 def test_the_first_normaliser_is_the_mean_over_positives_and_the_negatives_that_count() -> None:
     positive, negatives = torch.tensor([0.9, 0.1]), torch.tensor([[0.5, 90.0], [0.2, 0.8]])
     mask, normaliser = torch.tensor([[True, False], [True, True]]), Normaliser(CPU)

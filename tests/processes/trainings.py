@@ -1,4 +1,4 @@
-"""Launched by the tests in several processes: trains recipes of sequences and images and writes what came out of it.
+"""Launched by the tests in several processes: trains recipes of sequences, images and text, writes what came of it.
 
 ``trainings.py FOLDER`` writes ``weights.safetensors`` and ``facts.json`` into the folder.
 """
@@ -17,11 +17,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ebm_course.energies.convnet import ConvNet
+from ebm_course.energies.text_classifier import TextClassifier
 from ebm_course.objectives.logistic import logistic
 from ebm_course.recipes.images import jem, robust_jem
 from ebm_course.recipes.images.chains import pyld_steps
 from ebm_course.recipes.images.parts import sgd
 from ebm_course.recipes.sequences import adversarial, language_model, residual_nce
+from ebm_course.recipes.text import carl, rar
 from ebm_course.runtime import Run, setup
 
 EPOCHS = 4
@@ -32,6 +34,9 @@ PRINTED = replace(adversarial.SMOKE, n_digits=1, n_epochs=EPOCHS)
 DESCENT: dict[str, Any] = {"optimizer": sgd, "rate": 0.01, "n_steps": EPOCHS, "validate_every": EPOCHS, "pad": 1}
 JOINT = replace(jem.SMOKE, sampler=pyld_steps, noise_std=0.01, **DESCENT)
 ROBUST = replace(robust_jem.SMOKE, clean_share=0.5, l2=0.01, **DESCENT)
+WITHOUT_DROPOUT = partial(TextClassifier, width=8, n_layers=1, n_heads=2, dropout=0.0)  # whose masks are others in two
+TEXT: dict[str, Any] = {"net": WITHOUT_DROPOUT, "n_steps": 8, "validate_every": 2, "batch_size": 8}
+CARL, RAR = replace(carl.SMOKE, contrast_after=3, **TEXT), replace(rar.SMOKE, **TEXT)
 GROWN = replace(PRINTED, grow_every=2, grow_above=0.5, include_current=True, objective=logistic, l2=0.01)
 
 
@@ -55,7 +60,11 @@ def train_all(run: Run) -> tuple[dict[str, nn.Module], dict[str, list[dict[str, 
     printed, printed_rows, *_ = adversarial.fit(PRINTED, run, **nets, progress=False)
     joint, joint_rows, *_ = jem.fit(JOINT, run, progress=False)
     robust, robust_rows, *_ = robust_jem.fit(ROBUST, run, progress=False)
+    contrasted, contrasted_rows, *_ = carl.fit(CARL, run, progress=False)
+    rebuilt, rebuilt_rows, *_ = rar.fit(RAR, run, progress=False)
     logs = {
+        "carl": contrasted_rows,
+        "rar": rebuilt_rows,
         "joint": joint_rows,
         "robust": robust_rows,
         "lstm": noise_rows,
@@ -63,7 +72,7 @@ def train_all(run: Run) -> tuple[dict[str, nn.Module], dict[str, list[dict[str, 
         "residual": residual_rows,
     }
     modules = {"lstm": noise, "transformer": pretrained, "residual": residual, "grown": grown, "printed": printed}
-    modules |= {"joint": joint, "robust": robust}
+    modules |= {"joint": joint, "robust": robust, "carl": contrasted, "rar": rebuilt}
     return modules, logs | {"grown": grown_rows, "printed": printed_rows}
 
 

@@ -202,14 +202,14 @@ class Contrast:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`state_dict` gave; changes the banks."""
         self.updates = state["updates"]
-        for name, part in state.items():
-            if name != "updates":
-                getattr(self, name).load_state_dict(part)
+        for name in state.keys() - {"updates"}:
+            getattr(self, name).load_state_dict(state[name])
 
 
 def make_step(learner: Learner, contrast: Contrast) -> Step:
     """One update of FreeLB with L_D at its last pass, once its time has come; then the banks are brought up to date."""
     run = learner.run
+    contrast.of_clean.gather = contrast.of_perturbed.gather = run.gather  # one log Z of the rows of all processes
 
     def step(batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         if not isinstance(batch, Numbered) or batch.rows is None:
