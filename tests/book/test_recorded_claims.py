@@ -72,7 +72,7 @@ PLANTED = [
     (6, "masked/contrast/pooled/near", 0.5),
     (6, "masked/baseline-rows/pooled/accuracy_lm", 0.9),
     (6, "masked/baseline-rows/pooled/auroc_attacked", 0.75),
-    (6, "masked/baseline-rows/pooled/near", 0.01),
+    (6, "masked/baseline-rows/pooled/auroc_lm", 0.999),
     (6, "masked/baseline-rows/pooled/correctness", 0.5),
     (6, "masked/baseline-rows/pooled/exact", 0.1),
     (6, "masked/grown/local/exact/tuning-2", 0.9),
