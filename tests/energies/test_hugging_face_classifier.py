@@ -93,6 +93,21 @@ def test_a_folder_gives_its_encoder_back_with_the_same_numbers(transformers: Any
     assert torch.equal(a, b)
 
 
+def test_a_name_is_asked_for_at_the_commit_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, object]] = []
+
+    class AutoModel:
+        @staticmethod
+        def from_pretrained(name: str, **options: object) -> nn.Module:
+            asked.append((name, options["revision"]))
+            return nn.Linear(1, 1)
+
+    monkeypatch.setitem(sys.modules, "transformers", SimpleNamespace(AutoModel=AutoModel))
+    pretrained("some/encoder", revision="0123abc")
+    pretrained("some/encoder")
+    assert asked == [("some/encoder", "0123abc"), ("some/encoder", None)]
+
+
 def test_a_folder_that_holds_no_encoder_is_refused(transformers: Any, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no encoder 'nothing' could be loaded \(\w+\): expected a folder"):
         pretrained(tmp_path / "nothing")

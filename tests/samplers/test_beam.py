@@ -56,6 +56,14 @@ def test_of_fewer_tags_than_the_energy_knows_it_finds_the_lowest():
     assert found.x.max() < K - 1
 
 
+@pytest.mark.parametrize("width", [1, 8, 50])
+def test_of_equally_low_tags_it_takes_the_first(width):
+    start = torch.full((3, 6), K - 1)
+    assert not search(lambda y: torch.zeros(len(y)), start, width=width).x.any()
+    ends_apart = search(lambda y: (y[:, 0] == y[:, -1]).float(), start, width=width).x  # 0 0 .. 0 1 is the first
+    assert width == 1 or torch.equal(ends_apart, torch.tensor([[0, 0, 0, 0, 0, 1]] * 3))
+
+
 @pytest.mark.parametrize("width", [1, 2, 5])
 def test_it_is_never_above_its_start_and_a_second_pass_never_above_the_first(chain, width):
     unary, w, mask = chain([7, 4, 2], K)
