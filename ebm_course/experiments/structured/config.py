@@ -72,6 +72,7 @@ TABLES = (*REFERENCES, *TABLE_1, *JOINT, *OURS)
 TOY_ROWS = (*TABLES, "k-20", *GLOBAL, "tag-lm", "network-of-global")
 NER_ROWS = (*REFERENCES, *TABLE_1, *JOINT, "margin-entropy", "stacked-ce-a", *GLOBAL)
 VECTOR_ROWS = ("bilstm", "crf", "margin", "stacked")
+NER_PLUS_ROWS = ("bilstm", "crf", *TABLE_1, *JOINT, *GLOBAL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +187,7 @@ CPU = together(
         part(POS, (*TABLES, "k-20"), "cpu", CPU_TWEETS),
         part(POS_VECTORS, VECTOR_ROWS, "cpu", CPU_TWEETS | WITH_GLOVE | {"task": tweets_with_vectors}),
         part(NER, NER_ROWS, "ner", CPU_POSTS | {"task": posts}),
-        part(NER_VECTORS, (*VECTOR_ROWS, *GLOBAL), "ner", CPU_POSTS | WITH_GLOVE | {"task": posts_with_vectors}),
+        part(NER_VECTORS, NER_PLUS_ROWS, "ner", CPU_POSTS | WITH_GLOVE | {"task": posts_with_vectors}),
         part(CONLL, NER_ROWS, "ner", CPU_POSTS | {"task": newswire}),
         *more_features("cpu", CPU_TWEETS, CPU_POSTS),
     ),
@@ -239,7 +240,7 @@ PAPER = together(
             without_ce=ADAM_WITHOUT_CE,
         ),
         part(NER, NER_ROWS, "ner", PAPER_ENTITIES | {"task": posts}),
-        part(NER_VECTORS, (*VECTOR_ROWS, *GLOBAL), "ner", PAPER_ENTITIES | WITH_GLOVE | {"task": posts_with_vectors}),
+        part(NER_VECTORS, NER_PLUS_ROWS, "ner", PAPER_ENTITIES | WITH_GLOVE | {"task": posts_with_vectors}),
         part(CONLL, NER_ROWS, "ner", PAPER_ENTITIES | {"task": newswire}),
         *more_features("paper", PAPER_TWEETS, PAPER_ENTITIES, without_ce=ADAM_WITHOUT_CE),
     ),
