@@ -313,6 +313,14 @@ def test_answers_rounded_as_the_solutions_round_them_are_right(
         exec(found.source.replace(blank, answer, 1), {"np": np, "check": check})
 
 
+def test_no_grid_has_as_many_steps_as_a_small_attack_and_ten_steps_have_gradients(chapter: Callable[[str], Any]):
+    text = " ".join(" ".join(cell.source.split()) for cell in chapter(NAME).text)
+    assert "thirty, as many gradients as attack and steps together, are in no grid" in text
+    for key in ("images-gpu", *(f"images-cpu-data={data}" for data in DATA)):
+        found = {part for entry in ledger.read(key).entries for part in entry.name.split("/") if "steps-" in part}
+        assert found == {"steps-0", "steps-10", "steps-50"}
+
+
 def test_nets_have_the_sizes_that_the_chapter_tells(chapter: Callable[[str], Any]):
     text = " ".join(" ".join(cell.source.split()) for cell in chapter(NAME).text)
     assert "with 900 thousand weights; the paper's WRN-28-10, with 36 million, was not run" in text
