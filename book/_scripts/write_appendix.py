@@ -53,7 +53,10 @@ RECITED = (
     "The last weights of the language model write training rows from memory. The same energies, attacked from there:"
 )
 SEARCHED = (
-    "The pretrained likelihood, nothing trained, under other proposals for the substitution: correctness and exact."
+    "The pretrained likelihood, nothing trained, under other proposals for the substitution: correctness and exact.\n"
+    "*current*: the current token is among the candidates of the most salient position. *gain*: of all positions and\n"
+    "tokens the one with the largest first-order fall of the energy; *gain-10*: of ten such the one of lowest energy.\n"
+    "*improve*: a substitution is made only where the energy falls."
 )
 EQUAL = "Samplers at equal energy evaluations a chain, on the answer's digits: correctness of the likelihood."
 RESAMPLED = "One kept out of n: correctness. *Best of n* is what no energy passes."

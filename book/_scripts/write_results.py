@@ -53,10 +53,12 @@ python -m ebm_course reproduce sequences --preset cpu --record
 HOW_TO_READ = """
 **How to read it.** *Here* is the mean over independent runs of the difference that decides a claim, Student's
 interval for it at a level shared by all claims of a table, and the smallest difference that was declared to matter, on
-the side where it was expected. *holds* and *reverses*: surely not zero, and at least that large (for a
-claim of ±, surely larger). *no effect*: surely smaller. *undecided*: everything else, and every single run. The chance
+the side where it was expected. *holds* and *reverses*: surely not zero, and a mean of at least that size. *no
+effect*: surely smaller. A claim with ± says that no difference matters: it *holds* where the difference is surely
+smaller, and *reverses* where it is surely larger. *undecided*: everything else, and every single run. The chance
 of calling a difference where there is none, or none where there is one that matters, is 5 % at most for all claims of a
-table together (Holm's correction), if differences are roughly normal over runs. The *control* is what a claim has to be
+table together (Holm's correction), if differences are roughly normal over runs. *Surely smaller* is tested towards one
+side, so the interval shown, which has two, may reach a little further. The *control* is what a claim has to be
 read beside. After ± stands the standard deviation over runs. Thin lines in the figures are single runs, bands one
 standard deviation; there are none on logarithmic axes.
 """
@@ -110,7 +112,7 @@ def section(record: Record, experiment: Experiment | None) -> str:
         lines += [ledger.markdown(ledger.claim_rows(record, claims), ledger.CLAIM_TITLES), ""]
         lines += [LATER, ""] if later else []
         lines += [outside(claims), ""] if outside(claims) else []
-        lines += [text for words in words_of(experiment) for text in (words, "")]
+    lines += [text for words in words_of(experiment, claims) for text in (words, "")]
     drawn = [f"![{alt(group)}](_static/{name})" for name, group in figures(record, experiment).items()]
     lines += [*drawn[:1], "", *folded("How it was made", made(record))]
     lines += folded(f"{len(drawn) - 1} more figures", "\n\n".join(drawn[1:])) if drawn[1:] else []
@@ -147,9 +149,10 @@ def outside(claims: Sequence[Judged]) -> str:
     return f"{words}: {', '.join(names)}." if names else ""
 
 
-def words_of(experiment: Experiment | None) -> list[str]:
-    """What an experiment says of the numbers of its claims, and of what its runs share."""
-    return [words for words in (experiment.measured, experiment.shared) if words] if experiment else []
+def words_of(experiment: Experiment | None, claims: Sequence[Judged]) -> list[str]:
+    """What an experiment says of the numbers of its claims, if there are any, and of what its runs share."""
+    told = (experiment.measured * bool(claims), experiment.shared) if experiment else ()
+    return [words for words in told if words]
 
 
 def made(record: Record) -> str:

@@ -71,3 +71,9 @@ def test_the_page_is_short_and_follows_the_results_in_the_table_of_contents():
     for path in (ROOT / "_toc.yml", ROOT / "book" / "_toc.yml"):
         files = [page["file"] for part in yaml.safe_load(path.read_text())["parts"] for page in part["chapters"]]
         assert files[files.index("results") + 1] == "appendix_sequences"
+
+
+def test_the_page_explains_every_search_of_its_table(appendix: ModuleType):
+    table = PAGE.read_text(encoding="utf-8").split("## Other searches\n")[1].split("\n## ")[0]
+    named = {part for row in rows(table)[2:] for part in re.split(r"-(?!10)", row[0].removeprefix("only-"))}
+    assert named == {"current", "gain", "gain-10", "improve"} and all(f"*{name}*:" in table for name in named)

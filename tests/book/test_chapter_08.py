@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from IPython.display import Markdown
 
 from ebm_course.energies.convnet import ConvNet
 from ebm_course.energies.joint import Joint
+from ebm_course.exercises import WrongAnswer, check
 from ebm_course.experiments.images.config import GPU, PAPER
 from ebm_course.experiments.images.findings import TABLE_1
 from ebm_course.figures.curves import curves
@@ -128,6 +130,9 @@ PLANTED = [
     ("digits/robust-jem/pgd-0.3", 0.2),
     ("digits/robust-jem/accuracy", 0.99),
     ("digits/robust-classifier/pgd-0.1", 0.5),
+    ("digits/robust-classifier/pgd-0.3", 0.63),
+    ("digits/robust-classifier/accuracy", 0.93),
+    ("digits/classifier/accuracy", 0.98),
     ("digits/jem/pgd-0.5", 0.9),
     ("digits/jem/calibration", 0.01),
     ("digits/step-10/robust-jem/updates", 1000.0),
@@ -151,6 +156,8 @@ PLANTED = [
     (f"digits/{GRID}/radius-0.1/contrast-1/all/steps-10/distance", 5.0),
     (f"digits/{GRID}/radius-0/contrast-0.8/class/steps-10/distance", 90.0),
     (f"digits/{GRID}/radius-1/contrast-1/class/steps-0/distance", 40.0),
+    (f"digits/{GRID}/radius-0.3/contrast-1/class/steps-0/distance", 60.0),
+    (f"digits/{GRID}/radius-0.1/contrast-1/class/steps-0/mean_energy", 5.0),
     (f"digits/{GRID}/radius-1/contrast-0.8/all/steps-10/distance", 50.0),
     (f"digits/{GRID}/radius-1/contrast-1/class/steps-0/mean_energy", -5.0),
     (f"digits/{GRID}/radius-0.3/contrast-0.8/all/steps-50/distance", 90.0),
@@ -163,6 +170,7 @@ PLANTED = [
     ("mnist/robust-jem/restarts", 1.0),
     ("mnist/anchors/train/score", 9.95),
     ("mnist/anchors/means/score", 9.95),
+    ("mnist/anchors/means/score", 9.48),
     ("mnist/robust-jem/combined/recall", 0.5),
     ("mnist/robust-jem/combined/distance", 15.0),
     ("mnist/jem/short/distance", 25.0),
@@ -283,6 +291,34 @@ def test_another_verdict_elsewhere_would_be_noticed(
     monkeypatch.setattr(ledger, "read", change)
     with pytest.raises(AssertionError):
         chapter(NAME).run("recorded", **NAMES)
+
+
+@pytest.mark.parametrize(
+    "cell, blank, answer, accepted",
+    [
+        ("08-ex-1-answer", "= None, None", "= 0.063, 64", True),
+        ("08-ex-1-answer", "= None, None", "= 0.062, 64", False),
+        ("08-ex-1-answer", "= None, None", "= 0.063, 63", False),
+        ("08-ex-4-answer", "= None", "= (10, 2, 7.9)", True),
+        ("08-ex-4-answer", "= None", "= (10, 2, 8)", False),
+    ],
+)
+def test_answers_rounded_as_the_solutions_round_them_are_right(
+    chapter: Callable[[str], Any], cell: str, blank: str, answer: str, accepted: bool
+):
+    [found] = [one for one in chapter(NAME).code if one["id"] == cell]
+    assert blank in found.source
+    wrong = pytest.raises(WrongAnswer) if not accepted else contextlib.nullcontext()
+    with wrong:
+        exec(found.source.replace(blank, answer, 1), {"np": np, "check": check})
+
+
+def test_no_grid_has_as_many_steps_as_a_small_attack_and_ten_steps_have_gradients(chapter: Callable[[str], Any]):
+    text = " ".join(" ".join(cell.source.split()) for cell in chapter(NAME).text)
+    assert "thirty, as many gradients as attack and steps together, are in no grid" in text
+    for key in ("images-gpu", *(f"images-cpu-data={data}" for data in DATA)):
+        found = {part for entry in ledger.read(key).entries for part in entry.name.split("/") if "steps-" in part}
+        assert found == {"steps-0", "steps-10", "steps-50"}
 
 
 def test_nets_have_the_sizes_that_the_chapter_tells(chapter: Callable[[str], Any]):

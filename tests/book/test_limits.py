@@ -106,3 +106,12 @@ def test_robust_jem_ends_at_the_radii_and_has_the_judges_and_nets_that_the_page_
     ends = {"images-cpu-data=digits": 1.0, "images-gpu": 1.0}
     for key in (*ends, "images-cpu-data=mnist", "images-cpu-data=cifar10"):
         assert max(ledger.read(key).config["grid_radii"]) == ends.get(key, 0.5)
+
+
+def test_the_time_of_a_record_adds_up_its_trainings_and_measurements():
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert "*Took* adds up all trainings and measurements of a record" in page
+    found = [record for record in ledger.records() if record.work]
+    assert "images-gpu" in {record.key for record in found}
+    for record in found:
+        assert record.seconds == pytest.approx(sum(stage.seconds for stage in record.work)), record.key

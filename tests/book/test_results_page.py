@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ebm_course.experiments.ablation.experiment import EXPERIMENT as ABLATION
+from ebm_course.experiments.claims import judge
 from ebm_course.experiments.sequences.experiment import EXPERIMENT as SEQUENCES
 from ebm_course.results import ledger
 from ebm_course.results.findings import Claim, Curve, Entry, Judged, Work
@@ -143,8 +144,30 @@ def test_what_the_claims_measure_stands_beside_them(results: ModuleType):
     told = dataclasses.replace(SEQUENCES, measured="Digits that are right.", shared="Runs share rows.")
     shown = results.section(RECORD, told).split("<details>")[0].splitlines()
     assert shown.index("Digits that are right.") < shown.index("Runs share rows.")
+    bare = results.section(dataclasses.replace(RECORD, claims=()), told).split("<details>")[0].splitlines()
+    assert "Runs share rows." in bare and "Digits that are right." not in bare  # there is no claim to measure
     text = (BOOK / "results.md").read_text()
     assert ABLATION.measured and ABLATION.measured in text.splitlines()
+
+
+def test_a_claim_on_a_logarithm_is_called_one_beside_its_table(results: ModuleType):
+    seen = set()
+    for record in ledger.records():
+        claims, _ = results.claims_of(record, results.declared(record.name))
+        for claim in (found.claim for found in claims):
+            if "log10" in record.entry(claim.endpoint).what:
+                seen.add(record.name)
+                assert "log10" in claim.paper_says + results.declared(record.name).measured, claim.name
+    assert seen == {"images", "likelihood", "structured", "text"}
+
+
+def test_the_page_says_what_the_verdict_on_a_claim_of_no_difference_means(results: ModuleType):
+    told = " ".join(results.HOW_TO_READ.split())
+    assert "A claim with ± says that no difference matters: it *holds* where the difference is surely smaller" in told
+    values = {"smaller": [0.01, -0.01, 0.02, -0.02, 0.0], "larger": [0.30, 0.32, 0.28, 0.31, 0.29]}
+    claim = Claim("a", "Nothing changes.", "a", "same", 0.1)
+    verdicts = {name: judge({claim: runs})[0].verdict for name, runs in values.items()}
+    assert verdicts == {"smaller": "holds", "larger": "reverses"}
 
 
 def test_the_stored_page_shows_the_claims_of_every_experiment_on_its_first_screens():

@@ -76,6 +76,8 @@ EXPERIMENT = Experiment(
     data=DATA,
     samples=sheet,
     figures=tuple(f"{kind}/{data}/.*" for data in DATA for kind in ("attacked", "gap", "radius", "alive")),
+    measured="Claims on a distance and on stability are differences of log10 (-0.05: about a tenth less; +0.05: an "
+    "eighth more), all others plain differences. Controls are the numbers themselves.",
     shared="Runs share the held-out images, and most of those to train on: each draws seven eighths of the others or "
     "more. Judge, this split, order, start, chains, attacks and samples are drawn anew in each. Arms of one run share "
     "its judge, images and starts of samples. One learning rate, one number of updates and one sampler serve all arms: "
