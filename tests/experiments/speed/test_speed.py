@@ -48,7 +48,9 @@ def test_the_exponent_of_a_law_is_recovered() -> None:
     assert exponent(x, [1.0, 1.0, 2.0, 4.0]) == pytest.approx(0.7, abs=1e-12)  # by hand, in powers of 2
 
 
-@pytest.mark.parametrize("x, y", [([2], [1.0]), ([2, 2], [1.0, 1.0]), ([1, 2], [0.0, 1.0]), ([1, 2], [1.0])])
+@pytest.mark.parametrize(
+    "x, y", [([2], [1.0]), ([2, 2], [1.0, 1.0]), ([1, 2], [0.0, 1.0]), ([1, 2], [1.0]), ([1, 2], [1.0, math.nan])]
+)
 def test_no_exponent_is_made_up(x: list[float], y: list[float]) -> None:
     with pytest.raises(ValueError, match="two sizes or more"):
         exponent(x, y)
@@ -90,6 +92,12 @@ def test_seconds_are_the_median_after_a_first_call_and_a_long_call_is_made_once(
 
     assert median_seconds(slow, DEVICE, n_repeats=3, long=0.01) >= 0.02
     assert len(calls) == 1
+
+
+def test_the_call_that_warms_up_is_no_part_of_the_median(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = iter([9.0, 1.0, 3.0, 2.0, 4.0])
+    monkeypatch.setattr("ebm_course.experiments.clock.seconds", lambda act, device: next(taken))
+    assert median_seconds(lambda: None, DEVICE, n_repeats=4) == 2.5
 
 
 def test_calls_that_are_compared_run_in_turn() -> None:
