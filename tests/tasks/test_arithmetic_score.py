@@ -99,3 +99,20 @@ def test_rows_of_another_kind_are_refused_and_none_stands_for_all() -> None:
     for n_digits in (0, 2.0, True):
         with pytest.raises(ValueError, match="n_digits is a whole number"):
             score(x, n_digits)
+
+
+@pytest.mark.parametrize(
+    "text, supported",
+    [("10+20=030", True), ("01+20=021", False), ("10+02=012", False), ("10+09=019", False), ("09+10=019", False)],
+)
+def test_both_operands_lead_with_a_digit_of_at_least_1_in_the_support(text: str, supported: bool) -> None:
+    assert in_support(TWO.encode([text]), 2).tolist() == [supported]
+
+
+@pytest.mark.parametrize(
+    "text, tokens, operands",
+    [("19+12=131", 1, 0), ("19+12=032", 1, 0), ("99+12=031", 1, 1), ("19+13=031", 1, 1), ("28+43=999", 7, 4)],
+)
+def test_what_moved_is_told_apart_in_operands_and_answer(text: str, tokens: int, operands: int) -> None:
+    found = score(TWO.encode([text]), 2, x0=TWO.encode(["19+12=031"]))
+    assert (found["tokens_moved"], found["operands_moved"]) == (tokens, operands)
