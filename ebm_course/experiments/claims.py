@@ -58,7 +58,10 @@ def judge(
     Args:
         measured: claim -> its endpoint, one difference an independent run.
         n_unmeasured: claims declared beside them; a part of an experiment is judged as strictly as the whole.
-        level: the largest chance of any false verdict among them.
+        level: the largest chance of any false verdict among them, between 0 and 1.
+
+    Raises:
+        ValueError: a claim has no value or one that is not finite, two have one name, or another number is none.
 
     >>> claim = Claim("lifts", "The attack lifts samples.", "difference", "higher", 0.05)
     >>> [found] = judge({claim: [0.21, 0.19, 0.22, 0.20]})
@@ -67,6 +70,7 @@ def judge(
     >>> judge({claim: [0.21]})[0].verdict  # never from one run
     'undecided'
     """
+    _check(measured, n_unmeasured, level)
     p_values = {claim: _p_values(claim, values) for claim, values in measured.items()}
     rejected = _rejected(p_values, n_unmeasured, level)
     found = []
@@ -75,6 +79,20 @@ def judge(
         mean = statistics.fmean(values)
         found.append(Judged(claim, _verdict(claim, mean, rejected[claim]), mean, low, high, len(values)))
     return tuple(found)
+
+
+def _check(measured: Mapping[Claim, Sequence[float]], n_unmeasured: int, level: float) -> None:
+    if not 0 < level < 1 or not n_unmeasured >= 0:
+        raise ValueError(
+            f"verdicts have a level between 0 and 1 and no fewer than 0 claims beside them: got {level} and "
+            f"{n_unmeasured}. Pass level=0.05."
+        )
+    if len({claim.name for claim in measured}) < len(measured):
+        raise ValueError(f"each claim has a name of its own: got {', '.join(sorted(c.name for c in measured))}.")
+    for claim, values in measured.items():
+        if len(values) == 0 or not all(math.isfinite(value) for value in values):
+            got = f"{[float(value) for value in values]}"
+            raise ValueError(f"the claim {claim.name!r} is judged by one finite number a run: got {got}.")
 
 
 def _p_values(claim: Claim, values: Sequence[float]) -> dict[str, float]:

@@ -88,7 +88,7 @@ def exponent(x: Sequence[float], y: Sequence[float], *, last: int | None = None)
     """The slope b of the least-squares line log y = a + b log x, through the ``last`` points or through all.
 
     Raises:
-        ValueError: fewer than two different x, or a value that is not above 0.
+        ValueError: fewer than two different x, or a value that is not above 0 and finite.
 
     >>> round(exponent([1, 2, 4], [5, 20, 80]), 6)
     2.0
@@ -96,8 +96,8 @@ def exponent(x: Sequence[float], y: Sequence[float], *, last: int | None = None)
     2.0
     """
     x, y = (list(values)[-last:] if last else list(values) for values in (x, y))
-    if len(set(x)) < 2 or len(x) != len(y) or min(*x, *y) <= 0:
-        raise ValueError(f"an exponent needs two sizes or more and values above 0: got {x} and {y}.")
+    if len(set(x)) < 2 or len(x) != len(y) or not all(0 < v < math.inf for v in (*x, *y)):
+        raise ValueError(f"an exponent needs two sizes or more and finite values above 0: got {x} and {y}.")
     return statistics.linear_regression([math.log(v) for v in x], [math.log(v) for v in y]).slope
 
 

@@ -94,7 +94,7 @@ def _check_images(name: str, images: Tensor, n_features: int) -> None:
             f"{name} holds colour images (N, 3, H, W) of real numbers: got {images.dtype} of shape "
             f"{tuple(images.shape)}. Pass images.expand(-1, 3, -1, -1) of grey ones."
         )
-    low, high = float(images.min()), float(images.max())
+    low, high = float(images.detach().min()), float(images.detach().max())
     if not (-1 - OUTSIDE <= low < 0 and high <= 1 + OUTSIDE):  # a NaN fails every comparison
         raise ValueError(
             f"{name} has pixels in [-1, 1], some below 0: got {low:.3g} to {high:.3g}. "

@@ -45,7 +45,7 @@ def maximum_mean_discrepancy(x: Tensor, y: Tensor, *, bandwidth: float | None = 
         raise ValueError(
             f"two samples of one space with two rows or more were expected: got {tuple(x.shape)} and {tuple(y.shape)}."
         )
-    n, pooled = len(x), finite("samples", torch.cat([x, y])).flatten(1)  # (N + M, D)
+    n, pooled = len(x), torch.cat([finite("x", x), finite("y", y)])[:, None].flatten(1)  # (N + M, D), numbers as D = 1
     if bandwidth is None:
         spaced = torch.arange(min(len(pooled), OF_MEDIAN), device=pooled.device) * len(pooled) // OF_MEDIAN
         bandwidth = float(torch.pdist(pooled if len(pooled) <= OF_MEDIAN else pooled[spaced]).median())

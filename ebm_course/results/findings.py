@@ -12,7 +12,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Direction = Literal["higher", "lower", "same"]
 Verdict = Literal["holds", "reverses", "no effect", "undecided"]
@@ -42,7 +42,7 @@ class Entry:
         >>> Entry.of("correct", "Share of right sums.", [0.5, 0.7]).value
         0.6
         """
-        if not values:
+        if len(values) == 0:
             raise ValueError(f"the finding {name!r} has no values: expected one a run.")
         numbers = tuple(float(value) for value in values)
         check_finite(numbers, f"the finding {name}")
@@ -107,7 +107,12 @@ class Claim:
     control: str = ""
 
     def __post_init__(self) -> None:
-        if not 0 < self.smallest_effect < math.inf:
+        if self.better not in get_args(Direction):
+            raise ValueError(
+                f"the claim {self.name!r} says on which side the paper sees it: expected one of "
+                f"{', '.join(get_args(Direction))}, got {self.better!r}."
+            )
+        if not isinstance(self.smallest_effect, float | int) or not 0 < self.smallest_effect < math.inf:
             raise ValueError(
                 f"the claim {self.name!r} names the smallest difference that matters: expected a number above 0, "
                 f"got {self.smallest_effect}."

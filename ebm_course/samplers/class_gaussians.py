@@ -172,7 +172,7 @@ def _check_states(x: Tensor, n_classes: int, bounds: tuple[float, float] | None)
         bad = int((~x.isfinite()).sum())
         raise ValueError(f"states are finite numbers: got {bad} of {x.numel()} that are not. Leave their rows out.")
     if bounds is not None and len(x):
-        low, high = float(x.min()), float(x.max())
+        low, high = float(x.detach().min()), float(x.detach().max())
         if low < bounds[0] - MARGIN or high > bounds[1] + MARGIN:  # every sample would be clamped to a face
             raise ValueError(
                 f"states lie in the bounds that samples are clamped to: expected {bounds}, got {low:.6g} to "

@@ -105,10 +105,8 @@ class Format:
 
     def equations(self, a: Sequence[int] | np.ndarray, b: Sequence[int] | np.ndarray) -> Tensor:
         """Tokens (N, L) of the true equations of operands a and b, each of at most ``n_digits`` digits."""
-        d = self.n_digits
-        return self.encode(
-            [f"{i:0{d}d}+{j:0{d}d}={i + j:0{d + 1}d}" for i, j in zip(map(int, a), map(int, b), strict=True)]
-        )
+        d, (a, b) = self.n_digits, ([check_count("operand", k) for k in side] for side in (a, b))
+        return self.encode([f"{i:0{d}d}+{j:0{d}d}={i + j:0{d + 1}d}" for i, j in zip(a, b, strict=True)])
 
 
 def digit_synonyms() -> Tensor:

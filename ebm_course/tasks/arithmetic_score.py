@@ -12,6 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ebm_course.checks import check_count, check_tokens
+
 # Ids as laid out in tasks/arithmetic.VOCABULARY: unk pad bos eos 0-9 + =
 BEGIN_ID, END_ID, ZERO_ID, PLUS_ID, EQUALS_ID = 2, 3, 4, 14, 15
 
@@ -20,12 +22,12 @@ def well_formed(x: Tensor, n_digits: int) -> Tensor:
     """Bool (N,): bos, +, = and eos at their places and digits everywhere else.
 
     Raises:
-        ValueError: x is not (N, 3 d + 5).
+        ValueError: x is not (N, 3 d + 5), or d is no whole number of 1 or more.
 
     >>> well_formed(torch.tensor([[2, 8, 14, 9, 15, 4, 4, 3], [2, 8, 8, 9, 15, 4, 4, 3]]), 1)  # "4+5=00", "445=00"
     tensor([ True, False])
     """
-    d = n_digits
+    d = check_count("n_digits", n_digits, least=1)
     if x.ndim != 2 or x.shape[1] != 3 * d + 5:
         raise ValueError(f"equations of {d} digits have shape (N, {3 * d + 5}), got {tuple(x.shape)}.")
     signs = (x[:, 0] == BEGIN_ID) & (x[:, d + 1] == PLUS_ID) & (x[:, 2 * d + 2] == EQUALS_ID) & (x[:, -1] == END_ID)
@@ -72,11 +74,22 @@ def in_support(x: Tensor, n_digits: int) -> Tensor:
 
 
 def distance_to(x: Tensor, rows: Tensor, n_values: int = 16) -> Tensor:
-    """Tokens (N,) by which each row of x differs from the nearest of ``rows`` (M, L); 0 means recited.
+    """Tokens (N,) by which each row of x differs from the nearest of ``rows`` (M, L), M > 0; 0 means recited.
+
+    Raises:
+        TypeError: x or rows are not int64.
+        ValueError: rows are none or of another length than those of x, or a token is out of the vocabulary.
 
     >>> distance_to(torch.tensor([[4, 5, 6], [9, 9, 9]]), torch.tensor([[4, 5, 6], [4, 9, 9]]))
     tensor([0, 1])
     """
+    for tokens in (x, rows):
+        check_tokens(tokens, n_values)
+    if len(rows) == 0 or rows.shape[1] != x.shape[1]:
+        raise ValueError(
+            f"rows are compared token by token with (M, {x.shape[1]}), M > 0: got {tuple(rows.shape)}. "
+            f"Pass task.train.x of the same task."
+        )
     hot = torch.nn.functional.one_hot(rows, n_values).flatten(1).float()  # (M, L V)
     nearest = [
         (torch.nn.functional.one_hot(part, n_values).flatten(1).float() @ hot.T).amax(dim=1) for part in x.split(1024)
@@ -116,6 +129,10 @@ def score(x: Tensor, n_digits: int, *, train: Tensor | None = None, x0: Tensor |
         distance = distance_to(x, train)
         figures |= {"recited": (distance == 0).float().mean(), "distance": distance.float().mean()}
     if x0 is not None:
+        if x0.shape != x.shape:
+            raise ValueError(
+                f"x0 has the start of each row: expected {tuple(x.shape)}, got {tuple(x0.shape)}. Keep their order."
+            )
         moved = x != x0
         figures["tokens_moved"] = moved.sum(dim=1).float().mean()
         figures["operands_moved"] = moved[:, : 2 * n_digits + 2].sum(dim=1).float().mean()

@@ -32,7 +32,7 @@ def check_images(x: Tensor) -> None:
         return
     if x.numel() == 0:
         raise ValueError(f"an image has a pixel at least: got {tuple(x.shape)}. Pass images (N, C, H, W).")
-    low, high = float(x.min()), float(x.max())
+    low, high = float(x.detach().min()), float(x.detach().max())
     if not (low >= -1 - MARGIN and high <= 1 + MARGIN):  # NaN is not
         raise ValueError(
             f"images lie in [-1, 1]: got values from {low:g} to {high:g}. Scale them, as 2 * x - 1 from [0, 1]."

@@ -70,7 +70,7 @@ def tags_of(spans: Sequence[Entity], length: int, scheme: Scheme) -> tuple[str, 
     """The tags of a sentence of ``length`` tokens with these entities, which do not overlap.
 
     Raises:
-        ValueError: another scheme.
+        ValueError: another scheme, or an entity that is empty, outside the sentence or in another one.
 
     >>> tags_of([(0, 1, "A"), (1, 3, "A"), (4, 5, "B")], 5, "IOB1")
     ('I-A', 'B-A', 'I-A', 'O', 'I-B')
@@ -79,7 +79,12 @@ def tags_of(spans: Sequence[Entity], length: int, scheme: Scheme) -> tuple[str, 
     """
     check_scheme(scheme)
     tags = ["O"] * length
-    for first, end, kind in spans:
+    for first, end, kind in sorted(spans):  # in IOB1 a tag depends on the one before it
+        if not 0 <= first < end <= length or any(tag != "O" for tag in tags[first:end]):
+            raise ValueError(
+                f"entities hold tokens 0 to {length - 1}, each one entity's at most: got {(first, end, kind)}. "
+                f"Pass (first position, position after the last, type)."
+            )
         tags[first:end] = [f"I-{kind}"] * (end - first)
         if scheme != "IOB1" or (first and tags[first - 1][2:] == kind and tags[first - 1] != "O"):
             tags[first] = f"B-{kind}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from ebm_course.tasks.tag_schemes import entities
@@ -33,6 +34,7 @@ def accuracy(states: Tensor, gold: Tensor, mask: Tensor) -> float:
         mask: (N, L) bool, True at real tokens.
 
     Raises:
+        TypeError: the mask is no bool: a 2 in it would count as no token.
         ValueError: the shapes differ, or no token is real.
 
     >>> import torch
@@ -45,6 +47,8 @@ def accuracy(states: Tensor, gold: Tensor, mask: Tensor) -> float:
             f"tags, gold tags and mask have one shape (N, L): got {tuple(tags.shape)}, {tuple(gold.shape)} and "
             f"{tuple(mask.shape)}. Score a batch with its own states."
         )
+    if mask.dtype != torch.bool:
+        raise TypeError(f"a mask is bool, True at real tokens: got {mask.dtype}. Pass mask.bool() of ones and zeros.")
     n = int(mask.sum())
     if n == 0:
         raise ValueError(

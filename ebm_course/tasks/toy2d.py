@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ebm_course.checks import check_count
+from ebm_course.checks import at_least_single, check_count
 from ebm_course.core import Batch, Task
 from ebm_course.runtime import torch_seed
 from ebm_course.tasks.toy2d_densities import Density
@@ -73,6 +73,7 @@ def score(x: Tensor, density: Density, *, masses: Tensor | None = None) -> dict[
         raise ValueError(
             f"expected finite points (N, 2), N > 0: got shape {tuple(x.shape)}, {x.isfinite().sum()} finite."
         )
+    x = at_least_single(x.detach())  # in 16 bits a point near an edge would lie in another cell
     masses = cell_masses(density) if masses is None else masses
     cells = ((x + density.extent) * (N_CELLS / (2 * density.extent))).floor().long()  # (N, 2)
     outside = ((cells < 0) | (cells >= N_CELLS)).any(dim=1)
@@ -90,12 +91,15 @@ def cell_masses(density: Density, *, n_inside: int = 16) -> Tensor:
     Args:
         density: integrated by the midpoint rule, ``n_inside``^2 points a cell.
 
+    Raises:
+        ValueError: not even one point a cell.
+
     >>> from ebm_course.tasks.toy2d_densities import ring
     >>> masses = cell_masses(ring())
     >>> masses.shape, round(float(masses.sum()), 3)
     (torch.Size([257]), 1.0)
     """
-    n = N_CELLS * n_inside
+    n = N_CELLS * check_count("n_inside", n_inside, least=1)
     width = 2 * density.extent / n
     axis = (torch.arange(n, dtype=torch.float64, device="cpu") + 0.5) * width - density.extent
     p = density.log_prob(torch.cartesian_prod(axis, axis)).exp() * width**2

@@ -13,6 +13,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ebm_course.checks import check_number
+
 LOG_TWO_PI = math.log(2 * math.pi)
 
 
@@ -61,6 +63,13 @@ class Spots:
     name: str
     points: tuple[tuple[float, float], ...]
     std: float
+
+    def __post_init__(self) -> None:
+        if not 0 < check_number("std", self.std) < math.inf or len(self.points) == 0:
+            raise ValueError(
+                f"spots are one or more, and std is above 0: got {len(self.points)} and {self.std}. "
+                f"Pass points=((0.0, 0.0),) and std=1.0."
+            )
 
     @property
     def extent(self) -> float:

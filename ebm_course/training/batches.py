@@ -7,7 +7,8 @@ optimiser.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sized
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -17,6 +18,31 @@ from ebm_course.core import Batch
 
 Draw = Callable[[int, torch.Generator], Tensor]
 """(n, generator) -> n rows (n, ...)."""
+
+
+@runtime_checkable
+class Indexed(Protocol):
+    """Minibatches by number."""
+
+    def __getitem__(self, i: int, /) -> Batch: ...
+
+
+def check_batches(batches: Any) -> None:
+    """Refuse what gives no minibatch for a number: a batch itself, an empty list, an iterator or a DataLoader.
+
+    >>> check_batches([Batch(torch.zeros(3, 2))]), isinstance([], Indexed)
+    (None, True)
+    >>> check_batches(iter([]))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    TypeError: batches gives a minibatch for each number: got a list_iterator. Use Batches(data, batch_size, seed=0)...
+    """
+    none = isinstance(batches, Batch) or not (isinstance(batches, Indexed) or callable(batches))
+    if none or (isinstance(batches, Sized) and len(batches) == 0):
+        of = f" of {len(batches)}" if isinstance(batches, Sized) else ""
+        raise TypeError(
+            f"batches gives a minibatch for each number: got a {type(batches).__name__}{of}. "
+            f"Use Batches(data, batch_size, seed=0), or [data] for all rows at every step."
+        )
 
 
 def with_replacement(rows: Tensor) -> Draw:

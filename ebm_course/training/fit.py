@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sized
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,9 @@ from ebm_course.core import Batch, Step
 from ebm_course.origin import Origin
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.storage import locked
-from ebm_course.training.log import IntervalLog, check_number, is_whole, validating
+from ebm_course.training.batches import Indexed as Indexed
+from ebm_course.training.batches import check_batches
+from ebm_course.training.log import IntervalLog, check_number, is_whole, named, validating
 from ebm_course.training.resume import (
     Progress,
     check_states,
@@ -35,14 +37,6 @@ from ebm_course.training.resume import (
     save_run,
     undisturbed,
 )
-
-
-@runtime_checkable
-class Indexed(Protocol):
-    """Minibatches by number."""
-
-    def __getitem__(self, i: int, /) -> Batch: ...
-
 
 Validate = Callable[[], Mapping[str, float]]
 
@@ -109,7 +103,7 @@ def fit(
     """
     kept, home = dict(keep or {}), None if folder is None else Path(folder)
     _check_numbers(n_steps=n_steps, validate_every=validate_every, save_every=save_every, log_every=log_every)
-    _check_batches(batches)
+    check_batches(batches)
     _check_validation(validate, validate_every, patience, kept if keep_best else None)
     _check_folder(home, save_every, kept)
     with locked(home) if home is not None and run.is_main else nullcontext():
@@ -189,7 +183,7 @@ def _validated(
 ) -> dict[str, float]:
     """Validate and note a new minimum of the first value."""
     with undisturbed(keep, generator), validating(run.step):
-        values = {f"valid_{name}": float(value) for name, value in validate().items()}
+        values = {f"valid_{name}": float(value) for name, value in named("validate", validate()).items()}
     for name, value in values.items():
         check_number(name, value, run.step)
     if not values:
@@ -213,14 +207,6 @@ def _check_numbers(**numbers: int) -> None:
         least = 1 if name == "log_every" else 0
         if not is_whole(number) or number < least:
             raise ValueError(f"{name} counts updates: expected {least} or larger, got {number}.")
-
-
-def _check_batches(batches: Any) -> None:
-    if isinstance(batches, Batch) or (isinstance(batches, Sized) and len(batches) == 0):
-        raise TypeError(
-            f"batches gives a minibatch for each number: got a {type(batches).__name__} of {len(batches)}. "
-            f"Use Batches(data, batch_size, seed=0), or [data] for all rows at every step."
-        )
 
 
 def _check_validation(

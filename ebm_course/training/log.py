@@ -9,6 +9,7 @@ import math
 import operator
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,6 +29,19 @@ def is_whole(number: object) -> bool:
     with suppress(TypeError):
         return not isinstance(number, bool) and isinstance(operator.index(number), int)  # type: ignore[arg-type]
     return False
+
+
+def named(who: str, values: Any) -> Mapping[str, Any]:
+    """The values that a step or a validation returned, refused where they have no names.
+
+    >>> named("validate", 1.5)
+    Traceback (most recent call last):
+    TypeError: validate returns name -> number: got a float. Return a dictionary, such as {'loss': loss}.
+    """
+    if not isinstance(values, Mapping):
+        got = f"{type(values).__name__}. Return a dictionary, such as {{'loss': loss}}"
+        raise TypeError(f"{who} returns name -> number: got a {got}.")
+    return values
 
 
 class IntervalLog:
@@ -54,9 +68,10 @@ class IntervalLog:
             values: name -> scalar of shape (); copied.
 
         Raises:
+            TypeError: the values have no names.
             ValueError: a value is no scalar, or is called "step", which is the name of the update's number.
         """
-        for name, value in values.items():
+        for name, value in named("a step", values).items():
             tensor = torch.as_tensor(value)
             if tensor.ndim or name == "step":
                 raise ValueError(

@@ -7,6 +7,7 @@ import statistics
 from types import ModuleType
 
 import pytest
+import torch
 from scipy import stats
 
 from ebm_course.experiments.claims import LEVEL, _p_values, judge, judged
@@ -182,3 +183,42 @@ def test_the_spread_over_runs_is_that_of_a_sample_and_a_curve_has_all_its_points
     assert Entry.of("error", "An error.", [0.5, 0.7]).spread == pytest.approx(0.02**0.5)
     with pytest.raises(ValueError, match=r"needs one value for each of 2 x, got \[2, 1\]"):
         Curve("error", "step", [0.0, 1.0], "error", [[0.5, 0.7], [0.5]])
+
+
+@pytest.mark.parametrize(
+    "values, options, words",
+    [
+        ([0.3, float("nan"), 0.2], {}, "one finite number a run: got .0.3, nan, 0.2."),
+        ([0.3, float("inf")], {}, "one finite number a run"),
+        ([], {}, "one finite number a run"),
+        ([0.3, 0.2], {"level": float("nan")}, "between 0 and 1"),  # no p-value is above it: all would be rejected
+        ([0.3, 0.2], {"level": 5.0}, "between 0 and 1"),
+        ([0.3, 0.2], {"n_unmeasured": -1}, "no fewer than 0 claims"),
+    ],
+)
+def test_no_verdict_rests_on_what_is_no_number(values: list[float], options: dict[str, float], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        judge({claim(): values}, **options)  # type: ignore[arg-type]
+
+
+def test_two_claims_of_one_name_are_refused() -> None:
+    with pytest.raises(ValueError, match="a name of its own: got one, one"):
+        judge({claim(): [0.3, 0.2], claim(smallest=0.2): [0.3, 0.2]})
+
+
+@pytest.mark.parametrize("better", ["lower than", "Higher", ""])
+def test_a_side_that_is_none_is_refused_and_not_taken_for_the_other(better: str) -> None:
+    with pytest.raises(ValueError, match="one of higher, lower, same"):
+        claim(better=better)
+
+
+@pytest.mark.parametrize("smallest", ["0.1", None, torch.tensor(0.1), float("nan"), 0.0])
+def test_the_smallest_effect_is_a_number(smallest: object) -> None:
+    with pytest.raises(ValueError, match="expected a number above 0"):
+        claim(smallest=smallest)  # type: ignore[arg-type]
+
+
+def test_an_entry_takes_the_values_of_a_tensor() -> None:
+    assert Entry.of("a", "A number.", torch.tensor([0.5, 1.0])).values == (0.5, 1.0)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="has no values"):
+        Entry.of("a", "A number.", torch.tensor([]))  # type: ignore[arg-type]

@@ -29,6 +29,13 @@ def test_the_split_of_four_values_by_hand() -> None:
     assert found.within**2 == pytest.approx(2.0) and found.between**2 == pytest.approx((100 - 2) / 2)
 
 
+def test_the_split_with_unequal_numbers_of_trainings_by_hand() -> None:
+    found = spread([[0.0, 2.0, 4.0], [10.0]])  # the mean is that of all four, 4, and not of the two means
+    assert found is not None
+    assert found.within**2 == pytest.approx(8 / 2)
+    assert found.between**2 == pytest.approx((3 * 2**2 + 6**2 - 4) / (4 - 10 / 4))
+
+
 def test_equal_runs_have_no_spread_between_them_and_never_a_negative_one() -> None:
     found = spread([[0.0, 2.0], [2.0, 0.0], [1.0, 1.0]])
     assert found is not None and found.between == 0.0 and found.within > 0

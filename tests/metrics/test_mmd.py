@@ -19,11 +19,12 @@ def test_value_by_hand():
 
 def test_equals_the_double_loop_and_takes_the_median_distance():
     generator = torch.Generator().manual_seed(0)
-    x, y = torch.randn(5, 2, 3, generator=generator), torch.randn(4, 2, 3, generator=generator)
+    x, y = torch.randn(5, 2, 3, generator=generator), 2 + torch.randn(4, 2, 3, generator=generator)
     a, b = x.flatten(1).double(), y.flatten(1).double()
     pooled = torch.cat([a, b])
     distances = [float((pooled[i] - pooled[j]).norm()) for i in range(9) for j in range(i)]
     result = mmd(x, y)
+    assert result["bandwidth"] != pytest.approx(torch.pdist(a).median().item(), rel=0.05)  # not that of one set
     assert result["bandwidth"] == pytest.approx(torch.tensor(distances).median().item())
 
     def k(u, v):
@@ -73,6 +74,15 @@ def test_the_median_of_many_is_that_of_some_and_no_table_of_all_pairs_is_made(mo
     # Half of the squared distance of two such points is exponential: the median is sqrt(4 log 2).
     assert found["bandwidth"] == pytest.approx(math.sqrt(4 * math.log(2)), rel=0.05)
     assert abs(found["mmd2"]) < 0.005
+
+
+def test_numbers_are_samples_of_a_line_and_each_set_keeps_its_digits() -> None:
+    x, y = torch.tensor([0.0, 1.0]), torch.tensor([1.0, 2.0])
+    assert mmd(x, y) == mmd(x[:, None], y[:, None])
+    whole = torch.tensor([[4097], [4099]])  # float16, the type of both together, has neither
+    assert mmd(whole, torch.tensor([[4096.0], [4104.0]]).half()) == mmd(
+        whole.double(), torch.tensor([[4096.0], [4104.0]])
+    )
 
 
 def test_bad_samples_and_bandwidths_are_refused():

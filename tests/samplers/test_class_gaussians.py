@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -255,3 +256,11 @@ def test_what_is_no_real_tensor_is_called_so():
     for states, got in ((x.tolist(), "a list"), (x.to(torch.complex64), r"\(4, 2\) of torch\.complex64")):
         with pytest.raises(ValueError, match=rf"states have shape .*: got {got}\. Pass real states"):
             gaussians.log_prob(states, y)
+
+
+def test_states_with_a_graph_are_fitted_as_those_without():
+    x, y = torch.linspace(-1, 1, 8).view(4, 2), torch.arange(4) % 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = ClassGaussians.fit(x.clone().requires_grad_(), y, 2)
+    assert torch.equal(found.means, ClassGaussians.fit(x, y, 2).means) and not found.means.requires_grad

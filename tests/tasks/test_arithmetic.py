@@ -87,3 +87,10 @@ def test_more_equations_than_exist_are_refused() -> None:
     for n_digits in (0, 2.5):
         with pytest.raises(ValueError, match="n_digits is a whole number: expected 1 or larger"):
             Format(n_digits)  # type: ignore[arg-type]
+
+
+def test_operands_are_whole_numbers() -> None:
+    assert Format(1).decode(Format(1).equations(torch.tensor([8]), torch.tensor([7]))) == ["8+7=15"]  # type: ignore[arg-type]
+    for a in (8.9, -1, "8"):
+        with pytest.raises(ValueError, match="operand is a whole number"):
+            Format(1).equations([a], [7])  # type: ignore[list-item]

@@ -83,3 +83,36 @@ def test_a_wrong_shape_and_no_rows_are_refused() -> None:
         correctness(torch.zeros(3, 12, dtype=torch.long), 2)
     with pytest.raises(ValueError, match="no rows"):
         score(torch.zeros(0, 11, dtype=torch.long), 2)
+
+
+def test_rows_of_another_kind_are_refused_and_none_stands_for_all() -> None:
+    x = TWO.encode(["19+12=031", "46+23=069"])
+    with pytest.raises(ValueError, match=r"the start of each row: expected \(2, 11\), got \(1, 11\)"):
+        score(x, 2, x0=x[:1])  # one start would be taken for that of every row
+    for train, words in ((x[:0], r"\(0, 11\)"), (TEN.encode(["0000000001+0000000002=00000000003"]), r"\(1, 35\)")):
+        with pytest.raises(ValueError, match=f"token by token with .M, 11., M > 0: got {words}"):
+            score(x, 2, train=train)
+    with pytest.raises(TypeError, match="tokens are int64"):
+        distance_to(x, x.float())
+    with pytest.raises(ValueError, match="out of the vocabulary"):
+        distance_to(x + 10, x)
+    for n_digits in (0, 2.0, True):
+        with pytest.raises(ValueError, match="n_digits is a whole number"):
+            score(x, n_digits)
+
+
+@pytest.mark.parametrize(
+    "text, supported",
+    [("10+20=030", True), ("01+20=021", False), ("10+02=012", False), ("10+09=019", False), ("09+10=019", False)],
+)
+def test_both_operands_lead_with_a_digit_of_at_least_1_in_the_support(text: str, supported: bool) -> None:
+    assert in_support(TWO.encode([text]), 2).tolist() == [supported]
+
+
+@pytest.mark.parametrize(
+    "text, tokens, operands",
+    [("19+12=131", 1, 0), ("19+12=032", 1, 0), ("99+12=031", 1, 1), ("19+13=031", 1, 1), ("28+43=999", 7, 4)],
+)
+def test_what_moved_is_told_apart_in_operands_and_answer(text: str, tokens: int, operands: int) -> None:
+    found = score(TWO.encode([text]), 2, x0=TWO.encode(["19+12=031"]))
+    assert (found["tokens_moved"], found["operands_moved"]) == (tokens, operands)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -68,3 +69,9 @@ def test_other_labels_are_refused_in_words(y: Tensor, words: str):
 def test_a_number_of_classes_is_a_whole_one(n_classes: Any):
     with pytest.raises(ValueError, match="n_classes is a whole number: expected 1 or larger"):
         check_labels(torch.tensor([0, 1]), n_classes)
+
+
+def test_images_with_a_graph_are_checked_without_a_warning() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_images(torch.linspace(-1, 1, 4).view(1, 1, 2, 2).requires_grad_())

@@ -96,3 +96,15 @@ def test_an_unknown_scheme_is_refused_and_the_three_are_named(scheme: Any) -> No
     for call in (lambda: convert(["B-A"], scheme), lambda: tags_of([], 1, scheme), lambda: all_tags(["A"], scheme)):
         with pytest.raises(ValueError, match=f"a scheme of tags is one of IOB1, IOB2, BIOES: got {scheme!r}"):
             call()
+
+
+@pytest.mark.parametrize("spans", [[(0, 2, "A"), (1, 3, "B")], [(0, 5, "A")], [(-2, 1, "A")], [(1, 1, "A")]])
+def test_entities_that_overlap_or_lie_outside_are_refused(spans: list[Entity]) -> None:
+    with pytest.raises(ValueError, match="entities hold tokens 0 to 2, each one entity's at most"):
+        tags_of(spans, 3, "BIOES")
+
+
+def test_entities_may_be_given_in_any_order() -> None:
+    spans = [(1, 2, "A"), (0, 1, "A"), (2, 3, "B")]
+    assert tags_of(spans, 3, "IOB1") == ("I-A", "B-A", "I-B")
+    assert entities(tags_of(spans, 3, "IOB1")) == sorted(spans)

@@ -77,3 +77,14 @@ def test_other_numbers_of_sentences_or_tags_are_refused() -> None:
         entity_f1([["O"], ["O"]], [["O"], ["O", "O"]])
     with pytest.raises(ValueError, match="sentence 1: expected a sequence of tags, got a text"):
         entity_f1(["O"], ["O"])
+
+
+def test_a_mask_of_numbers_is_refused() -> None:
+    tags, gold = torch.tensor([[1, 2]]), torch.tensor([[1, 1]])
+    for mask in (
+        torch.tensor([[2, 2]]),
+        torch.ones(1, 2),
+        torch.tensor([[1, 1]]),
+    ):  # of the bits of 1 and 2 none is both
+        with pytest.raises(TypeError, match="a mask is bool"):
+            accuracy(tags, gold, mask)

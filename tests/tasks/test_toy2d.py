@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -66,3 +69,22 @@ def test_what_are_no_finite_points_is_refused(x):
 def test_points_of_large_seeds_are_their_own():
     sets = [toy2d(ring(), n_train=5, n_valid=1, n_test=1, seed=seed).train.x for seed in (1, 1 + 2**32, 2**64)]
     assert not torch.equal(sets[0], sets[1]) and not torch.equal(sets[1], sets[2])
+
+
+def test_points_with_a_graph_or_of_sixteen_bits_score_as_the_same_points_in_thirty_two() -> None:
+    x = ring().sample(500, generator=torch.Generator().manual_seed(0)).half()
+    assert score(x, ring()) == score(x.float(), ring())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert score(x.float().requires_grad_(), ring()) == score(x.float(), ring())
+
+
+@pytest.mark.parametrize("density", [lambda: ring(0), lambda: ring(std=0.0), lambda: ring(std=-1.0)])
+def test_no_spots_and_spots_without_a_width_are_refused(density: Callable[[], Spots]) -> None:
+    with pytest.raises(ValueError, match="spots are one or more, and std is above 0"):
+        density()
+
+
+def test_masses_need_a_point_a_cell() -> None:
+    with pytest.raises(ValueError, match="n_inside is a whole number: expected 1 or larger"):
+        cell_masses(ring(), n_inside=0)

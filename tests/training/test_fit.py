@@ -475,3 +475,24 @@ def test_the_bar_shows_the_values_and_leaves_nothing(
     shown = capsys.readouterr().err
     assert "loss=0.25" in shown
     assert shown.rstrip(" ").endswith("\r")
+
+
+@pytest.mark.parametrize(
+    "batches, got",
+    [
+        (iter([Batch(torch.zeros(2, 1))]), "list_iterator"),
+        (torch.utils.data.DataLoader([0, 1]), "DataLoader of 2"),  # type: ignore[arg-type]
+        (None, "NoneType"),
+    ],
+)
+def test_minibatches_without_numbers_are_refused(batches: Any, got: str) -> None:
+    with pytest.raises(TypeError, match=rf"for each number: got a {got}\. Use Batches"):
+        fit(lambda batch, generator: {}, batches, n_steps=1, generator=torch.Generator(), progress=False)
+
+
+def test_values_without_names_are_refused_in_words() -> None:
+    batches, draw = [Batch(torch.zeros(2, 1))], torch.Generator()
+    with pytest.raises(TypeError, match="a step returns name -> number: got a Tensor"):
+        fit(lambda batch, generator: batch.x.mean(), batches, n_steps=1, generator=draw, progress=False)  # type: ignore[arg-type,return-value]
+    with pytest.raises(TypeError, match="validate returns name -> number: got a float"):
+        fit(lambda *_: {}, batches, n_steps=1, generator=draw, validate=lambda: 1.0, progress=False)  # type: ignore[arg-type,return-value]

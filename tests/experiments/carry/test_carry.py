@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from ebm_course.core import Batch
+from ebm_course.experiments.carry import experiment
 from ebm_course.experiments.carry.config import CPU, PRESETS, SMOKE, Config, fit, rows_of
 from ebm_course.experiments.carry.experiment import EXPERIMENT, columns, wasted
 from ebm_course.experiments.carry.formats import FORMATS, order_of
 from ebm_course.experiments.experiment import reproduce
+from ebm_course.experiments.stages import Results
 from ebm_course.recipes.sequences import language_model
 from ebm_course.recipes.sequences.parts import task_for
 from ebm_course.recipes.shared import rows_digest
@@ -66,6 +68,23 @@ def test_the_perfect_model_wastes_nothing_and_shares_are_by_column() -> None:
     x = Format(3).encode(["467+533=1000", "467+533=1001", "467+533=0001", "+++++++++++4"])
     assert columns(x, 3) == pytest.approx({"c4": 2 / 3, "c3": 1, "c2": 1, "c1": 1 / 3})
     assert columns(x[3:], 3) == {}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_samples_are_put_back_into_the_usual_order_and_the_best_epoch_is_named(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run, variant, layout = setup(0, device="cpu", quiet=True), SMOKE.variant(name), Format(2)
+    x = layout.encode(["19+12=031", "46+23=069", "46+38=085"])
+    written = x[:, order_of(name, 2)]
+    monkeypatch.setattr(experiment, "load_net", lambda *_: None)
+    monkeypatch.setattr(experiment, "sample_sequences", lambda net, n, n_digits, generator: written)
+    rows = [{"valid_nll": value} for value in (2.5, 2.25, 2.75)]
+    results = Results(tmp_path)
+    results.add(variant.stage(0), {"result": {"rows": rows}, "files": {}, "made_from": {}, "attempts": []})
+    found = experiment.measured(variant, 0, SMOKE, run)(tmp_path, results)
+    assert found["exact"] == pytest.approx(2 / 3) and found["valid"] == 1.0 and found["c1"] == pytest.approx(2 / 3)
+    assert found["epoch"] == 2 and found["perplexity"] == math.exp(2.25) and found["wasted"] == wasted(2.25, 2)
 
 
 def test_runs_have_other_rows_and_formats_of_a_run_the_same() -> None:

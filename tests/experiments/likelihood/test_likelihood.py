@@ -11,7 +11,8 @@ import pytest
 
 from ebm_course.experiments.experiment import reproduce
 from ebm_course.experiments.likelihood.config import CPU, PRESETS, SMOKE, WAYS, Config
-from ebm_course.experiments.likelihood.experiment import EXPERIMENT
+from ebm_course.experiments.likelihood.experiment import EXPERIMENT, asked, findings
+from ebm_course.experiments.stages import Results
 from ebm_course.recipes.likelihood import chains
 from ebm_course.results.findings import Findings
 from ebm_course.runtime import setup
@@ -28,6 +29,18 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Findings:
 
 def values_of(findings: Findings) -> dict[str, tuple[float, ...]]:
     return {entry.name: entry.values for entry in findings.entries}
+
+
+def test_the_kl_is_that_after_the_last_update_and_not_the_least(tmp_path: Path) -> None:
+    config, results = replace(SMOKE, n_runs=2, data=("words",)), Results(tmp_path)
+    for k in range(2):
+        for variant in asked(config):
+            logged = [{"step": 1, "valid_kl": 0.1, "valid_evaluations": 5}, {"step": 2, "loss": 1.0}]
+            logged.append({"step": 3, "valid_kl": 0.4 if "exact" in variant.name else 0.5 + k, "valid_evaluations": 9})
+            results.add(variant.stage(k), {"result": {"rows": logged}, "files": {}, "made_from": {}, "attempts": []})
+    values = values_of(findings(config, results))
+    assert values["words/exact/kl"] == (0.4, 0.4) and values["words/cd-1/kl"] == (0.5, 1.5)
+    assert values["claims/words/cd-1-exact"] == pytest.approx([math.log10(0.5 / 0.4), math.log10(1.5 / 0.4)])
 
 
 @pytest.mark.slow

@@ -48,7 +48,10 @@ def test_the_exponent_of_a_law_is_recovered() -> None:
     assert exponent(x, [1.0, 1.0, 2.0, 4.0]) == pytest.approx(0.7, abs=1e-12)  # by hand, in powers of 2
 
 
-@pytest.mark.parametrize("x, y", [([2], [1.0]), ([2, 2], [1.0, 1.0]), ([1, 2], [0.0, 1.0]), ([1, 2], [1.0])])
+@pytest.mark.parametrize(
+    "x, y",
+    [([2], [1.0]), ([2, 2], [1.0, 1.0]), ([1, 2], [0.0, 1.0]), ([1, 2], [1.0]), ([1, 2], [1.0, math.nan])],
+)
 def test_no_exponent_is_made_up(x: list[float], y: list[float]) -> None:
     with pytest.raises(ValueError, match="two sizes or more"):
         exponent(x, y)
@@ -92,6 +95,12 @@ def test_seconds_are_the_median_after_a_first_call_and_a_long_call_is_made_once(
     assert len(calls) == 1
 
 
+def test_the_call_that_warms_up_is_no_part_of_the_median(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = iter([9.0, 1.0, 3.0, 2.0, 4.0])
+    monkeypatch.setattr("ebm_course.experiments.clock.seconds", lambda act, device: next(taken))
+    assert median_seconds(lambda: None, DEVICE, n_repeats=4) == 2.5
+
+
 def test_calls_that_are_compared_run_in_turn() -> None:
     calls: list[str] = []
     names = medians_in_turn({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, DEVICE, n_repeats=2)
@@ -130,27 +139,36 @@ def test_the_plain_loop_and_the_recipe_make_the_same_updates() -> None:
         torch.testing.assert_close(nets[1].get_parameter(name), p, rtol=0, atol=1e-4)
 
 
+def test_the_tokens_that_are_counted_are_those_that_are_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "medians_in_turn", lambda acts, device, n_repeats: dict.fromkeys(acts, 2.0))
+    rows = SMOKE.pretraining_updates * SMOKE.pretraining.batch_size
+    a_row = Format(SMOKE.pretraining.n_digits).length - 1  # the first token is given
+    assert set(training.tokens_a_second(SMOKE, RUN).values()) == {rows * a_row / 2}
+
+
 def test_numbers_and_ratios_come_from_what_was_measured() -> None:
     rates = {"plain": 100.0, "bfloat16": 250.0}
     attacks = {"freezes/neither": 6.0, "freezes/both": 2.0}
     run = {
         "machine": {"float32": 2e11},
-        "seconds/length": [1.0, 4.0, 16.0],
+        "seconds/length": [1.0, 1.0, 4.0, 16.0],
         "pretraining": rates,
         "processes": {"1": 3.0, "2": 2.0},
         "attack": attacks,
     }
-    all_found = collected([run, run], {"length": [2**20, 2**21, 2**22]}, {"length": [10, 20, 40]})
+    all_found = collected([run, run], {"length": [2**20, 2**20, 2**21, 2**22]}, {"length": [5, 10, 20, 40]})
     value = {entry.name: entry.values for entry in all_found.entries}
     assert value["machine/float32"] == (200.0, 200.0)
-    assert value["exponent/length/seconds"] == pytest.approx((2.0, 2.0))
+    assert value["exponent/length/seconds"] == pytest.approx((1.4, 1.4))  # of all sizes, the first among them
+    assert value["exponent-large/length/seconds"] == pytest.approx((2.0, 2.0))
+    assert value["exponent/length/bytes"] == pytest.approx((0.7,))
     assert value["exponent-large/length/bytes"] == pytest.approx((1.0,))
     assert value["largest/length/seconds"] == (16.0, 16.0) and value["largest/length/bytes"] == (4.0,)
     assert value["pretraining-ratio/bfloat16"] == (2.5, 2.5) and "pretraining-ratio/plain" not in value
     assert value["processes-ratio/2"] == (1.5, 1.5) and value["attack-ratio/freezes/both"] == (3.0, 3.0)
     assert {curve.name: curve.runs for curve in all_found.curves} == {
-        "seconds/length": [[1.0, 4.0, 16.0]] * 2,
-        "MiB/length": [[1.0, 2.0, 4.0]],
+        "seconds/length": [[1.0, 1.0, 4.0, 16.0]] * 2,
+        "MiB/length": [[1.0, 1.0, 2.0, 4.0]],
     }
 
 

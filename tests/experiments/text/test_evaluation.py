@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,9 @@ from torch import Tensor, nn
 from ebm_course.core import Batch
 from ebm_course.energies.text_classifier import TextClassifier
 from ebm_course.energies.text_energy import TextEnergy, mean_of
-from ebm_course.experiments.text import evaluation
+from ebm_course.experiments.nets import LAST
+from ebm_course.experiments.text import evaluation, measurements
+from ebm_course.experiments.text.config import SMOKE
 from ebm_course.experiments.text.evaluation import (
     Attack,
     attacked,
@@ -25,6 +29,9 @@ from ebm_course.experiments.text.evaluation import (
     represented,
     summary,
 )
+from ebm_course.experiments.text.measurements import Bench
+from ebm_course.recipes.shared import rows_digest
+from ebm_course.runtime import Run
 
 ATTACK = Attack(n_steps=8, relative_step=0.5)
 LENGTHS = torch.tensor([6, 2, 4, 1, 6, 3])
@@ -211,3 +218,27 @@ def test_the_summary_is_the_mean_over_texts() -> None:
         torch.tensor([True, False, True, True]), torch.tensor([1.0, 0.5, 0.0, 0.5]), torch.arange(4.0)
     )
     assert summary(found) == {"pgd": 0.75, "cosine": 0.5, "euclidean": 1.5}
+
+
+def test_each_net_is_attacked_with_its_radii_on_the_first_test_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the set, shares of the mean norm of a text's embeddings, and the largest for the last weights."""
+    config = replace(SMOKE, small_radii=(0.2, 0.7), relative_radii=(0.5,))
+    bench, attacks = Bench(config, Run(torch.device("cpu"), 0)), list[tuple[str, float]]()
+    monkeypatch.setattr(bench, "net", lambda results, variant, k, name="best": name)
+    monkeypatch.setattr(measurements, "represented", lambda net, rows: (torch.zeros(len(rows), 2), None))
+    monkeypatch.setattr(measurements, "classified", lambda logits, rows: {"accuracy": float(len(rows))})
+    monkeypatch.setattr(measurements, "pair_cosines", lambda sentences, y: {})
+    monkeypatch.setattr(measurements, "embedding_norms", lambda net, rows: {"word-norm": 3.0, "text-norm": 8.0})
+    monkeypatch.setattr(measurements, "summary", lambda found: {"pgd": 0.5})
+
+    def attack(net: str, rows: Batch, radius: float, *_: object) -> None:
+        assert rows_digest(rows) == rows_digest(bench.first("toy", 0))
+        attacks.append((net, radius))
+
+    monkeypatch.setattr(measurements, "attacked", attack)
+    found = bench.measure(config.variant("toy/plain"), 0)(Path(), None)
+    expected = [("best", radius) for radius in (0.2, 0.7, 4.0)]
+    assert attacks == [*expected, (LAST, 0.7)]
+    assert found["accuracy"] == len(bench.data("toy", 0).task.test)
+    first = bench.data("toy", 0).task.test[: config.n_attacked]
+    assert sorted(bench.first("toy", 0).lengths.tolist()) == sorted(first.lengths.tolist())

@@ -225,6 +225,8 @@ def test_resampling_with_a_flat_energy_changes_nothing_and_with_the_truth_reache
     assert flat["oracle"] == truth["oracle"] == truth["correctness"] == 1.0
     assert flat["ess"] == pytest.approx(4.0) and truth["ess"] == pytest.approx(1.0)
     assert abs(flat["correctness"] - 0.25) <= 5 * (0.25 * 0.75 / 50) ** 0.5
+    share = flat["correctness"]  # of 50 groups, not of 200 proposals
+    assert flat["error"] == pytest.approx((share * (1 - share) / (50 - 1)) ** 0.5, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["arithmetic-3-lm", "arithmetic-3-lm-memorised", "arithmetic-3-energy"])
