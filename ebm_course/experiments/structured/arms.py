@@ -3,7 +3,8 @@
 All arms on one set have its features, sizes, minibatches and updates. Each keeps the weights of its lowest validation
 error, of what it answers with: its network; exact decoding or descent where it has no network. Games also share rates,
 optimisers, lambda and the entropy's weight; fine-tuning is a part of the margin's updates, not more of them. With k I
-steps an update has k times the work for the networks.
+steps an update has k times the work for the networks. Those of ``LONGER`` alone have ``TIMES`` the updates, and look at
+validation sentences ``TIMES`` as seldom.
 
 >>> rows, arms, n_given = part("toy", ("stacked", "network-of-chain"), "smoke", {"n_epochs": 2})
 >>> [arm.name for arm in arms], n_given
@@ -48,6 +49,9 @@ WORDS = {
     "ge-a": "compound, stacked, forward tag language model",
     "ge-b": "compound, stacked, both tag language models",
     "ge-c": "compound, stacked, both tag language models, with and without words",
+    "margin-truncated-no-ce-longer": "margin, truncated, no cross-entropy, twelve times the updates",
+    "margin-no-ce-longer": "margin, no truncation, no cross-entropy, twelve times the updates",
+    "margin-entropy-longer": "margin, no cross-entropy, annealed entropy, twelve times the updates",
     "tag-lm": "language model of tags",
     "network-of-chain": "network fitted without tags to the CRF's energy",
     "network-of-global": "network fitted without tags to the CRF's energy and a tag language model",
@@ -63,6 +67,8 @@ JOINT = ("separated", "shared", "stacked")
 REFERENCES = ("bilstm", "crf", "spen-gradient")
 OURS = ("margin-entropy", "stacked-ce-a", "stacked-ce-f", "k-1", "k-5", "network-of-chain")
 GLOBAL = ("ge-a", "ge-b", "ge-c")
+LONGER = ("margin-truncated-no-ce-longer", "margin-no-ce-longer", "margin-entropy-longer")
+TIMES = 12
 
 ENTROPY = 2.0
 """Weight of the networks' entropy at the start, nats; it falls to 0 at 80 % of the updates."""
@@ -126,9 +132,12 @@ def _arm(
     fit: Fit = RECIPES[kind].fit
     config = changed(base[kind], changes)
     if kind == "game":
-        config = replace(config, **game_of(name, config.n_epochs))
+        config = replace(config, **game_of(name.removesuffix("-longer"), config.n_epochs))
         if config.cross_entropy_a == config.cross_entropy_f == 0:
             config = replace(config, **without_ce)
+    if name in LONGER:
+        counts = ("n_epochs", "fine_tune_epochs", "validate_every")
+        config = replace(config, **{field: TIMES * getattr(config, field) for field in counts})
     source = " ".join(f"{data}/{one}" for one in SOURCES.get(name, ()))
     return Variant(f"{data}/{name}", WORDS[name], config, fit, starts_from=source)
 

@@ -26,6 +26,7 @@ from ebm_course.experiments.configs import Settings
 from ebm_course.experiments.structured.arms import (
     GLOBAL,
     JOINT,
+    LONGER,
     OURS,
     REFERENCES,
     TABLE_1,
@@ -64,7 +65,6 @@ from ebm_course.recipes.structured.parts import adam
 from ebm_course.results.findings import Claim
 from ebm_course.tasks.tagging import Tagging
 
-N_RUNS = 5
 SHARES = dict.fromkeys((TOY, POS, POS_VECTORS, POS_FEATURES), 1.0) | dict.fromkeys(ENTITIES, 0.6)
 """Of the runs of the whole experiment: with five on tweets come three on entities."""
 
@@ -79,7 +79,7 @@ NER_PLUS_ROWS = ("bilstm", "crf", *TABLE_1, *JOINT, *GLOBAL)
 class Config(Settings):
     """Five runs on the language and on tweets, three on entities, and how taggers are measured."""
 
-    n_runs: int = N_RUNS
+    n_runs: int = 5
     data: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = claims()
     sources: tuple[Variant, ...] = ()  # arms whose nets others are given, trained wherever one of those is asked for
@@ -184,6 +184,7 @@ TOY_PART = part(TOY, TOY_ROWS, "notebook", LANGUAGE)
 CPU = together(
     (
         TOY_PART,
+        part(TOY, LONGER, "notebook", LANGUAGE, ()),
         part(POS, (*TABLES, "k-20"), "cpu", CPU_TWEETS),
         part(POS_VECTORS, VECTOR_ROWS, "cpu", CPU_TWEETS | WITH_GLOVE | {"task": tweets_with_vectors}),
         part(NER, NER_ROWS, "ner", CPU_POSTS | {"task": posts}),
@@ -194,12 +195,7 @@ CPU = together(
     data=(TOY, POS),
     words="minibatches of 32 and 40 epochs on tweets, for two CPU cores",
 )
-NOTEBOOK = together(
-    (TOY_PART,),
-    data=(TOY,),
-    n_runs=1,
-    words="the agreement language, one run",
-)
+NOTEBOOK = together((TOY_PART,), data=(TOY,), n_runs=1, words="the agreement language, one run")
 SMOKE_CHANGES: dict[str, Any] = ALIKE | {"task": small_language, "n_epochs": 2, "n_searched": 4, "tag_hidden": 8}
 SMOKE_ROWS = ("bilstm", "crf", "stacked", "ge-c")
 
@@ -212,7 +208,7 @@ def smoke_part(data: str, task: Callable[..., Tagging]) -> Part:
 
 SMOKE = together(
     (
-        part(TOY, TOY_ROWS, "smoke", SMOKE_CHANGES),
+        part(TOY, (*TOY_ROWS, *LONGER), "smoke", SMOKE_CHANGES),
         *(smoke_part(data, task) for data, task in TASKS.items()),
     ),
     data=(TOY,),

@@ -14,7 +14,7 @@ import torch
 from ebm_course.experiments.configs import shared
 from ebm_course.experiments.experiment import reproduce
 from ebm_course.experiments.structured import measurements, sets
-from ebm_course.experiments.structured.arms import ENTROPY, GLOBAL, JOINT, TABLE_1, WORDS, game_of
+from ebm_course.experiments.structured.arms import ENTROPY, GLOBAL, JOINT, LONGER, TABLE_1, TIMES, WORDS, game_of
 from ebm_course.experiments.structured.config import (
     CPU,
     NOTEBOOK,
@@ -76,11 +76,21 @@ def n_epochs(variant: Variant) -> int:
     return total
 
 
+def at_usual_length(variant: Variant) -> Variant:
+    """One that is trained longer as it were without that, if it is longer by ``TIMES`` in all of it."""
+    if variant.name.partition("/")[2] not in LONGER:
+        return variant
+    fields = {field: getattr(variant.config, field) for field in ("n_epochs", "fine_tune_epochs", "validate_every")}
+    if any(n % TIMES for n in fields.values()):
+        return variant
+    return replace(variant, config=replace(variant.config, **{field: n // TIMES for field, n in fields.items()}))
+
+
 def unfair(config: Config) -> list[str]:
     """Arms that differ from the others on their set in what all have to share."""
     names = []
     for data in dict.fromkeys(source.name.partition("/")[0] for source in config.sources):
-        arms = config.arms(data)
+        arms = tuple(at_usual_length(arm) for arm in config.arms(data))
         games = [arm for arm in arms if is_game(arm)]
         groups = [(arms, FAIR), (games, GAMES)]
         groups += [([arm for arm in games if has_ce(arm) is ce], ("optimizer", "rate")) for ce in (True, False)]
@@ -122,6 +132,14 @@ def test_every_arm_has_the_same_sentences_updates_and_checkpoint_rule_and_every_
 )
 def test_an_unfair_arm_is_seen(field: str, value: Any) -> None:
     arm = CPU.variant("toy/shared")
+    changed = replace(arm, config=replace(arm.config, **{field: value}))
+    arms = tuple(changed if variant is arm else variant for variant in CPU.variants)
+    assert set(unfair(replace(CPU, variants=arms))) == {arm.name}
+
+
+@pytest.mark.parametrize("field, value", [("n_epochs", 241), ("fine_tune_epochs", 5), ("validate_every", 1)])
+def test_an_arm_that_is_longer_in_part_is_seen(field: str, value: int) -> None:
+    arm = CPU.variant("toy/margin-no-ce-longer")
     changed = replace(arm, config=replace(arm.config, **{field: value}))
     arms = tuple(changed if variant is arm else variant for variant in CPU.variants)
     assert set(unfair(replace(CPU, variants=arms))) == {arm.name}
