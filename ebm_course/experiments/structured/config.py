@@ -171,12 +171,12 @@ def more_features(
         CONLL_VECTORS: newswire_with_vectors,
         CONLL_FEATURES: newswire_with_features,
     }
-    rows = (*VECTOR_ROWS, *GLOBAL)
     tweets_part = part(
         POS_FEATURES, VECTOR_ROWS, preset, {**on_tweets, **WITH_GLOVE, "task": tweets_with_features}, (), **rest
     )
     how = {data: {**on_entities, **WITH_GLOVE, "task": task} for data, task in tasks.items()}
-    return tweets_part, *(part(data, rows, "ner", changes, ()) for data, changes in how.items())
+    rows = {data: NER_PLUS_ROWS if data == CONLL_VECTORS else (*VECTOR_ROWS, *GLOBAL) for data in tasks}
+    return tweets_part, *(part(data, rows[data], "ner", changes, ()) for data, changes in how.items())
 
 
 TOY_PART = part(TOY, TOY_ROWS, "notebook", LANGUAGE)

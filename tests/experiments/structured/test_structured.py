@@ -23,6 +23,7 @@ from ebm_course.experiments.structured.config import (
     SMOKE,
     SMOKE_ROWS,
     TABLES,
+    NER_PLUS_ROWS,
     VECTOR_ROWS,
     Config,
 )
@@ -200,7 +201,7 @@ def test_every_row_of_the_tables_is_an_arm_on_the_paper_s_sets() -> None:
     for config in (CPU, PAPER):
         names = {variant.name for variant in config.variants}
         assert names >= {f"twitter-pos/{row}" for row in TABLES}
-        for data in ("wnut17", "wnut17-vectors", "conll2003"):  # NER, NER+, NER
+        for data in ("wnut17", "wnut17-vectors", "conll2003", "conll2003-vectors"):
             assert names >= {f"{data}/{row}" for row in ("bilstm", *TABLE_1, *JOINT, "ge-a", "ge-b", "ge-c")}
     assert {variant.name for variant in SMOKE.arms(TOY)} == {f"toy/{name}" for name in WORDS}
 
@@ -214,7 +215,8 @@ def test_sets_whose_rows_are_given_no_net_are_part_of_no_other_stage() -> None:
         assert [arm.name.partition("/")[2] for arm in config.arms("twitter-pos-features")] == [*VECTOR_ROWS]
         assert "twitter-pos-features" not in text
         for data in more:
-            assert [arm.name.partition("/")[2] for arm in config.arms(data)] == [*VECTOR_ROWS, *GLOBAL]
+            rows = NER_PLUS_ROWS if data == "conll2003-vectors" else (*VECTOR_ROWS, *GLOBAL)
+            assert [arm.name.partition("/")[2] for arm in config.arms(data)] == [*rows]
             assert config.task(data).__name__ == config.variant(f"{data}/stacked").config.task.__name__
     assert {source.name.partition("/")[0] for source in SMOKE.sources} == {TOY}
 
