@@ -17,13 +17,13 @@ from ebm_course.experiments.structured import measurements, sets
 from ebm_course.experiments.structured.arms import ENTROPY, GLOBAL, JOINT, LONGER, TABLE_1, TIMES, WORDS, game_of
 from ebm_course.experiments.structured.config import (
     CPU,
+    NER_PLUS_ROWS,
     NOTEBOOK,
     PAPER,
     PRESETS,
     SMOKE,
     SMOKE_ROWS,
     TABLES,
-    NER_PLUS_ROWS,
     VECTOR_ROWS,
     Config,
 )
