@@ -92,6 +92,8 @@ def test_validation_rows_are_neither_training_nor_test_rows() -> None:
         assert len(set(train)) == 200
         again, _, _ = parts_of(source, (200, 50, None), seed=4)
         assert train != again == parts_of(source, (200, 50, None), seed=4)[0]
+    (*_, test), (*_, other) = (parts_of(YELP, (200, 50, 20), seed=seed) for seed in (3, 4))
+    assert len(test) == len(other) == 20 and test != other  # the seed draws these as well
     train, valid, test = parts_of(AG_NEWS, (None, 50, None), seed=3)
     assert (len(train), len(valid), len(test)) == (N - 50, 50, 60)
     assert valid != parts_of(AG_NEWS, (None, 50, None), seed=4)[1]
