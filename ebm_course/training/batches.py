@@ -22,7 +22,11 @@ Draw = Callable[[int, torch.Generator], Tensor]
 
 @runtime_checkable
 class Indexed(Protocol):
-    """Minibatches by number."""
+    """Minibatches by number.
+
+    >>> isinstance([], Indexed), isinstance(iter([]), Indexed)
+    (True, False)
+    """
 
     def __getitem__(self, i: int, /) -> Batch: ...
 
@@ -30,8 +34,7 @@ class Indexed(Protocol):
 def check_batches(batches: Any) -> None:
     """Refuse what gives no minibatch for a number: a batch itself, an empty list, an iterator or a DataLoader.
 
-    >>> check_batches([Batch(torch.zeros(3, 2))]), isinstance([], Indexed)
-    (None, True)
+    >>> check_batches([Batch(torch.zeros(3, 2))])
     >>> check_batches(iter([]))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     TypeError: batches gives a minibatch for each number: got a list_iterator. Use Batches(data, batch_size, seed=0)...

@@ -77,6 +77,14 @@ def test_the_seed_names_the_parts_and_their_sizes_do_not_touch_one_another() -> 
     assert one.train.tokens not in (other.valid.tokens, other.test.tokens)
 
 
+def test_no_two_parts_of_any_seeds_come_from_one_stream() -> None:
+    made = [
+        agreement(n_train=20, n_valid=20, n_test=20, seed=seed) for seed in range(4)
+    ]  # runs have neighbouring seeds
+    parts = [part.tokens for one in made for part in (one.train, one.valid, one.test)]
+    assert len(set(parts)) == len(parts) == 12
+
+
 def test_a_small_training_part_knows_every_word_and_tag() -> None:
     made = agreement(n_train=1, n_valid=300, n_test=1)
     assert made.vocabulary.tags == TAGS and int(made.task.valid.x[made.task.valid.mask].min()) > 0

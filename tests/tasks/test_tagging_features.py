@@ -88,3 +88,8 @@ def test_a_line_that_is_no_cluster_is_named(text: str, said: str, tmp_path: Path
     path.write_text(text)
     with pytest.raises(ValueError, match=said):
         BrownClusters.read(path)
+
+
+def test_what_is_masked_keeps_its_letters_and_so_its_cluster() -> None:
+    seen = Features(clusters=BrownClusters({"<@MENTION>": "00101110101", "<URL-bit.ly>": "0111"}))
+    assert seen.of("@somebody")[1:3] == ("0010", "001011") and seen.of("http://bit.ly/x")[1] == "0111"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -68,6 +69,12 @@ def test_the_toy_is_repeatable_and_its_parts_do_not_depend_on_one_another() -> N
 
 
 @pytest.mark.usefixtures("data")
+def test_no_two_parts_of_the_toy_of_any_seeds_come_from_one_stream() -> None:
+    tasks = [toy(n_train=20, n_valid=20, n_test=20, seed=seed) for seed in range(4)]  # runs have neighbouring seeds
+    parts = [tuple(task.texts(part)) for task in tasks for part in (task.train, task.valid, task.test)]
+    assert len(set(parts)) == len(parts) == 12
+
+
 def test_every_set_is_read_in_the_sizes_asked_for() -> None:
     for make, k in ((ag_news, 4), (yelp_polarity, 2), (yahoo_answers, 10)):
         task = make(n_train=100, n_valid=20, n_test=30, max_length=16)
@@ -85,6 +92,8 @@ def test_validation_rows_are_neither_training_nor_test_rows() -> None:
         assert len(set(train)) == 200
         again, _, _ = parts_of(source, (200, 50, None), seed=4)
         assert train != again == parts_of(source, (200, 50, None), seed=4)[0]
+    (*_, test), (*_, other) = (parts_of(YELP, (200, 50, 20), seed=seed) for seed in (3, 4))
+    assert len(test) == len(other) == 20 and test != other  # the seed draws these as well
     train, valid, test = parts_of(AG_NEWS, (None, 50, None), seed=3)
     assert (len(train), len(valid), len(test)) == (N - 50, 50, 60)
     assert valid != parts_of(AG_NEWS, (None, 50, None), seed=4)[1]
@@ -159,6 +168,28 @@ def test_a_set_of_the_hub_streams_its_columns(monkeypatch: pytest.MonkeyPatch) -
     train, valid, test = parts_of(YAHOO, (20, 10, 5), seed=0)
     assert (len(train), len(valid), test[0]) == (20, 10, ("why so it is", 7))
     assert sorted(asked) == [(YAHOO.hub, "test"), (YAHOO.hub, "train")]
+
+
+@pytest.mark.usefixtures("nowhere")
+@pytest.mark.parametrize(
+    "source, splits",
+    [  # GLUE's test rows have no labels: the 872 sentences on which the paper reports are its validation split
+        (PHRASES, {"train": "train", "test": "validation"}),
+        (SENTENCES, {"train": "train", "valid": "validation", "test": "test"}),
+        (AG_NEWS, {"train": "train", "test": "test"}),
+        (YELP, {"train": "train", "test": "test"}),
+        (YAHOO, {"train": "train", "test": "test"}),
+    ],
+)
+def test_each_part_is_its_own_split_of_the_hub(
+    source: text_sources.Source, splits: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {**dict.fromkeys(source.hub_texts, "good film"), source.hub_label: 1}
+    asked = hub(monkeypatch, [row])
+    read = dataclasses.replace(source, published=None).rows()
+    for part, split in splits.items():
+        assert next(iter(read[part]()))[1] == 1 and asked[-1] == (source.hub, split)  # type: ignore[index]
+    assert read.keys() == splits.keys()
 
 
 def test_a_backslash_of_the_news_ends_a_line_in_both_forms_and_on_the_hub(

@@ -74,3 +74,9 @@ def test_tags_of_another_length_than_the_gold_ones_are_refused() -> None:
     short = [("(S XX", "XX )"), ("(S XX )",)]
     with pytest.raises(ValueError, match="sentence 2: expected 2 tags, got 1"):
         bracket_f1(short, [("(S XX", "XX )"), ("(S XX", "XX )")])
+
+
+def test_brackets_of_one_label_over_the_same_words_count_as_often_as_they_are_there() -> None:
+    twice, once = ["(S (NP (NP XX", "XX ) )", "XX )"], ["(S (NP XX", "XX )", "XX )"]
+    assert bracket_f1([twice], [twice])["f1"] == 1.0
+    assert bracket_f1([twice], [once])["f1"] == pytest.approx(2 * 2 / (3 + 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,8 @@ from ebm_course.experiments.images import combining
 from ebm_course.experiments.images.combining import Setting, chosen, grid, samples, scored, settings
 from ebm_course.experiments.images.config import SMOKE
 from ebm_course.experiments.images.quality import Reference
-from ebm_course.experiments.images.sampling import Starts, ways
+from ebm_course.experiments.images.sampling import Starts, starts, ways
+from ebm_course.samplers.class_gaussians import ClassGaussians
 
 CONFIG = replace(SMOKE, noise_std=0.0, step_size=0.1)
 
@@ -89,6 +91,16 @@ def test_the_paper_s_setting_of_the_grid_is_its_combined_inference() -> None:
     torch.testing.assert_close(x, whole)
 
 
+def test_a_chain_begins_at_the_gaussian_of_its_own_class_and_noise_lies_in_the_range_of_pixels() -> None:
+    means = torch.tensor([-0.9, 0.0, 0.9])
+    y = torch.arange(30) % 3
+    x = means[y].view(-1, 1, 1, 1) + 0.01 * torch.randn(30, 1, 2, 2, generator=generator())
+    start = starts(ClassGaussians.fit(x, y, 3), 40, generator())
+    nearest = (start.gaussians.flatten(1).mean(dim=1)[:, None] - means).abs().argmin(dim=1)
+    assert torch.equal(nearest, start.classes) and len(start.classes.unique()) == 3
+    assert -1 <= float(start.noise.min()) < -0.8 and 0.8 < float(start.noise.max()) <= 1
+
+
 def test_ways_are_steps_from_class_gaussians_or_noise_and_attacks() -> None:
     start, joint = begin(), Joint(Slope())
     found = dict(ways(joint, start, CONFIG, generator()))
@@ -108,6 +120,14 @@ def test_the_grid_says_how_far_samples_went_and_how_low_they_lie() -> None:
     expected = -(sign(start)[:, 0, 0, 0] * start.gaussians.flatten(1).sum(dim=1)).mean()
     assert still["mean_energy"] == pytest.approx(float(expected), abs=1e-6)
     assert far["moved"] > 0.4 and far["mean_energy"] < -1 and still["outside"] == 0
+    *_, (setting, x) = samples(joint, start, CONFIG, generator(), settings(CONFIG))
+    assert setting == combining.setting_of(far) and setting.start == "noise"
+    moved = (x - start.noise).flatten().tolist()
+    assert far["moved"] == pytest.approx(math.sqrt(math.fsum(d * d for d in moved) / len(moved)), rel=1e-5)
+    large = replace(CONFIG, step_size=1.0)
+    *_, (_, x) = samples(joint, start, large, generator(), settings(large))
+    far, share = grid(joint, reference, start, large, generator())[-1], float((x.abs() > 1).float().mean())
+    assert far["outside"] == pytest.approx(share) and share > 0.1  # before pixels are clamped to be judged
 
 
 def row(setting: Setting, distance: float) -> dict[str, Any]:

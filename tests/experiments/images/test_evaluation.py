@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ebm_course.core import Batch
+from ebm_course.core import Batch, Negatives
 from ebm_course.energies.joint import Joint
+from ebm_course.experiments.images import evaluation
 from ebm_course.experiments.images.config import SMOKE
 from ebm_course.experiments.images.evaluation import classified, foreign_images, gap, told_apart
 from ebm_course.runtime import Run
@@ -39,6 +40,19 @@ def test_attacks_beat_exactly_the_images_within_their_radius() -> None:
     assert [found[f"pgd-{r}"] for r in (0.1, 0.2, 0.3, 0.5)] == [0.75, 0.5, 0.25, 0.25]
     certain = torch.sigmoid(16 * means.abs())
     assert found["calibration"] == pytest.approx(float(1 - certain.mean()), abs=1e-5)
+
+
+def test_attacks_of_every_radius_draw_from_a_stream_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+
+    def attacked(energy: object, x: Tensor, *, generator: torch.Generator, **options: object) -> Negatives:
+        seeds.append(generator.initial_seed())
+        return Negatives(x)
+
+    monkeypatch.setattr(evaluation, "pgd", attacked)
+    test = Batch(torch.full((3, 1, 2, 2), 0.5), torch.zeros(3).long())
+    classified(Joint(Mean()), test, replace(SMOKE, radii=(0.1, 0.2, 0.3)), RUN)
+    assert len(set(seeds)) == len(seeds) == 3
 
 
 def test_foreign_images_are_what_they_are_called() -> None:

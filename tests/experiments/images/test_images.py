@@ -308,6 +308,14 @@ def test_the_rows_that_are_compared_with_are_the_held_out_ones_of_every_run() ->
     assert not torch.equal(bench.rows("digits", 0).train.x, bench.rows("digits", 1).train.x)
 
 
+def test_no_two_runs_and_purposes_begin_their_chains_with_one_stream() -> None:
+    bench = Bench(SMOKE, RUN)
+    noise = [bench.starts("digits", k, purpose, 5).noise for k in range(2) for purpose in ("samples", "choice")]
+    assert len(torch.stack(noise).flatten(1).unique(dim=0)) == 4
+    seeds = [bench.of_run(k).generator(name).initial_seed() for k in range(2) for name in ("chains", "foreign")]
+    assert len(set(seeds)) == 4
+
+
 def test_measures_see_held_out_images_and_the_choice_of_a_setting_sees_validation_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,10 +333,13 @@ def test_measures_see_held_out_images_and_the_choice_of_a_setting_sees_validatio
     noted(measurements, "classified", lambda joint, batch, *_: batch.x)
     noted(measurements, "told_apart", lambda joint, inside, _: inside)
     noted(measurements, "gap", lambda joint, held_out, _: held_out)
+    noted(combining, "mean_energy", lambda joint, x, _: x)
     noted(combining, "grid", lambda joint, reference, *_: reference.held_out)
     noted(combining, "scored", lambda joint, setting, reference, *_: reference.held_out)
     run_smoke(tmp_path, replace(SMOKE, variants=(SMOKE.variant("digits/robust-jem"),), n_runs=1))
     task = digits(seed=0)
+    *_, of_data = seen.pop("mean_energy")  # of the samples of every setting, and then of images
+    assert torch.equal(of_data, task.valid.x[:40])
     assert {name: len(images) for name, images in seen.items()} == {
         "classified": 1,
         "told_apart": 1,
@@ -339,6 +350,18 @@ def test_measures_see_held_out_images_and_the_choice_of_a_setting_sees_validatio
     for name, images in seen.items():
         expected = task.valid.x[:40] if name == "grid" else task.test.x[:40]
         assert all(torch.equal(x, expected) for x in images), name
+
+
+def test_the_gap_is_that_to_the_samples_of_few_steps_and_that_of_the_buffer_is_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {name: torch.full((40, 1, 8, 8), value) for name, value in (("short", -0.25), ("long", 0.25))}
+    monkeypatch.setattr(measurements, "ways", lambda *_: given.items())
+    monkeypatch.setattr(measurements, "gap", lambda joint, held_out, samples: float(samples.mean()))
+    run_smoke(tmp_path, replace(SMOKE, variants=(SMOKE.variant("digits/robust-jem"),), n_runs=1))
+    [file] = tmp_path.glob("run-0/digits/robust-jem-measured/result.json")
+    found = read_json(file)["result"]
+    assert found["gap"] == -0.25 and found["buffer_gap"] not in (-0.25, 0.25)
 
 
 def test_a_part_finds_the_numbers_of_the_whole_in_the_same_folder_and_in_its_own(found, tmp_path: Path) -> None:

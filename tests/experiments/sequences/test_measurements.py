@@ -105,6 +105,36 @@ def test_the_steps_of_an_attack_and_the_choice_among_its_ends_cost_no_more_than_
         assert budget - 4 * (2 + 9 + 1) < spent[-1] <= budget
 
 
+def test_a_step_of_gibbs_costs_ten_evaluations_and_one_with_gradients_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: dict[str, list[int]] = {"gibbs": [], "gibbs_with_gradients": []}
+    for name, found in steps.items():
+
+        def sampled(energy: Any, y: Tensor, *, n_steps: int, found: list[int] = found, **options: Any) -> Negatives:
+            found.append(n_steps)
+            return Negatives(y)
+
+        monkeypatch.setattr(equal_evaluations, name, sampled)
+    ways, budgets = equal_evaluations.samplers(1), range(60)
+    for budget in budgets:
+        for way in ("Gibbs", "Gibbs with gradients"):
+            ways[way](lambda x: x.sum(dim=1).float(), LM[:1][None], budget, torch.Generator())
+    assert steps == {"gibbs": [b // 10 for b in budgets], "gibbs_with_gradients": [b // 2 for b in budgets]}
+
+
+def test_every_sampler_draws_from_a_stream_of_its_own_at_every_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+
+    def sampler(energy: Any, starts: Tensor, budget: int, generator: torch.Generator) -> Tensor:
+        seeds.append(generator.initial_seed())
+        return starts[:, 0]
+
+    monkeypatch.setattr(equal_evaluations, "samplers", lambda n_digits: dict.fromkeys(("one", "other"), sampler))
+    options: dict[str, Any] = {"n_digits": 1, "budgets": (0, 10, 20), "run": RUN}
+    for name in ("an energy", "another"):
+        found = equal_evaluations.quality_against_evaluations(torch.nn.Identity(), LM[None], name=name, **options)
+    assert len(set(seeds)) == len(seeds) == 12 and found == dict.fromkeys(("one", "other"), [0.5] * 3)
+
+
 def curve(*correctness: float) -> list[dict[str, Any]]:
     rest = dict.fromkeys(("exact", "valid", "unique", "tokens_moved", "operands_moved", "frozen", "toggling"), 0.0)
     return [{"steps": k, "correctness": value, **rest} for k, value in enumerate(correctness)]

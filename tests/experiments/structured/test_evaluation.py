@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,8 @@ from ebm_course.core import Batch
 from ebm_course.energies.global_energy import GlobalEnergy
 from ebm_course.energies.spen import Spen
 from ebm_course.energies.token_encoder import TokenEncoder
-from ebm_course.experiments.structured import evaluation
+from ebm_course.experiments.nets import LAST, NET
+from ebm_course.experiments.structured import evaluation, measurements
 from ebm_course.experiments.structured.config import CPU, SMOKE
 from ebm_course.experiments.structured.evaluation import Rows, answers, confusions, difference
 from ebm_course.experiments.structured.modules import fresh, given_energy, size_of
@@ -133,3 +135,19 @@ def test_a_given_energy_is_the_chain_alone_or_with_the_language_model() -> None:
     assert given_energy([chain]) is chain
     both = given_energy([chain, model])
     assert isinstance(both, GlobalEnergy) and both.spen is chain
+
+
+def test_the_last_weights_are_measured_beside_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoders = [TokenEncoder((20,), width=4, hidden=3) for _ in range(4)]
+    best, last = (
+        Game(Spen(one, n_tags=7), InferenceNetworks(other, n_tags=7, parametrisation="stacked"))
+        for one, other in (encoders[:2], encoders[2:])
+    )
+    bench = measurements.Bench(SMOKE, Run(torch.device("cpu"), 0))
+    monkeypatch.setattr(bench, "net", lambda results, variant, k, name=NET: {NET: best, LAST: last}[name])
+    monkeypatch.setattr(measurements, "answers", lambda module, rows, config, **search: {"of": module})
+    for name in ("difference", "confusions"):
+        monkeypatch.setattr(measurements, name, lambda module, rows: module)
+    found = bench.measure(SMOKE.variant("toy/stacked"), 0)(tmp_path, None)  # type: ignore[arg-type]
+    assert found["test"]["of"] is found["a_minus_f"] is found["confusions"] is best
+    assert found["last"]["of"] is last

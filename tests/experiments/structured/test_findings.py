@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ebm_course.experiments.structured import findings as findings_module
 from ebm_course.experiments.structured import published
 from ebm_course.experiments.structured.arms import JOINT, is_measured
 from ebm_course.experiments.structured.config import CPU, Config
@@ -139,6 +140,16 @@ def test_confusions_count_runs_that_have_none_as_0(on_tweets: Findings) -> None:
     assert entry(on_tweets, f"{POS}/stacked/confusions/N ^").values == (8, 7, 6, 5, 4)
     assert entry(on_tweets, f"{POS}/stacked/confusions/V N").values == (0, 3, 3, 3, 3)
     assert not [one.name for one in on_tweets.entries if "shared/confusions" in one.name]
+
+
+def test_the_pairs_shown_are_those_most_frequent_over_all_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(findings_module, "N_CONFUSIONS", 2)
+    config = replace(CPU, data=(POS,))
+    results = made(config, POS)
+    results[f"{config.variant(f'{POS}/stacked').stage(0)}-measured"]["confusions"].append(["A", "R", 11])  # in one run
+    found = findings(config, results)
+    shown = [one.name for one in found.entries if one.name.startswith(f"{POS}/stacked/confusions/")]
+    assert [name.rpartition("/")[2] for name in shown] == ["N ^", "V N"]  # 30 and 12
 
 
 def test_claims_are_differences_run_by_run_and_speeds_differ_as_logarithms(on_tweets: Findings) -> None:

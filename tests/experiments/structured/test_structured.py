@@ -13,7 +13,7 @@ import torch
 
 from ebm_course.experiments.configs import shared
 from ebm_course.experiments.experiment import reproduce
-from ebm_course.experiments.structured import measurements, sets
+from ebm_course.experiments.structured import measurements, sets, speed
 from ebm_course.experiments.structured.arms import ENTROPY, GLOBAL, JOINT, LONGER, TABLE_1, TIMES, WORDS, game_of
 from ebm_course.experiments.structured.config import (
     CPU,
@@ -411,6 +411,22 @@ def test_speeds_are_of_the_same_minibatches_and_of_games_alone() -> None:
     speeds = sentences_a_second(timed, 0, RUN, SMOKE)
     assert list(speeds) == [f"toy/{name}" for name in JOINT] and min(speeds.values()) > 0
     assert sentences_a_second([], 0, RUN, SMOKE) == {}
+
+
+def test_a_speed_is_that_of_the_sentences_that_were_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    n = SMOKE.n_speed_batches
+    monkeypatch.setattr(speed, "LengthBatches", lambda rows, size, seed: [rows[: 1 + i] for i in range(n)])
+    monkeypatch.setattr(speed, "medians_in_turn", lambda acts, device, n_repeats: dict.fromkeys(acts, 2.0))
+    found = sentences_a_second(SMOKE.timed(TOY), 0, RUN, SMOKE)
+    assert set(found.values()) == {n * (n + 1) / 2 / 2.0}
+
+
+def test_each_run_is_timed_as_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(measurements, "sentences_a_second", lambda variants, k, run, config: seen.append(k))
+    for k in range(2):
+        Bench(SMOKE, RUN).time(TOY, k)(tmp_path, None)  # type: ignore[arg-type]
+    assert seen == [0, 1]
 
 
 def test_data_without_arms_in_a_preset_are_refused() -> None:

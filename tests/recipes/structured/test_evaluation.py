@@ -94,3 +94,9 @@ def test_energies_are_those_of_each_row_without_dropout() -> None:
 def test_another_module_is_refused() -> None:
     with pytest.raises(TypeError, match="a game of both, got a Linear"):
         evaluation(nn.Linear(1, 1), TASK.test, TASK.score)
+
+
+def test_a_tagging_that_a_search_missed_counts_below_0(monkeypatch: pytest.MonkeyPatch) -> None:
+    n, of_each = len(TASK.test), iter([torch.tensor([1.0, 3.0]), torch.tensor([2.0, 1.0])])  # A's tags, the best found
+    monkeypatch.setattr("ebm_course.recipes.structured.evaluation.energies", lambda *_: next(of_each).repeat(n // 2))
+    assert evaluation(game(), TASK.test, TASK.score)["energy_gap"] == pytest.approx((-1 + 2) / 2)
