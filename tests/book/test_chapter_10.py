@@ -29,6 +29,10 @@ from ebm_course.samplers.inference_network import InferenceNetworks
 
 NAME, RECORD, TOY = "10_joint_inference_networks", "structured-cpu-data=toy", "toy/"
 RECORD_OF_TWEETS, TWEETS = "structured-cpu-data=twitter-pos", "twitter-pos/"
+RECORD_OF_LONGER = f"{RECORD}-variant=" + ",".join(
+    f"margin-{arm}-longer" for arm in ("truncated-no-ce", "no-ce", "entropy")
+)
+LONGER_BESIDE = ((RECORD, "margin-no-ce"), (RECORD_OF_LONGER, "margin-no-ce-longer"))
 NAMES = {"plt": plt, "np": np, "curves": curves, "legend_below": legend_below, "Markdown": Markdown}
 NAMES |= {"DATA": DATA, "ENERGY": ENERGY, "GREY": GREY, "NEGATIVE": NEGATIVE}
 CLAIM_ROWS = {
@@ -208,6 +212,31 @@ def test_another_outcome_would_be_noticed(
     plant(f"{TOY}{name}", value, RECORD)
     with pytest.raises(AssertionError):
         chapter(NAME).run("recorded", **NAMES)
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("margin-truncated-no-ce-longer/network/accuracy", 0.6),
+        ("margin-no-ce-longer/network/accuracy", 0.6),
+        ("margin-no-ce-longer/network/accuracy", 0.84),
+        ("margin-no-ce-longer/exact/accuracy", 0.87),
+        ("margin-no-ce-longer/gap", 1.0),
+        ("margin-entropy-longer/network/accuracy", 0.87),
+        ("margin-entropy-longer/gap", 0.6),
+    ],
+)
+def test_another_outcome_of_twelve_times_the_updates_would_be_noticed(
+    plant: Callable[..., None], chapter: Callable[[str], Any], name: str, value: float
+):
+    plant(f"{TOY}{name}", value, RECORD_OF_LONGER)
+    with pytest.raises(AssertionError):
+        chapter(NAME).run("recorded", **NAMES)
+
+
+def test_longer_games_have_twelve_times_the_updates_of_the_record_beside_them():
+    steps = [ledger.read(key).curve(f"answers/{TOY}{arm}").x[-1] for key, arm in LONGER_BESIDE]
+    assert steps == [250.0, 3000.0]
 
 
 PLANTED_ON_TWEETS = [
