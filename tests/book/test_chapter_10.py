@@ -33,6 +33,7 @@ RECORD_OF_LONGER = f"{RECORD}-variant=" + ",".join(
     f"margin-{arm}-longer" for arm in ("truncated-no-ce", "no-ce", "entropy")
 )
 LONGER_BESIDE = ((RECORD, "margin-no-ce"), (RECORD_OF_LONGER, "margin-no-ce-longer"))
+RECORD_OF_PAPER = "structured-paper-data=twitter-pos-variant=13-arms-692b2f1c"
 NAMES = {"plt": plt, "np": np, "curves": curves, "legend_below": legend_below, "Markdown": Markdown}
 NAMES |= {"DATA": DATA, "ENERGY": ENERGY, "GREY": GREY, "NEGATIVE": NEGATIVE}
 CLAIM_ROWS = {
@@ -274,6 +275,43 @@ def test_another_outcome_on_tweets_would_be_noticed(
     plant(f"{TWEETS}{name}", value, RECORD_OF_TWEETS)
     with pytest.raises(AssertionError):
         chapter(NAME).run("recorded", **NAMES)
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("margin-truncated-no-ce/network/accuracy", 0.3),
+        ("margin-no-ce/network/accuracy", 0.86),
+        ("margin-no-ce/exact/accuracy", 0.85),
+        ("margin/network/accuracy", 0.87),
+        ("perceptron/network/accuracy", 0.91),
+        ("bilstm/network/accuracy", 0.88),
+        ("separated/network/accuracy", 0.9),
+        ("stacked/last/network/accuracy", 0.85),
+        ("margin-entropy/network/accuracy", 0.89),
+        ("margin-entropy/exact/accuracy", 0.8),
+        ("crf/exact/accuracy", 0.91),
+        ("separated/a-minus-f", 0.0),
+        ("stacked/a-minus-f", 0.026),
+    ],
+)
+def test_another_outcome_with_the_papers_settings_would_be_noticed(
+    plant: Callable[..., None], chapter: Callable[[str], Any], name: str, value: float
+):
+    plant(f"{TWEETS}{name}", value, RECORD_OF_PAPER)
+    with pytest.raises(AssertionError):
+        chapter(NAME).run("recorded", **NAMES)
+
+
+def test_the_chapter_says_what_the_record_with_the_papers_settings_is(chapter: Callable[[str], Any]):
+    record = ledger.read(RECORD_OF_PAPER)
+    assert len(record.seeds) == 3 and record.preset == "paper"
+    assert record.curve(f"answers/{TWEETS}margin-no-ce").x[-1] == 19_800
+    (text,) = [" ".join(cell.source.split()) for cell in chapter(NAME).text if cell["id"] == "10-tweet-paper-words"]
+    assert "three runs" in text and "19,800 updates" in text
+    configs = {v["name"].partition("/")[2]: v["config"] for v in record.config["variants"]}
+    for arm in ("separated", "shared", "stacked"):
+        assert configs[arm]["perceptron_weight"] == 10.0 and configs[arm]["batch_size"] == 10
 
 
 def test_the_chapter_says_how_many_runs_on_tweets_there_are_and_shows_every_arm_of_its_table(

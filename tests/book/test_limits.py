@@ -41,7 +41,10 @@ def test_all_arms_of_a_record_share_rates_lambda_gamma_and_tau(data: str):
 
 
 def test_the_preset_paper_takes_the_lambda_of_stacked_networks_on_tweets():
-    assert "for stacked ones it has 10, which the preset `paper` takes on tweets for all games, separated ones too" in section()
+    assert (
+        "for stacked ones it has 10, which the preset `paper` takes on tweets for all games, separated ones too"
+        in section()
+    )
     for arm in PAPER.arms("twitter-pos"):
         assert getattr(arm.config, "perceptron_weight", 10.0) == 10.0
 
