@@ -68,13 +68,13 @@ def test_the_toy_is_repeatable_and_its_parts_do_not_depend_on_one_another() -> N
     assert not (first.test.x == 1).any(), "no word of the language is unknown"
 
 
-@pytest.mark.usefixtures("data")
 def test_no_two_parts_of_the_toy_of_any_seeds_come_from_one_stream() -> None:
     tasks = [toy(n_train=20, n_valid=20, n_test=20, seed=seed) for seed in range(4)]  # runs have neighbouring seeds
     parts = [tuple(task.texts(part)) for task in tasks for part in (task.train, task.valid, task.test)]
     assert len(set(parts)) == len(parts) == 12
 
 
+@pytest.mark.usefixtures("data")
 def test_every_set_is_read_in_the_sizes_asked_for() -> None:
     for make, k in ((ag_news, 4), (yelp_polarity, 2), (yahoo_answers, 10)):
         task = make(n_train=100, n_valid=20, n_test=30, max_length=16)
