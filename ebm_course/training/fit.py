@@ -25,8 +25,7 @@ from ebm_course.core import Batch, Step
 from ebm_course.origin import Origin
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.storage import locked
-from ebm_course.training.batches import Indexed as Indexed
-from ebm_course.training.batches import check_batches
+from ebm_course.training.batches import Indexed, check_batches
 from ebm_course.training.log import IntervalLog, check_number, is_whole, named, validating
 from ebm_course.training.resume import (
     Progress,

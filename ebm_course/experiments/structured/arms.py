@@ -69,6 +69,7 @@ OURS = ("margin-entropy", "stacked-ce-a", "stacked-ce-f", "k-1", "k-5", "network
 GLOBAL = ("ge-a", "ge-b", "ge-c")
 LONGER = ("margin-truncated-no-ce-longer", "margin-no-ce-longer", "margin-entropy-longer")
 TIMES = 12
+"""How many times the updates of all others those of ``LONGER`` have."""
 
 ENTROPY = 2.0
 """Weight of the networks' entropy at the start, nats; it falls to 0 at 80 % of the updates."""
