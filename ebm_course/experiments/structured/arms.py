@@ -4,7 +4,7 @@ All arms on one set have its features, sizes, minibatches and updates. Each keep
 error, of what it answers with: its network; exact decoding or descent where it has no network. Games also share rates,
 optimisers, lambda and the entropy's weight; fine-tuning is a part of the margin's updates, not more of them. With k I
 steps an update has k times the work for the networks. Those of ``LONGER`` alone have ``TIMES`` the updates, and look at
-validation sentences ``TIMES`` as seldom.
+validation sentences ``TIMES`` as seldom; those of ``LIGHT`` alone have lambda 1 where the others have more.
 
 >>> rows, arms, n_given = part("toy", ("stacked", "network-of-chain"), "smoke", {"n_epochs": 2})
 >>> [arm.name for arm in arms], n_given
@@ -52,6 +52,9 @@ WORDS = {
     "margin-truncated-no-ce-longer": "margin, truncated, no cross-entropy, twelve times the updates",
     "margin-no-ce-longer": "margin, no truncation, no cross-entropy, twelve times the updates",
     "margin-entropy-longer": "margin, no cross-entropy, annealed entropy, twelve times the updates",
+    "separated-lambda-1": "compound, separated, lambda 1",
+    "shared-lambda-1": "compound, shared, lambda 1",
+    "stacked-lambda-1": "compound, stacked, lambda 1",
     "tag-lm": "language model of tags",
     "network-of-chain": "network fitted without tags to the CRF's energy",
     "network-of-global": "network fitted without tags to the CRF's energy and a tag language model",
@@ -68,6 +71,7 @@ REFERENCES = ("bilstm", "crf", "spen-gradient")
 OURS = ("margin-entropy", "stacked-ce-a", "stacked-ce-f", "k-1", "k-5", "network-of-chain")
 GLOBAL = ("ge-a", "ge-b", "ge-c")
 LONGER = ("margin-truncated-no-ce-longer", "margin-no-ce-longer", "margin-entropy-longer")
+LIGHT = ("separated-lambda-1", "shared-lambda-1", "stacked-lambda-1")
 TIMES = 12
 """How many times the updates of all others those of ``LONGER`` have."""
 
@@ -148,6 +152,8 @@ def game_of(name: str, n_epochs: int) -> dict[str, Any]:
 
     >>> game_of("stacked", 10), game_of("ge-a", 10)
     ({'parametrisation': 'stacked'}, {'parametrisation': 'stacked', 'global_terms': 'a'})
+    >>> game_of("shared-lambda-1", 10)
+    {'parametrisation': 'shared', 'perceptron_weight': 1.0}
     >>> margin = game_of("margin", 10)
     >>> margin["n_epochs"] + margin["fine_tune_epochs"]
     10
@@ -160,7 +166,10 @@ def game_of(name: str, n_epochs: int) -> dict[str, Any]:
     elif name.startswith(("perceptron", "network-of")):
         found = {"loss": "perceptron", "parametrisation": "single"}
     else:
-        found = {"parametrisation": name if name in JOINT else "stacked"}
+        kind = name.removesuffix("-lambda-1")
+        found = {"parametrisation": kind if kind in JOINT else "stacked"}
+    if name in LIGHT:
+        found["perceptron_weight"] = 1.0
     if name.startswith(("k-", "network-of")) or name.endswith(("no-ce", "entropy")):
         found |= no_ce
     if name.startswith(("k-", "network-of", "margin-entropy")):

@@ -26,6 +26,7 @@ from ebm_course.experiments.configs import Settings
 from ebm_course.experiments.structured.arms import (
     GLOBAL,
     JOINT,
+    LIGHT,
     LONGER,
     OURS,
     REFERENCES,
@@ -208,7 +209,7 @@ def smoke_part(data: str, task: Callable[..., Tagging]) -> Part:
 
 SMOKE = together(
     (
-        part(TOY, (*TOY_ROWS, *LONGER), "smoke", SMOKE_CHANGES),
+        part(TOY, (*TOY_ROWS, *LONGER, *LIGHT), "smoke", SMOKE_CHANGES),
         *(smoke_part(data, task) for data, task in TASKS.items()),
     ),
     data=(TOY,),
@@ -227,7 +228,7 @@ PAPER_ENTITIES: dict[str, Any] = ALIKE | {"n_epochs": 100, "validate_every": 5}
 PAPER = together(
     (
         TOY_PART,
-        part(POS, (*TABLES, "k-20"), "paper", PAPER_TWEETS | {"task": tweets}, without_ce=ADAM_WITHOUT_CE),
+        part(POS, (*TABLES, "k-20", *LIGHT), "paper", PAPER_TWEETS | {"task": tweets}, without_ce=ADAM_WITHOUT_CE),
         part(
             POS_VECTORS,
             VECTOR_ROWS,

@@ -14,7 +14,7 @@ import torch
 from ebm_course.experiments.configs import shared
 from ebm_course.experiments.experiment import reproduce
 from ebm_course.experiments.structured import measurements, sets, speed
-from ebm_course.experiments.structured.arms import ENTROPY, GLOBAL, JOINT, LONGER, TABLE_1, TIMES, WORDS, game_of
+from ebm_course.experiments.structured.arms import ENTROPY, GLOBAL, JOINT, LIGHT, LONGER, TABLE_1, TIMES, WORDS, game_of
 from ebm_course.experiments.structured.config import (
     CPU,
     NER_PLUS_ROWS,
@@ -87,11 +87,19 @@ def at_usual_length(variant: Variant) -> Variant:
     return replace(variant, config=replace(variant.config, **{field: n // TIMES for field, n in fields.items()}))
 
 
+def at_usual_lambda(variant: Variant, usual: float) -> Variant:
+    """One with lambda 1 as it were with that of the other games."""
+    if variant.name.partition("/")[2] not in LIGHT or variant.config.perceptron_weight != 1.0:
+        return variant
+    return replace(variant, config=replace(variant.config, perceptron_weight=usual))
+
+
 def unfair(config: Config) -> list[str]:
     """Arms that differ from the others on their set in what all have to share."""
     names = []
     for data in dict.fromkeys(source.name.partition("/")[0] for source in config.sources):
-        arms = tuple(at_usual_length(arm) for arm in config.arms(data))
+        usual = next((arm.config.perceptron_weight for arm in config.arms(data) if is_game(arm)), 1.0)
+        arms = tuple(at_usual_lambda(at_usual_length(arm), usual) for arm in config.arms(data))
         games = [arm for arm in arms if is_game(arm)]
         groups = [(arms, FAIR), (games, GAMES)]
         groups += [([arm for arm in games if has_ce(arm) is ce], ("optimizer", "rate")) for ce in (True, False)]
@@ -144,6 +152,15 @@ def test_an_arm_that_is_longer_in_part_is_seen(field: str, value: int) -> None:
     changed = replace(arm, config=replace(arm.config, **{field: value}))
     arms = tuple(changed if variant is arm else variant for variant in CPU.variants)
     assert set(unfair(replace(CPU, variants=arms))) == {arm.name}
+
+
+@pytest.mark.parametrize("field, value", [("perceptron_weight", 2.0), ("rate", 0.1), ("n_epochs", 75)])
+def test_an_arm_with_another_lambda_than_1_or_more_than_another_lambda_is_seen(field: str, value: float) -> None:
+    arm = PAPER.variant("twitter-pos/shared-lambda-1")
+    assert (arm.config.perceptron_weight, PAPER.variant("twitter-pos/shared").config.perceptron_weight) == (1.0, 10.0)
+    changed = replace(arm, config=replace(arm.config, **{field: value}))
+    arms = tuple(changed if variant is arm else variant for variant in PAPER.variants)
+    assert set(unfair(replace(PAPER, variants=arms))) == {arm.name}
 
 
 def test_fine_tuning_is_a_part_of_the_margin_s_updates() -> None:
