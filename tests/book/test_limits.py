@@ -11,10 +11,12 @@ import pytest
 
 from ebm_course.commands.choices import EXPERIMENTS, experiment
 from ebm_course.experiments.images import config as images
-from ebm_course.experiments.structured.config import CPU, PAPER
+from ebm_course.experiments.structured import published
+from ebm_course.experiments.structured.config import CPU, NER_PLUS_ROWS, PAPER
 from ebm_course.results import ledger
 
 PAGE = Path(__file__).parents[2] / "book" / "limits.md"
+NER_PLUS = "structured-cpu-data=wnut17-vectors"
 SETS = ("toy", *(f"{data}{more}" for data in ("twitter-pos", "wnut17") for more in ("", "-vectors", "-features")))
 
 
@@ -23,9 +25,9 @@ def section() -> str:
     return " ".join(PAGE.read_text(encoding="utf-8").split("## Structured prediction\n")[1].split("\n## ")[0].split())
 
 
-def arms(data: str) -> dict[str, dict[str, Any]]:
-    """Name of an arm -> its configuration in the record of a set."""
-    variants = ledger.read(f"structured-cpu-data={data}").config["variants"]
+def arms(data: str, key: str = "") -> dict[str, dict[str, Any]]:
+    """Name of an arm -> its configuration in the record of a set, or in another record, by its key."""
+    variants = ledger.read(key or f"structured-cpu-data={data}").config["variants"]
     return {v["name"].partition("/")[2]: v["config"] for v in variants if v["name"].startswith(f"{data}/")}
 
 
@@ -56,12 +58,46 @@ def test_beams_are_as_narrow_and_sentences_as_few_as_the_page_says():
         assert {arms(data)[ge]["beam_width"] for ge in ("ge-a", "ge-b", "ge-c")} == {width}
 
 
-@pytest.mark.parametrize("data", ["wnut17-vectors", "wnut17-features"])
-def test_the_rows_with_more_features_are_those_that_the_page_names(data: str):
-    entries = ledger.read(f"structured-cpu-data={data}").entries
-    found = {e.name.split("/")[1] for e in entries if e.name.startswith(f"{data}/")}
-    assert found == {"bilstm", "margin", "stacked", "ge-a", "ge-b", "ge-c", "crf"}
-    assert "have the BiLSTM, the margin, stacked, the three tag language models and a CRF" in section()
+def rows(key: str) -> set[str]:
+    """Names of the arms on posts that a record measures."""
+    return {e.name.split("/")[1] for e in ledger.read(key).entries if e.name.startswith("wnut17")}
+
+
+def test_the_rows_of_ner_plus_plus_are_those_that_the_page_names():
+    assert rows("structured-cpu-data=wnut17-features") == {"bilstm", "margin", "stacked", "ge-a", "ge-b", "ge-c", "crf"}
+    assert (
+        "**NER++ on posts** has the BiLSTM, the margin, stacked, the three tag language models and a CRF." in section()
+    )
+
+
+def test_ner_plus_on_posts_has_every_row_of_the_papers_tables_and_no_claim():
+    (later,) = (key for key in ledger.names() if key.startswith(f"{NER_PLUS}-variant="))
+    assert rows(NER_PLUS) | rows(later) == {"crf", *published.MORE_FEATURES["conll2003-vectors"]} == {*NER_PLUS_ROWS}
+    assert "has every row of the paper's tables 1, 2 and 4, and a CRF, in two records" in section()
+    assert not rows(NER_PLUS) & rows(later) and len(rows(later)) == 7
+    assert "Seven rows were trained later; of no row was anything declared" in section()
+    claims = [*ledger.read(NER_PLUS).claims, *ledger.read(later).claims]
+    assert not any(judged.claim.name.startswith("wnut17-vectors/") for judged in claims)
+
+
+def test_the_two_records_of_ner_plus_have_the_same_settings():
+    assert "in two records with the same sentences, seeds and settings" in section()
+    assert "All have 14 epochs, where the paper's early stopping chose about 25" in section()
+    (later,) = (key for key in ledger.names() if key.startswith(f"{NER_PLUS}-variant="))
+    first, second = ({**ledger.read(key).config, "seeds": ledger.read(key).seeds} for key in (NER_PLUS, later))
+    assert first | {"variants": ()} == second | {"variants": ()}
+    of_first, of_second = arms("wnut17-vectors"), arms("wnut17-vectors", later)
+    assert of_first.keys() == rows(NER_PLUS) and of_second.keys() == rows(later)
+    free = {"loss", "parametrisation", "cross_entropy_a", "cross_entropy_f", "truncate", "n_epochs", "fine_tune_epochs"}
+    for config in of_second.values():
+        assert {name for name, value in config.items() if of_first["stacked"][name] != value} <= free
+    for config in (*of_first.values(), *of_second.values()):
+        assert config["n_epochs"] + (config["fine_tune_epochs"] if config.get("loss") == "margin" else 0) == 14
+
+
+def test_newswire_was_not_run():
+    assert "Neither was run on newswire: CoNLL-2003 is not at hand" in section()
+    assert not any("conll2003" in key for key in ledger.names())
 
 
 def test_one_run_on_tweets_was_less_than_half_as_fast_as_any_other():
