@@ -12,6 +12,7 @@ import pytest
 from ebm_course.commands.choices import EXPERIMENTS, experiment
 from ebm_course.experiments.images import config as images
 from ebm_course.experiments.structured import published
+from ebm_course.experiments.structured.arms import LIGHT
 from ebm_course.experiments.structured.config import CPU, NER_PLUS_ROWS, PAPER
 from ebm_course.results import ledger
 
@@ -44,11 +45,13 @@ def test_all_arms_of_a_record_share_rates_lambda_gamma_and_tau(data: str):
 
 def test_the_preset_paper_takes_the_lambda_of_stacked_networks_on_tweets():
     assert (
-        "for stacked ones it has 10, which the preset `paper` takes on tweets for all games, separated ones too"
-        in section()
+        "for stacked ones it has 10, which the preset `paper` takes on tweets for all games, separated ones too, but "
+        "for three more arms with lambda 1" in section()
     )
+    light = [arm.name for arm in PAPER.arms("twitter-pos") if getattr(arm.config, "perceptron_weight", 10.0) == 1.0]
+    assert light == [f"twitter-pos/{name}" for name in LIGHT] and len(light) == 3
     for arm in PAPER.arms("twitter-pos"):
-        assert getattr(arm.config, "perceptron_weight", 10.0) == 10.0
+        assert arm.name in light or getattr(arm.config, "perceptron_weight", 10.0) == 10.0
 
 
 def test_beams_are_as_narrow_and_sentences_as_few_as_the_page_says():
