@@ -295,10 +295,10 @@ def test_another_outcome_on_tweets_would_be_noticed(
 
 def test_the_chapter_says_what_the_record_with_the_papers_settings_is(chapter: Callable[[str], Any]):
     record = ledger.read(RECORD_OF_PAPER)
-    assert len(record.seeds) == 3 and record.preset == "paper"
+    assert len(record.seeds) == 5 and record.preset == "paper"
     assert record.curve(f"answers/{TWEETS}margin-no-ce").x[-1] == 19_800
     (text,) = [" ".join(cell.source.split()) for cell in chapter(NAME).text if cell["id"] == "10-tweet-paper-words"]
-    assert "three runs" in text and "19,800 updates" in text
+    assert "five runs of the rows of its tables 1 to 3" in text and "19,800 updates" in text
     configs = {v["name"].partition("/")[2]: v["config"] for v in record.config["variants"]}
     for arm in ("separated", "shared", "stacked"):
         assert configs[arm]["perceptron_weight"] == 10.0 and configs[arm]["batch_size"] == 10
@@ -498,3 +498,22 @@ def test_the_chapter_has_eight_sections_and_at_most_80_cells(chapter: Callable[[
     opened = chapter(NAME)
     numbers = [int(k) for cell in opened.text for k in re.findall(r"^## (\d+)\. ", cell.source, flags=re.MULTILINE)]
     assert numbers == list(range(1, 9)) and len(opened.notebook.cells) <= 80
+
+
+@pytest.mark.parametrize("changed", [None, (0, 1, 0.3), (0, 4, 0.84), (1, 15, 0.8)])
+def test_what_it_says_of_the_first_updates_on_tweets_is_what_both_records_hold(
+    chapter: Callable[[str], Any], changed: tuple[int, int, float] | None
+):
+    """F of the margin without truncation and cross-entropy, with the paper's settings and in the short game."""
+    keys = (RECORD_OF_PAPER, RECORD_OF_TWEETS)
+    curves = [ledger.read(key).curve(f"answers/{TWEETS}margin-no-ce") for key in keys]
+    assert [curves[0].x[k] for k in (1, 4)] == [1320, 3300] and curves[1].x[15] == 1312
+    runs = [np.array(one.runs) for one in curves]
+    if changed:
+        of, k, value = changed
+        runs[of][0, k] = value
+    low, high = ([f"{end(x):.2f}" for x in (runs[0][:, 1], runs[1][:, 15], runs[0][:, 4])] for end in (np.min, np.max))
+    (text,) = [" ".join(cell.source.split()) for cell in chapter(NAME).text if cell["id"] == "10-tweet-paper-words"]
+    early = f"F is at {low[0]} to {high[0]} here and at {low[1]} to {high[1]} there"
+    assert (f"{early}; after 3,300 it has {low[2]} to {high[2]}" in text) is (changed is None)
+    assert changed or (np.sort(runs[0][:3, 1])[0] >= 0.75 > np.sort(runs[0][3:, 1])[-1])  # what two more runs refuted
