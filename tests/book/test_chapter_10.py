@@ -33,6 +33,10 @@ RECORD_OF_LONGER = f"{RECORD}-variant=" + ",".join(
     f"margin-{arm}-longer" for arm in ("truncated-no-ce", "no-ce", "entropy")
 )
 LONGER_BESIDE = ((RECORD, "margin-no-ce"), (RECORD_OF_LONGER, "margin-no-ce-longer"))
+LIGHT = ("separated", "shared", "stacked")
+RECORD_OF_LIGHT = "structured-paper-data=twitter-pos-variant=bilstm,margin,perceptron," + ",".join(
+    f"{kind}-lambda-1" for kind in LIGHT
+)
 RECORD_OF_PAPER = "structured-paper-data=twitter-pos-variant=13-arms-692b2f1c"
 RECORD_OF_PLUS, PLUS = "structured-cpu-data=wnut17-vectors", "wnut17-vectors/"
 RECORD_OF_LACKED = f"{RECORD_OF_PLUS}-variant=margin-truncated-no-ce,margin-no-ce,margin-truncated,perceptron-no-ce,"
@@ -517,3 +521,28 @@ def test_what_it_says_of_the_first_updates_on_tweets_is_what_both_records_hold(
     early = f"F is at {low[0]} to {high[0]} here and at {low[1]} to {high[1]} there"
     assert (f"{early}; after 3,300 it has {low[2]} to {high[2]}" in text) is (changed is None)
     assert changed or (np.sort(runs[0][:3, 1])[0] >= 0.75 > np.sort(runs[0][3:, 1])[-1])  # what two more runs refuted
+
+
+@pytest.mark.parametrize("planted_arm, value", [(None, 0.0), ("stacked-lambda-1", 0.88), ("separated-lambda-1", 0.9)])
+def test_what_it_says_of_lambda_1_is_what_both_records_hold(
+    chapter: Callable[[str], Any], planted: Callable[..., Any], planted_arm: str | None, value: float
+):
+    light, heavy = ledger.read(RECORD_OF_LIGHT), ledger.read(RECORD_OF_PAPER)
+    if planted_arm:
+        light = planted(light, f"{TWEETS}{planted_arm}/network/accuracy", value)
+    names = {e.name: np.array(e.values) for e in light.entries if "/last/" not in e.name}
+    a = {name.split("/")[1]: runs for name, runs in names.items() if name.endswith("/network/accuracy")}
+    last = np.array(light.entry(f"{TWEETS}stacked-lambda-1/last/network/accuracy").values)
+    at_10 = np.array(heavy.entry(f"{TWEETS}separated/network/accuracy").values)[:2]
+    for arm in ("bilstm", "margin", "perceptron"):  # what both records hold is the same
+        assert tuple(a[arm]) == heavy.entry(f"{TWEETS}{arm}/network/accuracy").values[:2]
+    true = (
+        (a["stacked-lambda-1"] > a["perceptron"]).all()
+        and (abs(a["stacked-lambda-1"] - a["bilstm"]) < 0.003).all()
+        and (abs(a["stacked-lambda-1"] - last) < 0.001).all()
+        and all((a[f"{kind}-lambda-1"] < np.minimum(a["bilstm"], a["perceptron"])).all() for kind in LIGHT[:2])
+        and (a["separated-lambda-1"] < at_10).all()
+    )
+    assert bool(true) is (planted_arm is None)
+    (text,) = [" ".join(cell.source.split()) for cell in chapter(NAME).text if cell["id"] == "10-tweet-paper-words"]
+    assert len(light.seeds) == 2 and "(two runs, page *Recorded results*, nothing declared) stacked comes back" in text
