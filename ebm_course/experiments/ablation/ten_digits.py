@@ -3,13 +3,17 @@
 Three pretrainings of each kind, two fine-tunings of each; a run counts once, with the mean of its fine-tunings. With
 three runs an interval is wide, so the claims are few and on one head: the pooled one after masked pretraining, where
 three digits showed an effect. They are on the share of right digits: of eleven-digit answers next to none may be exact.
-The presets ``ten``, ``gibbs`` and ``baseline`` share language models, pretrained nets and claims, so one folder serves
-all. Gibbs with gradients stands apart: its arm takes longer than any other.
+The presets ``ten``, ``gibbs``, ``baseline`` and ``adders`` share language models, pretrained nets and claims, so one
+folder serves all. Gibbs with gradients stands apart: its arm takes longer than any other. So do the adders: of nets
+pretrained twice as long some have learned to add, and ``adders`` asks what training against attacks does to those. It
+was added when ``baseline`` had shown that they do, and judges no claim.
 
 >>> [row.name for row in arms() if row.name.startswith("masked/g")]
 ['masked/grown/pooled', 'masked/grown/local', 'masked/grown-distance/pooled']
 >>> [row.name for row in suppliers()]
 ['masked/grown/pooled', 'masked/gibbs/pooled']
+>>> [row.name for row in adders()][:3]
+['masked-x2/contrast/pooled', 'masked-x2/printed/pooled', 'masked-x2/grown/pooled']
 >>> [row.name for row in baselines()][:3]
 ['masked/contrast/pooled', 'masked/baseline-rows/pooled', 'masked/baseline-epochs/pooled']
 """
@@ -77,6 +81,12 @@ def suppliers() -> tuple[Variant, ...]:
     return _masked("grown", "gibbs")
 
 
+def adders() -> tuple[Variant, ...]:
+    """Without attack, Algorithm 1 as printed and the grown arm after pretraining for twice the updates."""
+    options: dict[str, Any] = {"heads": HEADS["masked"], "arms": ("contrast", "printed", "grown"), "corrections": False}
+    return tuple(row for kind in LONGER for row in arms_of(kind, **options))
+
+
 def _masked(*names: str) -> tuple[Variant, ...]:
     return arms_of("masked", heads=("pooled",), arms=names, corrections=False)
 
@@ -115,6 +125,7 @@ BASELINE = replace(
     data=(*HEADS, *LONGER),
     variants=baselines(),
 )
+ADDERS = replace(BASELINE, words="ten digits, attacks on nets that have learned to add", data=LONGER, variants=adders())
 
 
 def _tiny(rows: tuple[Variant, ...]) -> tuple[Variant, ...]:
@@ -141,11 +152,14 @@ GIBBS_SMOKE = replace(TEN_SMOKE, words="the suppliers'", data=("masked",), varia
 BASELINE_SMOKE: Config = replace(
     TEN_SMOKE, words="the baseline's", n_tunings=1, data=(*HEADS, *LONGER), variants=_tiny(baselines())
 )
+ADDERS_SMOKE = replace(BASELINE_SMOKE, words="the adders'", data=LONGER, variants=_tiny(adders()))
 PRESETS = {
     "ten": TEN,
     "gibbs": GIBBS,
     "baseline": BASELINE,
+    "adders": ADDERS,
     "ten-smoke": TEN_SMOKE,
     "gibbs-smoke": GIBBS_SMOKE,
     "baseline-smoke": BASELINE_SMOKE,
+    "adders-smoke": ADDERS_SMOKE,
 }

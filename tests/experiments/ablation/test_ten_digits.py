@@ -14,7 +14,16 @@ from ebm_course.experiments.ablation.config import CPU, GPU, TUNINGS, Config, ki
 from ebm_course.experiments.ablation.experiment import EXPERIMENT, stages
 from ebm_course.experiments.ablation.findings import _Collected
 from ebm_course.experiments.ablation.searches import searches
-from ebm_course.experiments.ablation.ten_digits import BASELINE, BASELINE_SMOKE, GIBBS, GIBBS_SMOKE, TEN, TEN_SMOKE
+from ebm_course.experiments.ablation.ten_digits import (
+    ADDERS,
+    ADDERS_SMOKE,
+    BASELINE,
+    BASELINE_SMOKE,
+    GIBBS,
+    GIBBS_SMOKE,
+    TEN,
+    TEN_SMOKE,
+)
 from ebm_course.experiments.configs import shared
 from ebm_course.experiments.experiment import reproduce
 from ebm_course.experiments.stages import RESULT, Results
@@ -56,7 +65,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, tup
 def test_what_was_recorded_at_three_digits_is_still_what_the_preset_asks_for() -> None:
     record = ledger.read_file(ledger.FOLDER / "ablation-gpu.json")
     assert list(differences(record.config, plain(GPU))) == []
-    assert shared(TUNINGS) == shared(GPU) and shared(TEN) == shared(BASELINE) == shared(GIBBS) != shared(TEN_SMOKE)
+    assert shared(TUNINGS) == shared(GPU) and shared(TEN) != shared(TEN_SMOKE)
+    assert shared(TEN) == shared(BASELINE) == shared(GIBBS) == shared(ADDERS)
 
 
 def test_the_new_arms_are_the_grown_one_but_for_what_they_are_named_for() -> None:
@@ -83,6 +93,20 @@ def test_the_baseline_changes_one_thing_at_a_time_and_rows_at_equal_updates() ->
     assert {f: (v, vars(mask)[f]) for f, v in vars(other).items() if v != vars(mask)[f]} == {}
 
 
+def test_the_adders_are_the_nets_of_the_baseline_and_their_arms_those_of_once_the_updates() -> None:
+    def stages_of(config: Config) -> dict[str, Any]:
+        return {stage.name: stage.of for stage in stages(config, RUN)}
+
+    ours, baseline = stages_of(ADDERS), stages_of(BASELINE)
+    both = [f"run-{k}/masked-x2/{name}" for k in range(3) for name in ("pretraining", "contrast/pooled", "likelihood")]
+    assert set(both) <= ours.keys() and all(ours[name] == baseline[name] for name in both)
+    there = {row.name: row.config for row in TEN.variants}
+    assert {row.name.removeprefix("masked-x2/") for row in ADDERS.variants} == {
+        f"{arm}/{head}" for arm in ("contrast", "printed", "grown") for head in ("pooled", "local")
+    }
+    assert all(row.config == there[row.name.replace("masked-x2", "masked")] for row in ADDERS.variants)
+
+
 @pytest.mark.parametrize("config", [TEN, TUNINGS])
 def test_no_two_fine_tunings_have_a_row_of_data_or_a_seed_in_common(config: Config) -> None:
     there, seeds, rows = len(task_for(config.n_digits).train), set(), set()
@@ -104,7 +128,7 @@ def test_three_digits_tune_the_nets_of_two_runs_again_and_ten_those_of_all() -> 
     assert [(arm.tuning, k) for arm, k in CPU.members(CPU.variants[0])] == [(0, k) for k in range(8)]
 
 
-@pytest.mark.parametrize("config", [TEN, GIBBS, BASELINE, TUNINGS, TEN_SMOKE])
+@pytest.mark.parametrize("config", [TEN, GIBBS, BASELINE, ADDERS, TUNINGS, TEN_SMOKE])
 def test_a_stage_comes_after_stages_before_it_and_no_stage_is_there_twice(config: Config) -> None:
     before: set[str] = set()
     for stage in stages(config, RUN):
@@ -161,6 +185,17 @@ def test_every_claim_of_ten_digits_names_an_endpoint_and_a_control_that_are_meas
         assert len(values[claim.endpoint]) == TEN_SMOKE.n_runs
     goal, printed = values["claims/masked/printed/pooled/goal"], values["masked/printed/pooled/correctness"]
     assert goal == pytest.approx([value - 0.9 for value in printed])
+
+
+@pytest.mark.slow
+def test_the_adders_find_nets_and_noise_contrast_of_the_baseline_done(found) -> None:
+    folder, values, _ = found
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob(RESULT)}
+    new = values_of(reproduced(folder, ADDERS_SMOKE))
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+    name = "masked-x2/contrast/pooled/correctness"
+    assert new[name] == values[name] and not reproduced(folder, ADDERS_SMOKE).claims
+    assert {"masked-x2/printed/local/correctness", "masked-x2/grown/pooled/near"} <= new.keys()
 
 
 @pytest.mark.slow
