@@ -13,8 +13,9 @@ trained for each data set in the place of Inception, and the fields below for wh
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -23,8 +24,9 @@ from ebm_course.energies.convnet import ConvNet
 from ebm_course.energies.wide_resnet import WideResNet
 from ebm_course.experiments.configs import Settings, changed
 from ebm_course.experiments.images.arms import arms_of, is_step_10, step_10_arms
-from ebm_course.experiments.images.declared import claims
+from ebm_course.experiments.images.declared import claims, search_claims
 from ebm_course.experiments.variants import Variant
+from ebm_course.origin import LATER
 from ebm_course.recipes.images import classifier, jem, robust_classifier, robust_jem
 from ebm_course.recipes.shared import check_ranges
 from ebm_course.results.findings import Claim
@@ -76,6 +78,9 @@ class Config(Settings):
     n_samples_of_grid: int = 300  # of every setting of combined inference, compared with validation images
     grid_radii: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0)  # with 0.5 of [0, 1] as well, which is 1 here
     grid_contrasts: tuple[float, ...] = (1.0, 0.8, 0.5)
+    moves: tuple[tuple[float, float], ...] = field(
+        default=(), metadata=LATER
+    )  # Langevin steps to search: length, noise
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,6 +91,8 @@ class Config(Settings):
             not_negative="noise_std radius",
             shares="contrast",
         )
+        if not all(0 < length < math.inf and 0 <= noise < math.inf for length, noise in self.moves):
+            raise ValueError(f"moves: expected pairs of a length above 0 and a noise of 0 or more, got {self.moves}.")
         lacking = [name for name in self.data if f"{name}/judge" not in {judge.name for judge in self.judges}]
         if lacking:
             there = ", ".join(judge.name.partition("/")[0] for judge in self.judges) or "(none)"
@@ -167,6 +174,16 @@ CPU = together(
     lives=step_10_arms("digits", NOTEBOOK_BASE, LIVES),
     words="images of 8, 14 and 16 pixels a side, for two CPU cores",
 )
+SEARCH = replace(
+    CPU,
+    data=("digits",),
+    variants=tuple(CPU.variant(f"digits/{name}") for name in ("robust-classifier", "robust-jem")),
+    claims=search_claims(),
+    grid_radii=(0.0, 0.1, 0.3, 0.5),
+    grid_contrasts=(1.0, 0.8),
+    moves=tuple((length, noise) for length in (0.1, 0.3, 1.0, 3.0) for noise in (0.01, 0.1)),
+    words="does an attack before Langevin steps help with steps of some other length and noise, at equal gradients?",
+)
 GPU = together(
     {"cifar10": small("cifar10", cifar10, 64, 3_000, rows=TABLE, flip=True, pad=4, radius=0.1)},
     words="CIFAR-10 as it is, 32 pixels a side, with a net twice as wide, for one GPU and some minutes",
@@ -205,6 +222,13 @@ SMOKE = together(
     grid_contrasts=(1.0, 0.8),
     words="every part on a few digits",
 )
+SEARCH_SMOKE = replace(
+    SMOKE,
+    variants=tuple(SMOKE.variant(variant.name) for variant in SEARCH.variants),
+    claims=search_claims(),
+    moves=((0.3, 0.01), (1.0, 0.01)),
+    words="the search's parts",
+)
 _BIG: dict[str, Any] = {"precision": "bfloat16", "compile": True}
 _PAPER_JUDGE: dict[str, Any] = {"n_steps": 20_000, "pad": 4, "flip": True, "validate_every": 703, **_BIG}
 PAPER = together(
@@ -224,3 +248,4 @@ PAPER = together(
     words="CIFAR-10 with WRN-28-10 as in the paper, for GPUs",
 )
 PRESETS = {"paper": PAPER, "gpu": GPU, "cpu": CPU, "notebook": NOTEBOOK, "smoke": SMOKE}
+PRESETS |= {"search": SEARCH, "search-smoke": SEARCH_SMOKE}

@@ -116,6 +116,23 @@ MORE: tuple[Row, ...] = (
 )
 """Of digits alone, where the runs are most."""
 
+NEARER = (
+    "an attack before Langevin steps brings samples nearer to the data than the best setting without one, each with "
+    "its best contrast, energy, length, noise and number of steps at no more gradients"
+)
+SEARCHED: tuple[Row, ...] = tuple(
+    (
+        f"search-{arm}",
+        f"{words}: {NEARER}.",
+        f"log10 {arm}/with-attack/distance - log10 {arm}/without-attack/distance",
+        "lower",
+        DISTANCE,
+        "anchors/gaussians/distance",
+    )
+    for arm, words in (("robust-jem", "robust JEM"), ("robust-classifier", "robust classifier"))
+)
+"""Of the preset ``search``, which judges no other claim."""
+
 ROWS: dict[str, tuple[Row, ...]] = {"digits": PAPER + MORE, "mnist": PAPER, "cifar10": PAPER}
 
 
@@ -125,8 +142,21 @@ def claims() -> tuple[Claim, ...]:
     >>> claims()[0].endpoint, claims()[0].control, len(claims())  # 12 on digits, 7 on each other set
     ('claims/digits/robust-0.1', 'digits/robust-classifier/pgd-0.1', 26)
     """
+    return _claims_of(ROWS)
+
+
+def search_claims() -> tuple[Claim, ...]:
+    """Those of the search for a setting in which combined inference helps.
+
+    >>> [(claim.name, claim.better) for claim in search_claims()]
+    [('digits/search-robust-jem', 'lower'), ('digits/search-robust-classifier', 'lower')]
+    """
+    return _claims_of({"digits": SEARCHED})
+
+
+def _claims_of(every: dict[str, tuple[Row, ...]]) -> tuple[Claim, ...]:
     return tuple(
         Claim(f"{data}/{name}", f"{data}: {says}", f"claims/{data}/{name}", side, effect, control=f"{data}/{control}")
-        for data, rows in ROWS.items()
+        for data, rows in every.items()
         for name, says, _, side, effect, control in rows
     )

@@ -49,6 +49,11 @@ def stages(config: Config, run: Run) -> list[Stage]:
             for variant in config.arms(data):
                 arm, cost = of | {"arm": variant.identity}, IMAGE[data] * config.n_images * config.n_many / 1e4
                 found.append(Stage(variant.stage(k), bench.train(variant, k), _cost(variant), of=arm, after=()))
+                if config.moves:
+                    searched, work = f"{variant.stage(k)}-searched", bench.search(variant, k)
+                    after = (judge.stage(k), variant.stage(k))
+                    found.append(Stage(searched, work, 4 * cost, of=arm | steps, after=after))
+                    continue
                 measured, combined = f"{variant.stage(k)}-measured", f"{variant.stage(k)}-combined"
                 read = (judge.stage(k), variant.stage(k))
                 found.append(Stage(measured, bench.measure(variant, k), cost, of=arm | steps | foreign, after=read))

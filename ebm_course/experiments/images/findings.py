@@ -10,8 +10,9 @@ from typing import Any
 from ebm_course.experiments.collected import Collected
 from ebm_course.experiments.images.combining import setting_of
 from ebm_course.experiments.images.config import STEPS, Config
-from ebm_course.experiments.images.declared import ROWS
+from ebm_course.experiments.images.declared import ROWS, SEARCHED
 from ebm_course.experiments.images.evaluation import REAL
+from ebm_course.experiments.images.searching import KINDS, in_words, smallest
 from ebm_course.experiments.stages import Results
 from ebm_course.experiments.variants import Variant
 from ebm_course.results.findings import Curve, Findings
@@ -122,8 +123,10 @@ class _Collected(Collected):
         if any(died):
             self.add(f"{name}/died", f"{words}: {DIED}", died, seconds=self.seconds(data, name))
             return
-        runs, seconds = self.stages(data, f"{name}-measured"), self.seconds(data, name)
         self.training(data, variant)
+        if config.moves:
+            return self.searched(data, variant)
+        runs, seconds = self.stages(data, f"{name}-measured"), self.seconds(data, name)
         n = self.results[f"run-0/{data}/anchors"]["n_images"]
         figures = {"accuracy": "accuracy on held-out images", "calibration": "expected calibration error, 15 bins"}
         figures |= {
@@ -154,6 +157,19 @@ class _Collected(Collected):
             self.quality(f"{name}/{way}", how, [run["samples"][way] for run in runs], seconds)
         if f"run-0/{name}-combined" in self.results:
             self.combined(data, variant, n)
+
+    def searched(self, data: str, variant: Variant) -> None:
+        """The best setting with an attack and the best without, and the smallest distance for each move and radius."""
+        name, n = variant.name, self.results[f"run-0/{data}/anchors"]["n_images"]
+        runs, seconds = self.stages(data, f"{name}-searched"), self.seconds(data, f"{name}-searched")
+        for kind in KINDS:
+            settings = "; ".join(dict.fromkeys(in_words(run["best"][kind]) for run in runs))
+            how = f"{variant.words}, best setting {kind.replace('-', ' ')}, chosen on validation images ({settings}), "
+            how += f"{n} against as many held-out images"
+            self.quality(f"{name}/{kind}", how, [run["scored"][kind] for run in runs], seconds)
+        for where, distances in smallest([run["rows"] for run in runs]).items():
+            what = f"{variant.words}, {where} ({runs[0]['n']} against as many validation images): smallest distance."
+            self.add(f"{name}/search/{where}", what, distances)
 
     def training(self, data: str, variant: Variant) -> None:
         """How training went: the energy gap against updates, and how often it went back."""
@@ -223,7 +239,7 @@ class _Collected(Collected):
     def claims(self, data: str) -> None:
         """The differences that decide the declared claims, run by run."""
         values = self.values
-        for name, _, words, _, _, _ in ROWS[data]:
+        for name, _, words, _, _, _ in SEARCHED if self.config.moves else ROWS[data]:
             one, other = (term.rpartition(" ")[2] for term in words.split(" - "))
             one, other = f"{data}/{one}", f"{data}/{other}"
             if {one, other} <= values.keys():

@@ -19,7 +19,7 @@ import torch
 from ebm_course.core import Batch, Task
 from ebm_course.energies.joint import Joint
 from ebm_course.experiments.configs import MOST_RUNS
-from ebm_course.experiments.images import combining
+from ebm_course.experiments.images import combining, searching
 from ebm_course.experiments.images.config import Config
 from ebm_course.experiments.images.evaluation import (
     classified,
@@ -196,6 +196,30 @@ class Bench:
             of_data = combining.mean_energy(joint, rows.valid.x[:n], labels(rows.valid)[:n])
             names = {kind: setting.name for kind, setting in best.items()}
             return {"grid": found, "n": n, "chosen": names, "scored": scores, "energy_of_data": of_data}
+
+        return work
+
+    def search(self, variant: Variant, k: int) -> Work:
+        """Sample an arm with Langevin steps of every move, with an attack before them and without; score the best."""
+        data = variant.name.partition("/")[0]
+
+        def work(_: Path, results: Results) -> dict[str, Any] | None:
+            if results[variant.stage(k)].get("died"):
+                return None
+            rows, run, joint, config = self.rows(data, k), self.of_run(k), self.joint(results, variant, k), self.config
+            n = min(config.n_samples_of_grid, len(rows.valid))
+            valid = Reference(self.judge(results, data, k), rows.valid.x[:n], rows.train.x)
+            first = self.starts(data, k, "choice", n)
+            found = searching.search(joint, valid, first, config, run.generator("search"))
+            held_out, begin = self.reference(results, data, k), self.starts(data, k, "scoring", len(rows.test))
+            best = {kind: searching.best(found, attacked=attacked) for kind, attacked in searching.KINDS.items()}
+            scores = {
+                kind: searching.score_best(
+                    joint, row, held_out, begin, config, run.generator(f"scoring {kind}"), chosen_on=first
+                )
+                for kind, row in best.items()
+            }
+            return {"rows": found, "n": n, "best": best, "scored": scores}
 
         return work
 

@@ -1,0 +1,126 @@
+"""The search over Langevin steps: equal gradients, every move its own steps, a choice blind to the score."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ebm_course.energies.joint import Joint
+from ebm_course.experiments.configs import shared
+from ebm_course.experiments.experiment import reproduce
+from ebm_course.experiments.images import searching
+from ebm_course.experiments.images.config import CPU, SEARCH, SEARCH_SMOKE, SMOKE
+from ebm_course.experiments.images.experiment import EXPERIMENT, stages
+from ebm_course.experiments.images.quality import Reference
+from ebm_course.experiments.images.sampling import Starts
+from ebm_course.experiments.images.searching import best, gradients, score_best, search, settings
+from ebm_course.runtime import Run, setup
+
+CONFIG = replace(SMOKE, moves=((0.1, 0.0), (0.5, 0.0)), grid_contrasts=(1.0, 0.8))
+
+
+class Slope(nn.Module):
+    """Logits (s, -s) of the sum s of the pixels, so that E(x, y) has the constant gradient -1 or 1 in every pixel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def features(self, x: Tensor) -> Tensor:
+        return x.flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        s = self.scale * x.flatten(1).sum(dim=1)
+        return torch.stack([s, -s], dim=1)
+
+
+def begin(value: float = 0.1, n: int = 8) -> Starts:
+    x = torch.full((n, 1, 2, 2), value)
+    return Starts(x, x, torch.zeros(n, dtype=torch.int64))
+
+
+def reference(n: int = 8) -> Reference:
+    held_out = 2 * torch.rand(n, 1, 2, 2, generator=torch.Generator().manual_seed(1)) - 1
+    return Reference(Slope(), held_out, -held_out)
+
+
+def keeping(seen: list[Tensor]) -> Any:
+    """A measure that keeps what it is shown."""
+
+    def quality(self: Reference, x: Tensor, *, nearest: bool = True) -> dict[str, float]:
+        seen.append(x)
+        return {"distance": 0.0}
+
+    return quality
+
+
+def test_no_setting_costs_more_gradients_and_both_kinds_may_spend_them_all() -> None:
+    most = SEARCH.n_attack_steps + SEARCH.n_many
+    spent: dict[bool, set[int]] = {False: set(), True: set()}
+    for setting in settings(SEARCH):
+        spent[setting.radius > 0].add(gradients(setting, SEARCH))
+    assert most == 70 and spent == {False: {10, 30, 50, 70}, True: {30, 50, 70}}
+    shapes = {kind: {s[2:] for s in settings(SEARCH) if (s.radius > 0) == kind} for kind in (False, True)}
+    assert shapes[True] < shapes[False]  # contrast, energy and steps: what an attack may have, its absence may
+
+
+def test_every_move_makes_steps_of_its_own_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+    monkeypatch.setattr(Reference, "quality", keeping(seen))
+    rows = search(Joint(Slope()), reference(), begin(), CONFIG, torch.Generator().manual_seed(0))
+    ends = {
+        (row["step_size"], *(row[f] for f in searching.Setting._fields)): x for row, x in zip(rows, seen, strict=True)
+    }
+    for step in (0.1, 0.5):
+        for n in (1, 2, 3, 4):  # class 0 has logit s: each step adds its length to every pixel
+            x = ends[step, "gaussians", 0.0, 0.8, "class", n]
+            assert torch.allclose(x, torch.full_like(x, 0.8 * 0.1 + n * step))
+        x = ends[step, "gaussians", 0.5, 1.0, "class", 2]
+        assert torch.allclose(x, torch.full_like(x, 0.1 + 0.5 + 2 * step))
+
+
+def test_what_is_scored_has_the_steps_of_the_row_that_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+    monkeypatch.setattr(Reference, "quality", keeping(seen))
+    row = searching.Setting("gaussians", 0.0, 1.0, "class", 3)._asdict() | {"step_size": 0.5, "noise_std": 0.0}
+    options: dict[str, Any] = {"config": CONFIG, "generator": torch.Generator(), "chosen_on": begin(0.3)}
+    score_best(Joint(Slope()), row, reference(), begin(0.1), **options)
+    assert torch.allclose(seen[0], torch.full_like(seen[0], 0.1 + 3 * 0.5))
+    with pytest.raises(ValueError, match="chosen on other samples than those scored"):
+        score_best(Joint(Slope()), row, reference(), begin(0.3), **options)
+
+
+def test_the_best_of_a_kind_is_not_taken_from_the_other() -> None:
+    rows = [{"radius": r, "distance": d} for r, d in ((0.0, 5.0), (0.0, 4.0), (0.3, 3.0), (0.1, 7.0))]
+    assert best(rows, attacked=False)["distance"] == 4.0 and best(rows, attacked=True)["distance"] == 3.0
+
+
+@pytest.mark.parametrize("moves", [((0.0, 0.1),), ((0.1, -0.1),), ((math.nan, 0.1),), ((0.1, math.inf),)])
+def test_moves_without_a_length_or_with_a_noise_below_0_are_refused(moves: Any) -> None:
+    with pytest.raises(ValueError, match="moves: expected pairs of a length above 0 and a noise of 0 or more"):
+        replace(SMOKE, moves=moves)
+
+
+def test_the_search_has_the_arms_of_the_record_and_leaves_its_stages_as_they_were() -> None:
+    assert all(variant == CPU.variant(variant.name) for variant in SEARCH.variants)
+    assert "moves" not in shared(CPU) and len(shared(SEARCH)["moves"]) == 8
+    names = {stage.name for stage in stages(SEARCH, Run(torch.device("cpu"), 0))}
+    assert "run-4/digits/robust-jem-searched" in names and not any("measured" in n or "combined" in n for n in names)
+
+
+@pytest.mark.slow
+def test_at_smoke_size_both_claims_are_judged_by_differences_of_logarithms(tmp_path: Path) -> None:
+    found = reproduce(EXPERIMENT, SEARCH_SMOKE, setup(0, device="cpu", quiet=True), folder=tmp_path, progress=False)
+    values = {entry.name: entry.values for entry in found.entries}
+    assert {judged.claim.name for judged in found.claims} == {claim.name for claim in SEARCH_SMOKE.claims}
+    for arm in ("robust-jem", "robust-classifier"):
+        one, other = (values[f"digits/{arm}/{kind}/distance"] for kind in searching.KINDS)
+        wanted = [math.log10(a) - math.log10(b) for a, b in zip(one, other, strict=True)]
+        assert values[f"claims/digits/search-{arm}"] == pytest.approx(wanted)
+        assert len(values[f"digits/{arm}/search/step-0.3/noise-0.01/radius-0.5"]) == SEARCH_SMOKE.n_runs
