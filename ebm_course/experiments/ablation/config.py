@@ -200,4 +200,20 @@ TUNINGS = replace(  # in the folder of the preset above it finds nets and first 
     n_tunings=3,
     n_tuned_again=2,
 )
-PRESETS = {"cpu": CPU, "gpu": GPU, "gpu-tunings": TUNINGS, "smoke": SMOKE}
+JUDGED = (
+    *("next-token/contrast/pooled", "next-token/no-attack/pooled", "next-token/printed/pooled"),
+    *("next-token/contrast/local", "next-token/grown/local", "next-token/grown/surprise"),
+    *("masked/contrast/pooled", "masked/grown/pooled", "masked/contrast/local", "masked/grown/local"),
+)
+"""The arms that claims read."""
+FRESH = replace(  # with another --seed: the claims on a new sample of rows, nets and fine-tunings
+    CPU,
+    words="three digits, the arms that claims read, language models and nets on rows drawn anew for each run",
+    data=tuple(PRETRAINED),
+    variants=tuple(CPU.variant(name) for name in JUDGED),
+    lm=replace(CPU.lm, draw_rows=True),
+    next_token=replace(CPU.next_token, draw_rows=True),
+    masked=replace(CPU.masked, draw_rows=True),
+)
+GPU_FRESH = replace(FRESH, side_by_side=True, words=f"{FRESH.words}, side by side")
+PRESETS = {"cpu": CPU, "gpu": GPU, "gpu-tunings": TUNINGS, "fresh": FRESH, "gpu-fresh": GPU_FRESH, "smoke": SMOKE}

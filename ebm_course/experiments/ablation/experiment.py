@@ -122,9 +122,9 @@ EXPERIMENT = Experiment(
     "printed is Algorithm 1 as printed, no-attack the same with S = 0 and contrast noise contrast; grown, which "
     "stands for training against attacks where a claim asks what it adds, has the logistic loss, the current token "
     "among the candidates and a budget that grows; likelihood is the pretrained net with nothing trained.",
-    shared="Runs share the task's rows to be held out and those that language model and net are pretrained on: initial "
-    "weights, order, rows of fine-tuning, head and samples are drawn anew in each. Arms of one run share its language "
-    "model, its pretrained net and its samples. "
-    "Where a net is fine-tuned several times, rows, order, noise and head are drawn anew each time, and a run counts "
-    "once, with the mean of its fine-tunings.",
+    shared="Runs share the task's rows to be held out and, but for the presets fresh and gpu-fresh, those that "
+    "language model and net are pretrained on: initial weights, order, rows of fine-tuning, head and samples "
+    "are drawn anew in each. Arms of one run share its language model, its pretrained net and its samples. "
+    "Where a net is fine-tuned several times, rows, order, noise and head are drawn anew each time, and a "
+    "run counts once, with the mean of its fine-tunings.",
 )

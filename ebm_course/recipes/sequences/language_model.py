@@ -14,7 +14,7 @@ fields here, because the second decides the headline: a net that saw 1,000 rows 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from ebm_course.core import Batch, Loss, Step
 from ebm_course.energies.language_model import LSTMLanguageModel
 from ebm_course.energies.sequence_energies import LikelihoodEnergy
 from ebm_course.energies.transformer import Transformer
+from ebm_course.origin import LATER
 from ebm_course.recipes.sequences.pretraining import pretrain, rows_for
 from ebm_course.recipes.shared import Fitted, check_ranges, load_shipped
 from ebm_course.runtime import SINGLE_PROCESS, Run
@@ -57,6 +58,7 @@ class Config:
     n_cycles: int = 1  # equal parts of training that each warm up and decay anew
     keep_best: bool = True  # unsaid: the weights of the best validation loss, or the last ones
     precision: str = "float32"  # of the training step; "bfloat16": autocast, the weights and their updates stay float32
+    draw_rows: bool = field(default=False, metadata=LATER)  # rows drawn anew for each seed, or the task's first ones
     compile: bool = False  # torch.compile of the training step's two passes; on a CPU it needs a C++ compiler
 
     def __post_init__(self) -> None:
@@ -162,7 +164,7 @@ def fit(
     """Train as ``config`` says; one row of the log an epoch, with ``valid_nll``, nats a predicted token.
 
     Args:
-        data: rows to train on and rows to validate on; by default the task's first ``config.n_rows`` and its own.
+        data: rows to train on and rows to validate on; by default ``config.n_rows`` of the task's and its own.
     """
     train, valid = rows_for(config, run, data)
     model = build(config).to(run.device)

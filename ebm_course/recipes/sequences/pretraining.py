@@ -23,7 +23,10 @@ Schedule = torch.optim.lr_scheduler.LRScheduler
 
 
 def rows_for(config: Any, run: Run, data: tuple[Batch, Batch] | None = None) -> tuple[Batch, Batch]:
-    """Rows to train on and to validate on, on the device: those given, or the task's first ones and its own.
+    """Rows to train on and to validate on, on the device: those given, or the task's and its own.
+
+    Those to train on are the task's first ones, the same for every seed, or with ``config.draw_rows`` drawn without
+    replacement from all that there are, the same on every device.
 
     Raises:
         ValueError: the task has fewer rows, or rows and net do not fit the memory.
@@ -43,6 +46,9 @@ def rows_for(config: Any, run: Run, data: tuple[Batch, Batch] | None = None) -> 
     )
     task = task_for(config.n_digits)
     train, valid = data or (rows_of(task, config.n_rows), task.valid)
+    if config.draw_rows and data is None:
+        generator = Run(torch.device("cpu"), run.seed).generator("rows of pretraining")
+        train = task.train[torch.randperm(len(task.train), generator=generator)[: len(train)]]
     return train.to(run.device), valid.to(run.device)
 
 

@@ -63,13 +63,14 @@ def fit_side_by_side(
         )
     masked = isinstance(config, masked_language_model.Config)
     build = masked_language_model.build if masked else language_model.build
-    (train, valid), models = rows_for(config, runs[0]), list[nn.Module]()
+    drawn, models = [rows_for(config, run) for run in runs], list[nn.Module]()
+    valid = drawn[0][1]
     for run in runs:
         setup(run.seed, device=str(run.device), quiet=True)
         models.append(build(config).to(run.device))
     fit = masked_language_model.fit if masked else language_model.fit
     generators = [run.generator(fit.__module__.rpartition(".")[2]) for run in runs]
-    parts = [Batches(train, config.batch_size, seed=run.seed) for run in runs]
+    parts = [Batches(train, config.batch_size, seed=run.seed) for run, (train, _) in zip(runs, drawn, strict=True)]
     ensemble, n_epoch = Ensemble(models), parts[0].steps_per_epoch
     optimizer = adamw(ensemble.module, rate=config.rate, weight_decay=config.weight_decay, betas=config.betas)
     schedule = scheduled(optimizer, config.n_epochs * n_epoch, config)
@@ -98,7 +99,7 @@ def fit_side_by_side(
 
     kept: dict[str, Any] = {"ensemble": ensemble.module, "optimizer": optimizer, "schedule": schedule, "best": best}
     kept |= {f"generator-{k}": generator for k, generator in enumerate(generators)}
-    origin = origin_of(fit_side_by_side, config, runs[0], data={"train": train, "valid": valid})
+    origin = origin_of(fit_side_by_side, config, runs[0], data={"train": drawn[0][0], "valid": valid})
     rows = loop.fit(
         step,
         lambda i: Batch(torch.cat([part[i].x for part in parts])),

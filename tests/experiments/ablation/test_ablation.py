@@ -20,12 +20,13 @@ from ebm_course.energies.sequence_energies import LikelihoodEnergy, excess_surpr
 from ebm_course.energies.transformer import Transformer
 from ebm_course.experiments.ablation import evaluation, measurements
 from ebm_course.experiments.ablation.arms import PRINTED
-from ebm_course.experiments.ablation.config import CPU, GPU, KINDS, PRETRAINED, SMOKE, Config
+from ebm_course.experiments.ablation.config import CPU, FRESH, GPU, GPU_FRESH, KINDS, PRETRAINED, SMOKE, Config
 from ebm_course.experiments.ablation.evaluation import attacked, right_answers, searched
 from ebm_course.experiments.ablation.experiment import EXPERIMENT, stages
 from ebm_course.experiments.ablation.measurements import Bench, surprise_untrained
 from ebm_course.experiments.ablation.searches import Search, searches
 from ebm_course.experiments.ablation.ten_digits import TEN
+from ebm_course.experiments.configs import shared
 from ebm_course.experiments.experiment import reproduce
 from ebm_course.experiments.nets import LAST, NET
 from ebm_course.experiments.stages import Results
@@ -186,6 +187,19 @@ def test_side_by_side_only_the_way_of_training_differs() -> None:
     assert replace(GPU, side_by_side=False, words=CPU.words) == CPU
     names = [{stage.name for stage in stages(config, RUN)} for config in (CPU, GPU)]
     assert names[0] == names[1]
+
+
+def test_the_fresh_preset_has_what_claims_read_and_draws_rows_for_each_run_but_changes_nothing_else() -> None:
+    read = {f"{claim.endpoint} {claim.control}" for claim in FRESH.claims}
+    wanted = {arm.name for arm in CPU.variants if any(arm.name in words for words in read)}
+    bases = {arm.replace("grown", "contrast") for arm in wanted if "grown" in arm and "surprise" not in arm}
+    assert {arm.name for arm in FRESH.variants} == wanted | bases and len(FRESH.variants) == 10
+    assert [CPU.variant(arm.name) for arm in FRESH.variants] == list(FRESH.variants)
+    ours, before = shared(FRESH), shared(CPU)
+    changed = {name for name, value in ours.items() if value != before[name]}
+    assert changed == {"lm", "next_token", "masked"} and FRESH.claims == CPU.claims and FRESH.n_runs == 8
+    assert all(ours[name] == before[name] | {"draw_rows": True} for name in changed)
+    assert shared(GPU_FRESH) == ours | {"side_by_side": True}
 
 
 def test_parts_of_pretraining_have_parts_of_its_updates() -> None:
