@@ -13,6 +13,7 @@ trained for each data set in the place of Inception, and the fields below for wh
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -181,7 +182,11 @@ SEARCH = replace(
     claims=search_claims(),
     grid_radii=(0.0, 0.1, 0.3, 0.5),
     grid_contrasts=(1.0, 0.8),
-    moves=tuple((length, noise) for length in (0.1, 0.3, 1.0, 3.0) for noise in (0.01, 0.1)),
+    moves=(
+        *itertools.product((0.1, 0.3, 1.0, 3.0), (0.01, 0.1)),
+        (0.01, 0.1414),
+        (0.001, 0.0447),
+    ),  # of cold densities; of p
     words="does an attack before Langevin steps help with steps of some other length and noise, at equal gradients?",
 )
 GPU = together(
