@@ -13,7 +13,6 @@ trained for each data set in the place of Inception, and the fields below for wh
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -25,7 +24,7 @@ from ebm_course.energies.convnet import ConvNet
 from ebm_course.energies.wide_resnet import WideResNet
 from ebm_course.experiments.configs import Settings, changed
 from ebm_course.experiments.images.arms import arms_of, is_step_10, step_10_arms
-from ebm_course.experiments.images.declared import claims, search_claims
+from ebm_course.experiments.images.declared import claims
 from ebm_course.experiments.variants import Variant
 from ebm_course.origin import LATER
 from ebm_course.recipes.images import classifier, jem, robust_classifier, robust_jem
@@ -175,20 +174,6 @@ CPU = together(
     lives=step_10_arms("digits", NOTEBOOK_BASE, LIVES),
     words="images of 8, 14 and 16 pixels a side, for two CPU cores",
 )
-SEARCH = replace(
-    CPU,
-    data=("digits",),
-    variants=tuple(CPU.variant(f"digits/{name}") for name in ("robust-classifier", "robust-jem")),
-    claims=search_claims(),
-    grid_radii=(0.0, 0.1, 0.3, 0.5),
-    grid_contrasts=(1.0, 0.8),
-    moves=(
-        *itertools.product((0.1, 0.3, 1.0, 3.0), (0.01, 0.1)),
-        (0.01, 0.1414),
-        (0.001, 0.0447),
-    ),  # of cold densities; of p
-    words="does an attack before Langevin steps help with steps of some other length and noise, at equal gradients?",
-)
 GPU = together(
     {"cifar10": small("cifar10", cifar10, 64, 3_000, rows=TABLE, flip=True, pad=4, radius=0.1)},
     words="CIFAR-10 as it is, 32 pixels a side, with a net twice as wide, for one GPU and some minutes",
@@ -227,13 +212,6 @@ SMOKE = together(
     grid_contrasts=(1.0, 0.8),
     words="every part on a few digits",
 )
-SEARCH_SMOKE = replace(
-    SMOKE,
-    variants=tuple(SMOKE.variant(variant.name) for variant in SEARCH.variants),
-    claims=search_claims(),
-    moves=((0.3, 0.01), (1.0, 0.01)),
-    words="the search's parts",
-)
 _BIG: dict[str, Any] = {"precision": "bfloat16", "compile": True}
 _PAPER_JUDGE: dict[str, Any] = {"n_steps": 20_000, "pad": 4, "flip": True, "validate_every": 703, **_BIG}
 PAPER = together(
@@ -253,4 +231,3 @@ PAPER = together(
     words="CIFAR-10 with WRN-28-10 as in the paper, for GPUs",
 )
 PRESETS = {"paper": PAPER, "gpu": GPU, "cpu": CPU, "notebook": NOTEBOOK, "smoke": SMOKE}
-PRESETS |= {"search": SEARCH, "search-smoke": SEARCH_SMOKE}

@@ -7,6 +7,7 @@ from ebm_course.experiments.images.config import DATA, PRESETS, STEPS, Config
 from ebm_course.experiments.images.evaluation import real_foreign
 from ebm_course.experiments.images.findings import findings
 from ebm_course.experiments.images.measurements import Bench
+from ebm_course.experiments.images.search_presets import PRESETS as SEARCHES
 from ebm_course.experiments.images.sheet import sheet
 from ebm_course.experiments.stages import Stage
 from ebm_course.experiments.variants import Variant
@@ -75,7 +76,7 @@ EXPERIMENT = Experiment(
     name="images",
     title="Classifiers as energies, robust or not: accuracy under attack, samples, stability (after Korst and "
     "Asadulaev, 2022).",
-    presets=PRESETS,
+    presets={**PRESETS, **SEARCHES},
     stages=stages,
     findings=findings,
     data=DATA,

@@ -15,10 +15,11 @@ from ebm_course.energies.joint import Joint
 from ebm_course.experiments.configs import shared
 from ebm_course.experiments.experiment import reproduce
 from ebm_course.experiments.images import searching
-from ebm_course.experiments.images.config import CPU, SEARCH, SEARCH_SMOKE, SMOKE
+from ebm_course.experiments.images.config import CPU, SMOKE
 from ebm_course.experiments.images.experiment import EXPERIMENT, stages
 from ebm_course.experiments.images.quality import Reference
 from ebm_course.experiments.images.sampling import Starts
+from ebm_course.experiments.images.search_presets import SEARCH, SEARCH_SMOKE
 from ebm_course.experiments.images.searching import best, gradients, score_best, search, settings
 from ebm_course.runtime import Run, setup
 
