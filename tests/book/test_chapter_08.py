@@ -19,6 +19,8 @@ from ebm_course.energies.joint import Joint
 from ebm_course.exercises import WrongAnswer, check
 from ebm_course.experiments.images.config import GPU, PAPER
 from ebm_course.experiments.images.findings import TABLE_1
+from ebm_course.experiments.images.search_presets import SEARCH
+from ebm_course.experiments.images.searching import gradients, settings
 from ebm_course.figures.curves import curves
 from ebm_course.figures.image_grid import image_grid
 from ebm_course.figures.legend import legend_below
@@ -255,8 +257,21 @@ PLANTED_AT_32 = [
 AT_32 = [(f"cifar10/{name}", value) for name, value in PLANTED_AT_32]
 AT_32 += [(f"claims/cifar10/{name}", v) for name, v in (("score", 0.5), ("diversity", 0.1), ("robust-0.1", 0.05))]
 AT_32 += [("claims/cifar10/combined-distance", 0.5), ("claims/cifar10/classifier-distance", -0.5)]
+SEARCHED = [
+    ("digits/robust-classifier/with-attack/distance", 30.0),
+    ("digits/robust-classifier/with-attack/distance", 5.0),
+    ("digits/robust-classifier/without-attack/distance", 9.0),
+    ("digits/robust-jem/with-attack/distance", 8.0),
+    ("digits/robust-jem/without-attack/distance", 30.0),
+    ("digits/robust-jem/search/step-0.1/noise-0.01/radius-0", 90.0),
+    ("digits/robust-classifier/search/step-1/noise-0.01/radius-0", 10.0),
+]
+"""The same of the search over Langevin steps."""
 DATA_OF = [(next(part for part in name.split("/") if part in DATA), name, value) for name, value in PLANTED]
 KEYS = [(f"images-cpu-data={data}", name, value) for data, name, value in DATA_OF]
+
+
+KEYS += [("images-search-data=digits", *planted) for planted in SEARCHED]
 
 
 @pytest.mark.parametrize("key, name, value", [*KEYS, *(("images-gpu", name, value) for name, value in AT_32)])
@@ -276,6 +291,8 @@ def test_another_outcome_would_be_noticed(
         ("images-cpu-data=mnist", "mnist/diversity", "reverses"),
         ("images-cpu-data=cifar10", "cifar10/robust-0.1", "holds"),
         ("images-gpu", "cifar10/score", "reverses"),
+        ("images-search-data=digits", "digits/search-robust-classifier", "undecided"),
+        ("images-search-data=digits", "digits/search-robust-jem", "reverses"),
     ],
 )
 def test_another_verdict_elsewhere_would_be_noticed(
@@ -311,6 +328,14 @@ def test_answers_rounded_as_the_solutions_round_them_are_right(
     wrong = pytest.raises(WrongAnswer) if not accepted else contextlib.nullcontext()
     with wrong:
         exec(found.source.replace(blank, answer, 1), {"np": np, "check": check})
+
+
+def test_the_search_has_the_pairs_and_gradients_that_the_chapter_tells(chapter: Callable[[str], Any]):
+    text = " ".join(" ".join(cell.source.split()) for cell in chapter(NAME).text)
+    assert "among ten pairs of length and noise, two of them at the temperature of $p_\\theta$" in text
+    assert "an attack costs 20 gradients" in text and "gives the steps alone up to 70 gradients" in text
+    assert len(SEARCH.moves) == 10 and sum(abs(noise**2 - 2 * length) < 1e-4 for length, noise in SEARCH.moves) == 2
+    assert SEARCH.n_attack_steps == 20 and max(gradients(setting, SEARCH) for setting in settings(SEARCH)) == 70
 
 
 def test_no_grid_has_as_many_steps_as_a_small_attack_and_ten_steps_have_gradients(chapter: Callable[[str], Any]):

@@ -11,6 +11,7 @@ import pytest
 
 from ebm_course.commands.choices import EXPERIMENTS, experiment
 from ebm_course.experiments.images import config as images
+from ebm_course.experiments.images.search_presets import SEARCH
 from ebm_course.experiments.structured import published
 from ebm_course.experiments.structured.arms import LIGHT
 from ebm_course.experiments.structured.config import CPU, NER_PLUS_ROWS, PAPER
@@ -139,6 +140,7 @@ def test_robust_jem_ends_at_the_radii_and_has_the_judges_and_nets_that_the_page_
     assert "at 16 by 16 pixels with nets of 160 thousand weights and at 32 by 32 with 900 thousand, three runs" in page
     assert "is right on 0.555 and 0.595 of the held-out images only" in page
     assert "on digits and on CIFAR-10 at 32 by 32; on MNIST and on CIFAR-10 at 16 by 16 they end at 0.5" in page
+    assert "at 0.5, and so they do in the second search" in page and max(SEARCH.grid_radii) == 0.5
     small, large = (ledger.read(key) for key in ("images-cpu-data=cifar10", "images-gpu"))
     judges = [round(record.entry("cifar10/judge/accuracy").value, 3) for record in (small, large)]
     assert judges == [0.555, 0.595] and len(small.seeds) == len(large.seeds) == 3
