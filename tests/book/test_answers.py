@@ -73,3 +73,30 @@ def test_a_share_may_be_rounded_and_is_no_percentage(judged: Callable[..., str],
 def test_the_length_of_a_start_may_be_rounded_as_in_the_text(judged: Callable[..., str], factor: float, why: str):
     found = judged(11, "ex1-cell", start_length=lambda gamma: factor * gamma)
     assert why in found and bool(found) == bool(why)
+
+
+def loss(logits: Any, y: Any, samples: Any, of_samples: Callable[[Any], Any]) -> Any:
+    return F.cross_entropy(logits, y) - logits.logsumexp(1).mean() + of_samples(samples.logsumexp(1))
+
+
+def test_a_sum_over_samples_is_refused_and_the_joint_loss_written_otherwise_is_right(judged: Callable[..., str]):
+    assert judged(7, "ex3-check", joint_loss=partial(loss, of_samples=torch.mean)) == ""
+    assert "a mean over samples" in judged(7, "ex3-check", joint_loss=partial(loss, of_samples=torch.sum))
+    otherwise = judged(  # cross-entropy and energy of data together are minus the logit of the label
+        7, "ex3-check", joint_loss=lambda f, y, s: s.logsumexp(1).mean() - f.gather(1, y[:, None]).mean()
+    )
+    assert otherwise == ""
+
+
+@pytest.mark.parametrize(
+    "change, why",
+    [
+        (lambda f, log_q: f.log_softmax(1) + log_q[:, None], ""),
+        (lambda f, log_q: f + (log_q + f.logsumexp(1))[:, None], "E is minus the logsumexp"),
+        (lambda f, log_q: f.log_softmax(1) - log_q[:, None], "-E becomes log q"),
+        (lambda f, log_q: f.softmax(1) * log_q.exp()[:, None], "that is the joint density"),
+    ],
+)
+def test_a_density_that_is_not_the_wished_one_is_told_why(judged: Callable[..., str], change: Any, why: str):
+    found = judged(7, "ex2-check", with_density=change)
+    assert why in found and bool(found) == bool(why)
