@@ -120,6 +120,8 @@ def test_the_answer_on_the_first_screen_is_that_of_the_cells(chapter: Callable[[
     foreign = printed(opened, "foreign").splitlines()
     (scores,) = [numbers(line) for line in foreign if line.startswith("JEM") and "logsumexp" in line]
     assert f"{min(scores[:3])} or more" in rows[4] and f"{scores[3]} on class Gaussians" in rows[4]
+    (alone,) = [numbers(line)[:3] for line in foreign if line.startswith("classifier") and "logsumexp" in line]
+    assert f"the classifier alone: {min(alone)} or more on the same three" in rows[4]
     errors = [re.search(r"calibration error (\S+),", line) for line in printed(opened, "calibration").splitlines()]
     assert all(errors) and f"no: {errors[0][1]} against {errors[1][1]}" in rows[5]
 
