@@ -120,11 +120,14 @@ def test_the_answer_on_the_first_screen_is_that_of_the_cells(chapter: Callable[[
     foreign = printed(opened, "foreign").splitlines()
     (scores,) = [numbers(line) for line in foreign if line.startswith("JEM") and "logsumexp" in line]
     assert f"{min(scores[:3])} or more" in rows[4] and f"{scores[3]} on class Gaussians" in rows[4]
+    (alone,) = [numbers(line)[:3] for line in foreign if line.startswith("classifier") and "logsumexp" in line]
+    assert f"the classifier alone: {min(alone)} or more on the same three" in rows[4]
     errors = [re.search(r"calibration error (\S+),", line) for line in printed(opened, "calibration").splitlines()]
     assert all(errors) and f"no: {errors[0][1]} against {errors[1][1]}" in rows[5]
 
     spread = [numbers(line)[0] for line in printed(opened, "temperature").splitlines()[1:]]
-    assert f"a spread of {spread[1]} where the data have {spread[2]}" in rows[6]
+    assert f"a spread of {spread[1]} where the data have {spread[2]}; steps of 1 overshoot" in rows[6]
+    assert "as far from the centres as data lie: True" in printed(opened, "temperature")
     assert "dead: 3 of 3 with step 10, 0 of 3 with step 1" in printed(opened, "break")
     assert "3 of 3 died; with a step of 1, 0 of 3" in rows[7]
     assert "agree to 1e-9: True" in printed(opened, "pyld") and "they agree" in rows[8]

@@ -159,3 +159,13 @@ def test_the_time_of_a_record_adds_up_its_trainings_and_measurements():
     assert "images-gpu" in {record.key for record in found}
     for record in found:
         assert record.seconds == pytest.approx(sum(stage.seconds for stage in record.work)), record.key
+
+
+def test_no_record_of_texts_has_an_arm_of_training_against_pgd_and_attacks_are_as_short_as_the_page_says():
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert "FreeLB was not compared with training against PGD" in page and "five steps of half the radius" in page
+    keys = [key for key in ledger.names() if key.startswith("text-")]
+    for config in (ledger.read(key).config for key in keys):
+        recipes = {v["fit"].split(".")[2] for v in config["variants"]}
+        assert recipes <= {"finetune", "freelb", "carl", "rar"}
+        assert (config["n_attack_steps"], config["relative_step"]) == (5, 0.5)
