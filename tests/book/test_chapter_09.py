@@ -161,10 +161,26 @@ def test_the_answer_on_the_first_screen_is_that_of_the_cells(chapter: Callable[[
     assert rows[7] == f"right tags {span([a for a, _ in trained])} and {span([b for _, b in trained])}"
     lines = {line[:38].rstrip(): line[38:].split() for line in printed(opened, "weak").splitlines()}
     weak = {what: span(lines[f"1 step of 0.1, {what}"]) for what in ("loss seen", "exact loss", "right tags")}
-    strong = span(lines["10 steps of 1, right tags"])
+    strong, single = (span(lines[f"{name}, right tags"]) for name in ("10 steps of 1", "1 step of 1.0"))
     assert rows[8] == (
-        f"loss seen {weak['loss seen']}, exact loss {weak['exact loss']}; right tags {weak['right tags']}, not {strong}"
+        f"loss seen {weak['loss seen']}, exact loss {weak['exact loss']}; "
+        f"right tags {weak['right tags']}, not {strong}; with 1 step of 1 {single}"
     )
+
+
+def test_what_is_said_of_the_control_of_one_longer_step_is_what_the_cell_prints(chapter: Callable[[str], Any]):
+    opened = chapter(NAME)
+    lines = {line[:38].rstrip(): line[38:].split() for line in printed(opened, "weak").splitlines()}
+    seen, exact, gap, share, right = (
+        [float(value) for value in lines[f"1 step of 1.0, {what}"]]
+        for what in ("loss seen", "exact loss", "gap of the search", "largest share of a row", "right tags")
+    )
+    text = " ".join(source(opened, "break-read").split())
+    assert f"shares of {min(share):.2f} to {max(share):.2f}" in text
+    assert f"stops {min(gap):.0f} to {max(gap):.0f} nats above the exact minimum" in text
+    lost = [b - a for a, b in zip(seen, exact, strict=True)]
+    assert f"too small by {min(lost):.1f} to {max(lost):.0f} nats" in text
+    assert f"{min(right):.2f} to {max(right):.2f} of the tags are right" in text
 
 
 def test_what_is_said_of_sentences_below_all_tags_is_what_the_cell_prints(chapter: Callable[[str], Any]):
