@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ebm_course.energies.potts import Potts
+from ebm_course.exercises import WrongAnswer, check
 from ebm_course.objectives.margin import hinge, perceptron
 
 NAME = "01_what_is_an_energy"
@@ -106,3 +107,33 @@ def test_the_bare_table_equals_the_package_at_every_step(
     torch.testing.assert_close(bare, learn_with_package(table, x, gold, margin=margin), atol=1e-5, rtol=0)
     unseen = torch.ones(N_ROWS, dtype=torch.bool).index_fill(0, x, False)
     assert torch.equal(bare[-1][unseen], table[unseen])
+
+
+SLOPES = torch.tensor([1.0, -1.0, 0.0, 0.0])
+ANSWERS = [
+    ((0.5, 1.5, SLOPES), ""),
+    ((0.5, 1.5, *SLOPES.tolist()), ""),
+    (torch.tensor([0.5, 1.5, *SLOPES.tolist()]).numpy(), ""),
+    ((0.5, 1.5, -SLOPES), "the loss falls when the right answer goes down"),
+    ((0.0, 0.5, SLOPES), "below 0 here"),
+    ((0.5, 1.5), "numbers of shape|6 numbers are asked for"),
+]
+"""Losses and slopes of exercise 1 as a student may write them, and what the check says; nothing where it is right."""
+
+
+@pytest.mark.parametrize("answer, said", ANSWERS)
+def test_losses_and_slopes_are_taken_in_one_list_or_in_two_and_a_turned_sign_is_named(
+    chapter: Callable[[str], Any], answer: Any, said: str
+):
+    opened = chapter(NAME)
+    (cell,) = [cell.source for cell in opened.code if cell["id"] == "push"]
+    written = cell.replace("by_hand = None", "by_hand = answer")
+    (gaps,) = [cell.source for cell in opened.code if cell["id"] == "gaps"]
+    function = re.search(r"^def right_and_offending.*?(?=^\S)", gaps, flags=re.DOTALL | re.MULTILINE)[0]
+    names: dict[str, Any] = {"torch": torch, "check": check, "answer": answer}
+    exec(function, names)
+    if not said:
+        exec(written, names)
+        return
+    with pytest.raises(WrongAnswer, match=said):
+        exec(written, names)

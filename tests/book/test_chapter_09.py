@@ -16,6 +16,7 @@ from ebm_course.core import Conditioned
 from ebm_course.energies.spen import Spen, chain_energy
 from ebm_course.energies.tag_language_model import TagLanguageModel
 from ebm_course.energies.word_encoder import WordEncoder
+from ebm_course.exercises import WrongAnswer, check
 from ebm_course.objectives.tagging_terms import l1_cost
 from ebm_course.recipes.structured import spen_gradient
 from ebm_course.recipes.structured.parts import Learner, adam
@@ -161,10 +162,26 @@ def test_the_answer_on_the_first_screen_is_that_of_the_cells(chapter: Callable[[
     assert rows[7] == f"right tags {span([a for a, _ in trained])} and {span([b for _, b in trained])}"
     lines = {line[:38].rstrip(): line[38:].split() for line in printed(opened, "weak").splitlines()}
     weak = {what: span(lines[f"1 step of 0.1, {what}"]) for what in ("loss seen", "exact loss", "right tags")}
-    strong = span(lines["10 steps of 1, right tags"])
+    strong, single = (span(lines[f"{name}, right tags"]) for name in ("10 steps of 1", "1 step of 1.0"))
     assert rows[8] == (
-        f"loss seen {weak['loss seen']}, exact loss {weak['exact loss']}; right tags {weak['right tags']}, not {strong}"
+        f"loss seen {weak['loss seen']}, exact loss {weak['exact loss']}; "
+        f"right tags {weak['right tags']}, not {strong}; with 1 step of 1 {single}"
     )
+
+
+def test_what_is_said_of_the_control_of_one_longer_step_is_what_the_cell_prints(chapter: Callable[[str], Any]):
+    opened = chapter(NAME)
+    lines = {line[:38].rstrip(): line[38:].split() for line in printed(opened, "weak").splitlines()}
+    seen, exact, gap, share, right = (
+        [float(value) for value in lines[f"1 step of 1.0, {what}"]]
+        for what in ("loss seen", "exact loss", "gap of the search", "largest share of a row", "right tags")
+    )
+    text = " ".join(source(opened, "break-read").split())
+    assert f"shares of {min(share):.2f} to {max(share):.2f}" in text
+    assert f"stops {min(gap):.0f} to {max(gap):.0f} nats above the exact minimum" in text
+    lost = [b - a for a, b in zip(seen, exact, strict=True)]
+    assert f"too small by {min(lost):.1f} to {max(lost):.0f} nats" in text
+    assert f"{min(right):.2f} to {max(right):.2f} of the tags are right" in text
 
 
 def test_what_is_said_of_sentences_below_all_tags_is_what_the_cell_prints(chapter: Callable[[str], Any]):
@@ -222,3 +239,49 @@ def test_the_chapter_has_seven_sections_and_at_most_eighty_cells(chapter: Callab
     opened = chapter(NAME)
     numbers = [int(k) for cell in opened.text for k in re.findall(r"^## (\d+)\. ", cell.source, flags=re.MULTILINE)]
     assert numbers == list(range(1, 8)) and len(opened.notebook.cells) <= 80
+
+
+def answered(opened: Any, exercise: str, answer: str) -> None:
+    """Run a cell of an exercise as a student does who writes ``answer`` in the place of the missing function."""
+    cell = source(opened, f"{exercise}-check")
+    stub = re.compile(r"^def \w+\(.*\):\n    return None\n|^\w+ = None  # your function.*\n", flags=re.MULTILINE)
+    assert len(stub.findall(cell)) == 1
+    exec(stub.sub(lambda _: f"{answer}\n", cell), {"torch": torch, "F": F, "check": check})
+
+
+STEP = "def step(mu, slope, step_size):\n    new = mu * (-step_size * slope).exp()\n    return new / new.sum({})"
+ROUND = """def round_rows(scores, w, mu):
+    k, mu, tags = scores.shape[1], mu.clone(), []
+    for i in range(len(mu)):
+        before = mu[i - 1] @ {w} if i > 0 else {start}
+        after = {w} @ mu[i + 1] if i + 1 < len(mu) else {end}
+        tags.append((scores[i] + before + after).argmax())
+        mu[i] = F.one_hot(tags[-1], k)
+    return {tags}"""
+PARTS = {"w": "w[:k, :k]", "start": "w[k, :k]", "end": "w[:k, k]", "tags": "tags"}
+ADDED = "def augmented_scores(scores, gold):\n    return scores {} F.one_hot(gold, scores.shape[2])"
+ANSWERS = [
+    ("ex2", STEP.format("-1, keepdim=True"), ""),
+    ("ex2", STEP.format(""), "not all of them together"),
+    ("ex3", ROUND.format_map(PARTS), ""),
+    ("ex3", ROUND.format_map(PARTS | {"tags": "torch.stack(tags)"}), ""),
+    ("ex3", ROUND.format_map(PARTS | {"start": "0"}), "start row of W is missing"),
+    ("ex3", ROUND.format_map(PARTS | {"end": "0"}), "end column of W is missing"),
+    ("ex3", ROUND.format_map(PARTS | {"w": "w[:k, :k].T"}), "scores tag l after tag k"),
+    ("ex4", ADDED.format("- 2 *"), ""),
+    ("ex4", ADDED.format("+ 2 - 2 *"), ""),  # 2 more for all others
+    ("ex4", ADDED.format("+ 2 *"), "favours the right tags"),
+    ("ex4", ADDED.format("-"), "counts 2 in the L1 distance"),
+]
+"""An exercise, a function, and what the check says of it; nothing where it is right."""
+
+
+@pytest.mark.parametrize("exercise, answer, said", ANSWERS)
+def test_a_right_function_is_taken_and_of_a_wrong_one_it_is_said_why(
+    chapter: Callable[[str], Any], exercise: str, answer: str, said: str
+):
+    if not said:
+        answered(chapter(NAME), exercise, answer)
+        return
+    with pytest.raises(WrongAnswer, match=re.escape(said)):
+        answered(chapter(NAME), exercise, answer)

@@ -18,6 +18,7 @@ from torch.nn.functional import one_hot
 from ebm_course.core import Batch
 from ebm_course.energies.spen import Spen
 from ebm_course.energies.token_encoder import TokenEncoder
+from ebm_course.exercises import WrongAnswer, check
 from ebm_course.experiments.structured import published
 from ebm_course.figures.curves import curves
 from ebm_course.figures.legend import legend_below
@@ -297,6 +298,11 @@ def test_another_outcome_on_tweets_would_be_noticed(
         chapter(NAME).run("recorded", **NAMES)
 
 
+def printed_arms(record: Any) -> set[str]:
+    """Arms on tweets of which a record holds something."""
+    return {entry.name.split("/")[1] for entry in record.entries if entry.name.startswith(TWEETS)}
+
+
 def test_the_chapter_says_what_the_record_with_the_papers_settings_is(chapter: Callable[[str], Any]):
     record = ledger.read(RECORD_OF_PAPER)
     assert len(record.seeds) == 5 and record.preset == "paper"
@@ -306,6 +312,14 @@ def test_the_chapter_says_what_the_record_with_the_papers_settings_is(chapter: C
     configs = {v["name"].partition("/")[2]: v["config"] for v in record.config["variants"]}
     for arm in ("separated", "shared", "stacked"):
         assert configs[arm]["perceptron_weight"] == 10.0 and configs[arm]["batch_size"] == 10
+    assert "networks have Adam without a cross-entropy, SGD with one" in text
+    games = {
+        arm: config for arm, config in configs.items() if "cross_entropy_a" in config and arm in printed_arms(record)
+    }
+    assert len(games) == 10
+    for config in games.values():
+        of_both = config["cross_entropy_a"] + config["cross_entropy_f"]
+        assert config["optimizer"].rpartition(".")[2] == ("sgd" if of_both else "adam")
 
 
 def test_the_chapter_says_how_many_runs_on_tweets_there_are_and_shows_every_arm_of_its_table(
@@ -548,3 +562,34 @@ def test_what_it_says_of_lambda_1_is_what_both_records_hold(
     (text,) = [" ".join(cell.source.split()) for cell in chapter(NAME).text if cell["id"] == "10-tweet-paper-words"]
     assert len(light.seeds) == 2 and "**In two runs $\\lambda$ alone does not do it**" in text
     assert "(page *Recorded results*, nothing declared) stacked comes back" in text
+
+
+STACKED = """def stacked_f(log_a, gold, w_q, b_q):
+    return (torch.cat([{}, gold], dim=2) @ w_q.T + b_q).{}"""
+BEST_P = "def best_p(w, g):\n    return 1.0 if g {} 2 else min(1.0, w / (2 - g))"
+ANSWERS = [
+    ("e5", STACKED.format("log_a.detach().exp()", "softmax(2)"), ""),
+    ("e5", STACKED.format("log_a.exp().detach()", "softmax(-1)"), ""),
+    ("e5", STACKED.format("log_a.exp()", "softmax(2)"), "not blocked at A"),
+    ("e5", STACKED.format("log_a.exp()", "softmax(2).detach()"), "F's own layer too"),
+    ("e5", STACKED.format("log_a.detach()", "softmax(2)"), "A's probabilities, not logarithms"),
+    ("e5", STACKED.format("log_a.detach().exp()", "log_softmax(2)"), "probabilities are asked for"),
+    ("e4", BEST_P.format(">="), ""),
+    ("e4", BEST_P.format(">"), "ZeroDivisionError"),
+]
+"""An exercise, a function, and what the check says of it; nothing where it is right."""
+
+
+@pytest.mark.parametrize("exercise, answer, said", ANSWERS)
+def test_a_right_function_is_taken_and_of_a_wrong_one_it_is_said_why(
+    chapter: Callable[[str], Any], exercise: str, answer: str, said: str
+):
+    (cell,) = [cell.source for cell in chapter(NAME).code if cell["id"] == f"10-{exercise}-check"]
+    written = re.sub(r"^\w+ = None  # your function.*$", lambda _: answer, cell, flags=re.MULTILINE)
+    assert written.count(answer) == 1
+    names = {"torch": torch, "np": np, "check": check}
+    if not said:
+        exec(written, names)
+        return
+    with pytest.raises(WrongAnswer, match=re.escape(said)):
+        exec(written, names)
