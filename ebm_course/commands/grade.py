@@ -125,7 +125,8 @@ def _submissions(folder: Path) -> dict[str, Path]:
     """Path below the folder -> file or broken link; folders, and what editors keep beside a notebook, are none."""
     if not folder.is_dir():
         raise RefusedError(f"{folder} is no folder: expected one with submitted notebooks.")
-    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.ipynb")) if not path.is_dir()}
+    notebooks = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() == ".ipynb" and not path.is_dir())
+    found = {path.relative_to(folder).as_posix(): path for path in notebooks}
     found = {name: path for name, path in found.items() if not any(p.startswith(".") for p in Path(name).parts)}
     if not found:
         raise RefusedError(f"{folder} holds no notebooks: submissions are files *.ipynb.")
