@@ -115,8 +115,8 @@ def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool 
     row = 8 * (config.length + 1)  # tokens and the number of the state
     couplings = 16 * (config.length * config.n_values) ** 2
     check_memory(config, run, n_train=row * config.n_train, n_valid=row * config.n_valid, n_values=couplings)
-    law, n = config.law(config, run), config.n_train + config.n_valid
-    model = Potts(config.length, config.n_values).to(run.device)
+    model, n = Potts(config.length, config.n_values).to(run.device), config.n_train + config.n_valid
+    law = check_law(config.law(config, run), len(model.states()))
     codes = torch.multinomial(law, n, replacement=True, generator=run.generator("data"))
     train, valid = (Batch(model.states()[part]) for part in codes.split([config.n_train, config.n_valid]))
     optimizer = torch.optim.Adam(model.parameters(), lr=config.rate)
@@ -160,6 +160,25 @@ def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool 
         log_every=config.validate_every,
     )
     return Fitted(model.eval(), rows, origin=origin)
+
+
+def check_law(law: Tensor, n_states: int) -> Tensor:
+    """The law, refused where it is none of all states: another length, a negative or infinite entry, another sum.
+
+    Raises:
+        ValueError: says which of these it is.
+
+    >>> check_law(torch.tensor([0.5, 0.6]), 2)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: a law gives each of the 2 states a probability, with sum 1: got shape (2,), from 0.5 to 0.6, sum 1.1...
+    """
+    if law.shape == (n_states,) and law.min() >= 0 and (law.sum() - 1).abs() < 1e-4:  # a NaN fails both
+        return law
+    found = f"from {law.min():.4g} to {law.max():.4g}, sum {law.sum():.4g}" if law.numel() else "empty"
+    raise ValueError(
+        f"a law gives each of the {n_states} states a probability, with sum 1: got shape {tuple(law.shape)}, {found}. "
+        "Lower field_std and coupling_std where they are large, or normalise what your function returns."
+    )
 
 
 def uniform_states(config: Config, n: int, generator: torch.Generator) -> Tensor:
