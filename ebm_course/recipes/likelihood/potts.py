@@ -22,13 +22,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch
 from ebm_course.energies.potts import Potts
 from ebm_course.metrics.density import density_distance
 from ebm_course.recipes.likelihood.noise_contrast import Noise
 from ebm_course.recipes.likelihood.ways import Space, Way, persistent_chains
-from ebm_course.recipes.shared import Fitted, check_memory, check_ranges, origin_of
+from ebm_course.recipes.shared import Fitted, a_recipe, check_memory, check_ranges, origin_of
 from ebm_course.runtime import Run
 from ebm_course.samplers.gibbs import gibbs
 from ebm_course.training import fit as loop
@@ -104,7 +103,7 @@ SMOKE = Config(length=3, n_train=200, n_valid=50, batch_size=50, n_steps=10, val
 PRESETS = {"paper": PAPER, "notebook": NOTEBOOK, "smoke": SMOKE}
 
 
-@usual_settings()
+@a_recipe
 def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
     """Draw data from the law and train a Potts model that starts at zero, the uniform distribution.
 
