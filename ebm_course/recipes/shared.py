@@ -48,7 +48,8 @@ class Fitted(NamedTuple):
 
 
 Fit = Callable[..., Fitted]
-"""The face of every recipe: ``fit(config, run, *, folder=None, progress=True, **given)``."""
+"""The face of every recipe: ``fit(config, run, *, folder=None, progress=True, **given)``. Initial weights and dropout
+come from torch's global stream, which ``setup(seed)`` seeds: call it before each ``fit`` that is to be repeated."""
 
 
 P = ParamSpec("P")
