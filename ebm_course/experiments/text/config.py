@@ -63,7 +63,7 @@ class Config(Settings):
     >>> replace(CPU, radii=(0.1, 0.02))
     Traceback (most recent call last):
         ...
-    ValueError: radii: expected rising numbers above 0, got (0.1, 0.02).
+    ValueError: radii: expected rising finite numbers above 0, got (0.1, 0.02).
     """
 
     n_runs: int = N_RUNS
