@@ -38,7 +38,7 @@ from safetensors.torch import load as of_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from ebm_course.origin import digest
+from ebm_course.origin import digest, in_order
 
 LOCK = ".lock"
 A_DAY = 24 * 3600.0
@@ -180,7 +180,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], note: Any) -> None:
             raise TypeError(f"{name} is to be written: expected a dense tensor with numbers in memory, got {t!r:.60}.")
     copies = {name: t.detach().to("cpu", copy=True).contiguous() for name, t in tensors.items()}
     text = json.dumps(note)
-    write_atomically(path, to_bytes(copies, metadata={"note": text, "sha256": _content(copies, text)}))
+    write_atomically(path, in_order(to_bytes(copies, metadata={"note": text, "sha256": _content(copies, text)})))
 
 
 def read_tensors(path: Path, *, sealed: bool = False) -> tuple[dict[str, Tensor], Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,13 +20,15 @@ import torch
 from IPython.display import HTML
 from matplotlib.animation import FuncAnimation
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from torch import Tensor
 
+from ebm_course.checks import check_count, check_number
 from ebm_course.core import Energy, energies_of, frozen
 from ebm_course.figures.animation import animation_html
 from ebm_course.figures.energies import energy_contour
 from ebm_course.figures.paths import chain_paths
+from ebm_course.runtime import torch_seed
 from ebm_course.samplers.langevin import langevin
 
 
@@ -80,6 +83,9 @@ def live_figure(draw: Callable[..., Axes], **controls: ipywidgets.Widget) -> Liv
         The controls, a line of text, empty unless drawing failed, and the picture: an error of numbers or values,
         such as chains that diverged, is told in the line and leaves the last picture.
 
+    Raises:
+        TypeError: a control has no value, or ``draw`` returns no axes.
+
     >>> from ebm_course.figures.curves import curves
     >>> def draw(rate):
     ...     return curves([0, 1], {"x": [0, 1 / rate]}, xlabel="update", ylabel="x")
@@ -99,11 +105,18 @@ def live_figure(draw: Callable[..., Axes], **controls: ipywidgets.Widget) -> Liv
         try:
             picture.value = _png(draw(**{name: control.value for name, control in controls.items()}))
             message.value = ""
-        except (ArithmeticError, ValueError) as error:
-            message.value = f"<strong>{html.escape(str(error))}</strong>"
+        except Exception as error:  # told in any case: what a control's change raises, a notebook writes into its log
+            message.value = f"<strong>{html.escape(str(error) or type(error).__name__)}</strong>"
             for number in set(plt.get_fignums()) - open_before:
                 plt.close(number)
+            if not isinstance(error, ArithmeticError | ValueError):
+                raise
 
+    for name, control in controls.items():
+        if not isinstance(control, ipywidgets.Widget) or not control.has_trait("value"):
+            raise TypeError(
+                f"{name}: expected a widget with a value, such as ipywidgets.IntSlider(), got {control!r:.60}."
+            )
     redraw()
     for control in controls.values():
         control.observe(redraw, names="value")
@@ -125,18 +138,27 @@ def langevin_slider(
         ceiling: energies further than this above the lowest share one colour, nats; None for no limit.
         seed: of the starts and the noise.
 
+    Raises:
+        ValueError: a number is out of its range, or the energy reads no points (N, 2) of float32.
+
     >>> figure = langevin_slider(lambda x: x.square().sum(dim=1) / 2, n_chains=2)
     >>> [control.description for control in figure.children[:3]], figure.message.value
     (['step size', 'steps', 'noise'], '')
     """
-    x = np.linspace(-extent, extent, 61)
-    grid = torch.tensor(np.stack(np.meshgrid(x, x), -1).reshape(-1, 2), dtype=torch.float32)
+    check_count("n_chains", n_chains, least=1)
+    for name, number in {"extent": extent, "ceiling": 1.0 if ceiling is None else ceiling}.items():
+        if not 0 < check_number(name, number) < math.inf:  # a NaN is refused as well
+            raise ValueError(
+                f"{name} is a finite number above 0: got {number}. The default is 3 of extent, 8 of ceiling."
+            )
+    x, first = np.linspace(-extent, extent, 61), torch_seed(seed)
+    grid = torch.tensor(np.stack(np.meshgrid(x, x), -1).reshape(-1, 2), dtype=torch.float32, device="cpu")
     with torch.no_grad(), frozen(energy):
         heights = energies_of(energy, grid).reshape(61, 61).numpy()
 
     def draw(step_size: float, n_steps: int, noise: float) -> Axes:
-        generator = torch.Generator().manual_seed(seed)
-        x0 = extent * (2 * torch.rand(n_chains, 2, generator=generator) - 1)
+        generator = torch.Generator().manual_seed(first)
+        x0 = extent * (2 * torch.rand(n_chains, 2, generator=generator, dtype=grid.dtype, device="cpu") - 1)
         std = noise * (2 * step_size) ** 0.5
         result = langevin(
             energy, x0, n_steps=n_steps, step_size=step_size, noise_std=std, keep_path=True, generator=generator
@@ -183,8 +205,11 @@ def _path_of(path: Tensor | None) -> np.ndarray:
 
 
 def _png(ax: Axes) -> bytes:
+    if not isinstance(ax, Axes | FigureBase):
+        raise TypeError(f"draw returns the axes that it drew on: got {ax!r:.60}. End it with `return ax`.")
     figure, file = ax.figure, io.BytesIO()
-    assert isinstance(figure, Figure)
+    while not isinstance(figure, Figure):  # a part of one
+        figure = figure.figure
     figure.savefig(file, format="png")
     plt.close(figure)
     return file.getvalue()

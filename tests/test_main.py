@@ -237,6 +237,35 @@ def test_a_terminal_without_the_signs_gets_others(encoding: str) -> None:
 
 
 @pytest.mark.slow
+def test_places_that_cannot_be_used_in_the_end_are_refused_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    train = ("stub.recipe", "--preset", "smoke", "--out")
+    for folder in ("net.safetensors", "net.safetensors/run"):
+        told = refused(*train, "net.safetensors", "--folder", folder, capsys=capsys)
+        assert f"--out net.safetensors would lie where --folder {folder} is: name another file." in told
+    assert "argument --folder: expected a path, got an empty one" in refused(
+        *train, "net.safetensors", "--folder", "", capsys=capsys
+    )
+    (tmp_path / "SHA256SUMS").write_text("no digits")
+    assert program.main(["train", *train, "net.safetensors"]) == 1
+    assert "line 1 of SHA256SUMS is 'no digits', expected a SHA-256" in capsys.readouterr().err
+    assert SEEN == [] and [path.name for path in tmp_path.iterdir()] == ["SHA256SUMS"]
+
+
+def test_home_is_home_where_no_shell_has_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    arguments = ["stub.recipe", "--preset", "smoke", "--out=~/net.safetensors", "--folder=~/run"]
+    assert program.main(["train", *arguments]) == 0
+    assert (tmp_path / "net.safetensors").is_file() and SEEN[0][2] == str(tmp_path / "run")
+
+
+def test_a_field_that_is_set_twice_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    told = refused("stub.recipe", "--out", "a.safetensors", "--set", "rate=1", "--set", "rate=2", capsys=capsys)
+    assert "--set rate=2: rate is set twice, expected each field once." in told
+
+
 def test_output_whose_reader_leaves_ends_without_a_traceback() -> None:
     command = f"{shlex.quote(sys.executable)} -m ebm_course results --only '' --curves | head -1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, timeout=120)

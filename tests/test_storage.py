@@ -29,6 +29,14 @@ def test_tensors_and_note_come_back(tmp_path: Path) -> None:
     assert all(torch.equal(tensors[name], t) and tensors[name].dtype == t.dtype for name, t in TENSORS.items())
 
 
+def test_equal_contents_are_equal_files(tmp_path: Path) -> None:
+    made = set()
+    for k in range(12):
+        write_tensors(tmp_path / f"{k}.safetensors", TENSORS, NOTE)
+        made.add((tmp_path / f"{k}.safetensors").read_bytes())
+    assert len(made) == 1
+
+
 def test_no_flipped_bit_is_read_as_another_result(tmp_path: Path) -> None:
     path, draw = tmp_path / "x.safetensors", random.Random(0)
     write_tensors(path, TENSORS, NOTE)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 
 import ipywidgets
 import matplotlib as mpl
@@ -151,3 +152,53 @@ def test_an_animation_becomes_html_with_its_frames_inside():
     assert html.count("data:image/png;base64,") == 3 and "http" not in html
     with pytest.raises(ValueError, match=r"0\.001 MB at most"):
         show_animation(animate_chains(path, n_frames=2), limit_mb=0.001)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *({"extent": value} for value in (0.0, -1.0, math.nan, math.inf, "3")),
+        *({"n_chains": value} for value in (0, -1, 2.5)),
+        *({"ceiling": value} for value in (0.0, math.nan, "x")),
+        *({"seed": value} for value in (-1, 1.5, None)),
+    ],
+)
+def test_a_number_of_the_langevin_slider_out_of_its_range_is_refused(changed):
+    with pytest.raises(ValueError, match=rf"^{next(iter(changed))} is a .*number"):
+        langevin_slider(lambda x: x.square().sum(dim=1), **changed)
+
+
+def test_the_langevin_slider_is_the_same_under_any_setting():
+    expected = langevin_slider(lambda x: x.square().sum(dim=1), n_chains=2, seed=2**70)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            found = langevin_slider(lambda x: x.square().sum(dim=1), n_chains=2, seed=2**70)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert expected.message.value == found.message.value == ""
+    assert found.picture.value == expected.picture.value
+
+
+def test_what_draw_returns_and_controls_are_told_where_they_are_none():
+    with pytest.raises(TypeError, match=r"draw returns the axes that it drew on: got None\. End it with `return ax`"):
+        live_figure(lambda: None)  # type: ignore[arg-type,return-value]
+    for control in (3, ipywidgets.Button()):
+        with pytest.raises(TypeError, match="n: expected a widget with a value"):
+            live_figure(lambda n: plt.subplots()[1], n=control)
+    part = live_figure(lambda: plt.figure().subfigures(1, 2)[0].add_subplot())
+    assert part.picture.value and part.message.value == ""
+
+
+def test_a_fault_of_the_drawing_is_told_and_leaves_no_figure_open():
+    def draw(n):
+        ax = plt.subplots()[1]
+        if n == 2:
+            raise KeyError
+        return ax
+
+    before = plt.get_fignums()
+    figure = live_figure(draw, n=(slider := ipywidgets.IntSlider(value=1)))
+    with pytest.raises(KeyError):
+        slider.value = 2
+    assert figure.message.value == "<strong>KeyError</strong>" and plt.get_fignums() == before

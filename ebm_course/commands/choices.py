@@ -135,6 +135,8 @@ def changed(config: Any, changes: Sequence[str], presets: Mapping[str, Any]) -> 
         name, _, text = change.partition("=")
         if name not in hints:
             raise RefusedError(f"--set {change}: there is no field {name!r}, expected one of {', '.join(hints)}.")
+        if name in values:
+            raise RefusedError(f"--set {change}: {name} is set twice, expected each field once.")
         values[name] = _value(change, text, hints[name], named.get(name, {}))
     try:
         return dataclasses.replace(config, **values)

@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ebm_course.commands.choices import RefusedError
+from ebm_course.commands.places import typed
 from ebm_course.grading.assignment import Assignment, imported, read_assignment, read_assignments
 from ebm_course.grading.questions import Verdict
 from ebm_course.grading.submission import Submission, fingerprint, read_submission
@@ -37,13 +38,13 @@ ASSIGNMENTS = Path(__file__).parents[2] / "book" / "assignments" / "autograder"
 def add(commands: argparse._SubParsersAction) -> None:
     """Declare the command and its options."""
     parser = commands.add_parser("grade", help="grade a folder of submitted notebooks into one CSV")
-    parser.add_argument("folder", type=Path, help="submissions: all *.ipynb in it and in folders below")
+    parser.add_argument("folder", type=typed, help="submissions: all *.ipynb in it and in folders below")
     parser.add_argument(
         "--assignment",
         metavar="NAME",
         help="one of book/assignments/autograder, or its folder; by default by its title",
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the CSV, by default FOLDER/grades.csv")
+    parser.add_argument("--out", type=typed, metavar="FILE", help="the CSV, by default FOLDER/grades.csv")
     parser.add_argument("--workers", type=int, default=usable_processors(), metavar="N", help="submissions at a time")
     parser.add_argument("--seconds", type=float, default=20.0, help="a cell or the tests of a question may take")
     parser.add_argument("--total", type=float, default=120.0, metavar="SECONDS", help="a submission may take")
@@ -125,7 +126,8 @@ def _submissions(folder: Path) -> dict[str, Path]:
     """Path below the folder -> file or broken link; folders, and what editors keep beside a notebook, are none."""
     if not folder.is_dir():
         raise RefusedError(f"{folder} is no folder: expected one with submitted notebooks.")
-    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*.ipynb")) if not path.is_dir()}
+    notebooks = (path for path in sorted(folder.rglob("*")) if path.suffix.lower() == ".ipynb" and not path.is_dir())
+    found = {path.relative_to(folder).as_posix(): path for path in notebooks}
     found = {name: path for name, path in found.items() if not any(p.startswith(".") for p in Path(name).parts)}
     if not found:
         raise RefusedError(f"{folder} holds no notebooks: submissions are files *.ipynb.")

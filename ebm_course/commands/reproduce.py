@@ -33,6 +33,7 @@ import torch
 from ebm_course import files
 from ebm_course.commands import choices
 from ebm_course.commands.choices import RefusedError
+from ebm_course.commands.places import check_apart, check_checkpoints, typed
 from ebm_course.experiments import provenance
 from ebm_course.experiments.configs import Settings
 from ebm_course.experiments.experiment import Experiment, small_checkpoints
@@ -67,22 +68,22 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--runs", type=int, metavar="N", help="independent runs, by default the preset's number")
     parser.add_argument("--seed", type=int, default=0, help="of the first run; run k has this one plus k")
     parser.add_argument("--device", help="a torch device; by default a GPU if there is one")
-    parser.add_argument("--folder", type=Path, help="where the work is kept; the same command again goes on there")
+    parser.add_argument("--folder", type=typed, help="where the work is kept; the same command again goes on there")
     parser.add_argument(
         "--join", action="store_true", help="share the folder with other such calls: each does what no other is at"
     )
     parser.add_argument(
         "--stages",
-        type=Path,
+        type=typed,
         metavar="FILE",
         help="an archive: finished stages are taken from it first and put there last",
     )
     parser.add_argument("--replace", action="store_true", help="with --record: also a record of other or more runs")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    parser.add_argument("--checkpoints", type=Path, metavar="FOLDER", help="write its small checkpoints there as well")
+    parser.add_argument("--checkpoints", type=typed, metavar="FOLDER", help="write its small checkpoints there as well")
     parser.add_argument("--notes", default="", metavar="TEXT", help="kept in the record: what a reader should know")
     place = parser.add_mutually_exclusive_group()
-    place.add_argument("--out", type=Path, metavar="FILE", help="the record to write, by default in the folder")
+    place.add_argument("--out", type=typed, metavar="FILE", help="the record to write, by default in the folder")
     place.add_argument("--record", action="store_true", help="write the record into the course's own ledger")
     parser.set_defaults(run=reproduce)
 
@@ -96,10 +97,8 @@ def reproduce(options: argparse.Namespace) -> int:
     key = "-".join((options.what, options.preset, *chosen))
     folder = options.folder or Path("ebm-course-runs") / key
     out = _out(options, folder, f"{key}.json", seeds)
-    if options.checkpoints:
-        check_writable(options.checkpoints / "SHA256SUMS")
-    if options.stages:
-        check_writable(options.stages)
+    check_apart(out, folder=folder, archive=options.stages)
+    check_checkpoints(options.checkpoints)
     run = choices.run_of(options.seed, options.device)
     try:
         how = {"progress": not options.quiet, "join": options.join, "archive": options.stages}

@@ -19,11 +19,11 @@ import shlex
 import shutil
 import textwrap
 from importlib.metadata import version
-from pathlib import Path
 
 from ebm_course import files
 from ebm_course.commands import choices
 from ebm_course.commands.choices import RefusedError
+from ebm_course.commands.places import check_apart, check_checkpoints, typed
 from ebm_course.origin import Origin, name_of, plain
 from ebm_course.storage import check_writable, real
 from ebm_course.training.resume import FILE_NAME as STATE
@@ -41,9 +41,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("recipe", help="one of those below")
     parser.add_argument("--preset", default="notebook", help="one of the recipe's, see below; by default notebook")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", required=True, metavar="FILE", help="the checkpoint to write, NAME.safetensors")
+    parser.add_argument(
+        "--out", type=typed, required=True, metavar="FILE", help="the checkpoint to write, NAME.safetensors"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="change one field")
-    parser.add_argument("--folder", type=Path, help="save the run's state there and resume from it")
+    parser.add_argument("--folder", type=typed, help="save the run's state there and resume from it")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=train)
 
@@ -57,14 +59,17 @@ def train(options: argparse.Namespace) -> int:
     """Train a recipe's preset and write its checkpoint; refuses what cannot work before training starts."""
     recipe = choices.recipe(options.recipe)
     config = choices.changed(choices.preset(recipe.PRESETS, options.preset), options.set, recipe.PRESETS)
-    out = Path(options.out)
+    out = options.out
     if out.is_dir():
-        raise RefusedError(f"--out {options.out} is a folder: name the checkpoint to write, NAME.safetensors.")
+        raise RefusedError(f"--out {out} is a folder: name the checkpoint to write, NAME.safetensors.")
     if out.suffix != ".safetensors":
-        raise RefusedError(f"--out names the checkpoint to write, NAME.safetensors: got {options.out!r}.")
+        raise RefusedError(f"--out names the checkpoint to write, NAME.safetensors: got {str(out)!r}.")
     if options.folder and real(out).is_relative_to(real(options.folder) / STATE):
         raise RefusedError(f"--out {out} is where the run's state is kept: name another file.")
+    check_apart(out, folder=options.folder)
     check_writable(out)
+    if out.with_name("SHA256SUMS").is_file():
+        check_checkpoints(out.parent)
     run = choices.run_of(options.seed)
     fitted = recipe.fit(config, run, folder=options.folder, progress=not options.quiet)
     if run.is_main:

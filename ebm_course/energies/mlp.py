@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ebm_course.checks import check_dtype
+from ebm_course.checks import check_dtype, check_tensors
 
 
 class MLP(nn.Module):
@@ -50,6 +50,7 @@ class MLP(nn.Module):
         self.net = nn.Sequential(*layers, nn.Linear(width, 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        check_tensors(x=x)
         if x.ndim != 2 or x.shape[1] != self.n_inputs:
             raise ValueError(f"this energy reads points (N, {self.n_inputs}): got shape {tuple(x.shape)}.")
         first: Any = self.net[0]

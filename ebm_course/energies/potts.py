@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ebm_course.checks import check_count, check_tokens
+from ebm_course.checks import check_count, check_tensors, check_tokens
 
 MAX_STATES = 2**20
 """Largest number of states that is enumerated."""
@@ -85,6 +85,7 @@ class Potts(nn.Module):
         return -(flat * pull).sum(dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_tensors(x=x)
         if x.ndim == 3:
             return self.from_embeddings(self.embed(x), x)
         self._check_shape(x)
@@ -154,8 +155,10 @@ class Potts(nn.Module):
 
     def _check_shape(self, x: Tensor) -> None:
         expected = (self.length, self.n_values)[: x.ndim - 1]
-        if x.ndim not in (2, 3) or tuple(x.shape[1:]) != expected or x.is_floating_point() != (x.ndim == 3):
+        other = not x.is_floating_point() if x.ndim == 3 else x.dtype not in (torch.int64, torch.int32)
+        if x.ndim not in (2, 3) or tuple(x.shape[1:]) != expected or other:
             raise ValueError(
                 f"this Potts model reads tokens (N, {self.length}) of integers or relaxed tokens "
-                f"(N, {self.length}, {self.n_values}) of real numbers: got {tuple(x.shape)} of {x.dtype}."
+                f"(N, {self.length}, {self.n_values}) of real numbers: got {tuple(x.shape)} of {x.dtype}. "
+                f"Use x.long() for tokens of another type."
             )

@@ -51,11 +51,17 @@ def animate_chains(
             the animation holds it, and a notebook would show it a second time.
 
     Raises:
-        ValueError: positions are not in the plane.
+        ValueError: positions are not in the plane, none, or not finite; or a number is out of its range.
     """
     path = np.asarray(path, dtype=float)
+    for name, number, least in (("n_frames", n_frames, 1), ("trail", trail, 0), ("interval", interval, 1)):
+        if number != int(number) or number < least:
+            raise ValueError(f"{name} is a whole number: expected {least} or larger, got {number}.")
     if path.ndim != 3 or path.shape[2] != 2:
         raise ValueError(f"chains in the plane have shape (T + 1, N, 2), got {path.shape}. Sample with keep_path=True.")
+    if not path.size or not np.isfinite(path).all():
+        what = f"{path.shape}" if not path.size else f"{int((~np.isfinite(path)).sum())} of {path.size} that are not"
+        raise ValueError(f"chains that can be drawn are there and finite: got {what}. Shorten or drop steps.")
     steps = np.unique(np.linspace(0, len(path) - 1, n_frames).round().astype(int))
     if ax is None:
         ax = axes_or_new(ax, figsize=(5.4, 4.4))

@@ -18,6 +18,7 @@ or nothing: the points are earned where every case passes. It knows no notebook.
 from __future__ import annotations
 
 import ast
+import builtins
 import doctest
 import io
 import re
@@ -49,16 +50,18 @@ class Question:
     def grade(self, names: Mapping[str, Any]) -> Verdict:
         """What ``names``, those that a student's cells have defined, earn. A case works on a copy of the mapping.
 
-        What a cell has set in torch and left so, such as ``torch.set_grad_enabled(False)``, is no answer's fault.
+        What a cell has set in torch and left so, such as ``torch.set_grad_enabled(False)``, is no answer's fault; nor
+        is a variable called ``sum``: in a case, names of Python's own functions stay theirs.
 
         >>> question = Question("q1", 2, ("assert x == 1, 'x is 1'",))
         >>> question.grade({"x": 1}), question.grade({"x": 0}).message
         (Verdict(points=2, message=''), 'x is 1')
         """
+        own = {name: value for name, value in names.items() if name not in vars(builtins)}
         for number, case in enumerate(self.cases):
             try:
                 with redirect_stdout(io.StringIO()), usual_settings():
-                    exec(compile(case, f"<{self.name}, case {number}>", "exec"), dict(names))
+                    exec(compile(case, f"<{self.name}, case {number}>", "exec"), dict(own))
             except AssertionError as wrong:
                 return Verdict(0, str(wrong) or "an assertion of the test fails")
             except NameError as missing:

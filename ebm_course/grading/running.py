@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType, ModuleType
 from typing import Any
+from unittest.mock import MagicMock
 
 from IPython.core.inputtransformer2 import TransformerManager
 
@@ -24,6 +25,8 @@ from ebm_course.grading.questions import Question
 Report = Callable[[str, Any], None]
 """Takes what happened, ``begin``, ``note`` or ``verdict``, and its content."""
 TIMED = {"time", "timeit", "capture", "prun"}
+LONGEST = 2_000
+"""Signs of a message: a spreadsheet's cell holds some 30,000, and an exception may print a whole tensor."""
 
 
 class TimeUp(BaseException):
@@ -87,6 +90,16 @@ class Magics:
     def run_cell_magic(self, name: str, line: str, body: str) -> None:
         """``%%time`` and its like run the cell."""
         self.run_line_magic(name, body)
+
+    def magic(self, line: str) -> None:
+        """The older way to write ``%line``."""
+        self.run_line_magic(*line.lstrip("%").partition(" ")[::2])
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else a notebook asks of IPython is there and does nothing."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return MagicMock()
 
     def system(self, *_: Any) -> None:
         """No command of the system is run."""
@@ -169,7 +182,7 @@ def run_submission(
             try:
                 with limited(seconds):
                     verdict = question.grade(names)
-                report("verdict", [question.name, verdict.points, verdict.message])
+                report("verdict", [question.name, verdict.points, verdict.message[:LONGEST]])
             except TimeUp:
                 report("verdict", [question.name, 0, f"its test was stopped after {seconds:g} s"])
 

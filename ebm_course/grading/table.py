@@ -185,11 +185,13 @@ class Table:
 def plain(text: str) -> str:
     """Text that no spreadsheet takes for a formula and that every file can hold: halves of signs are spelt out.
 
-    >>> plain("=1+1"), plain("because"), plain("-1"), plain("\\ud83d")
-    ("'=1+1", 'because', "'-1", '\\\\ud83d')
+    >>> plain("=1+1"), plain("because"), plain("-1"), plain("\\ud83d"), plain("\\0")
+    ("'=1+1", 'because', "'-1", '\\\\ud83d', '\\\\x00')
+    >>> plain("'=1+1") == plain("=1+1")  # of two files of these names, each has a row
+    False
     """
-    text = text.encode(errors="backslashreplace").decode()
-    return f"'{text}" if text.startswith(FORMULA) else text
+    text = text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
+    return f"'{text}" if text.lstrip("'").startswith(FORMULA) else text
 
 
 def _submitted(version: str) -> str:

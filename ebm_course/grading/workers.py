@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import selectors
 import shutil
 import signal
@@ -31,6 +32,8 @@ from ebm_course.grading.submission import Submission
 
 GRACE = 3.0
 """Seconds between the alarm inside a process, which code may ignore, and its end from outside."""
+LONGEST = 1_000_000
+"""Bytes of a line that a process may tell: what is longer is not from here."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class _Job:
     skipped: set[str] = field(default_factory=set)
     pid: int = 0
     folder: str = ""
+    sign: bytes = b""  # before every line that is told, so that what a submission writes there is no message
     heard: bytes = b""
     stage: str = ""  # the cell or question that it is in
     until: float = 0.0  # when that is over, at the latest
@@ -101,6 +105,7 @@ def _start(job: _Job, questions: Sequence[Question], limits: Limits, watched: se
     """Fork a process for what is left of a job."""
     job.folder, job.heard, job.notes, job.done = tempfile.mkdtemp(prefix="grading-"), b"", [], False
     job.stage, job.until = "its start", time.monotonic() + limits.seconds + GRACE
+    job.sign = secrets.token_hex(8).encode()
     inner, outer = os.pipe()
     job.pid = os.fork()
     if job.pid == 0:
@@ -109,8 +114,8 @@ def _start(job: _Job, questions: Sequence[Question], limits: Limits, watched: se
             _alone(job.folder, limits)
             left = [q for q in questions if q.name not in job.found.verdicts]
             options: dict[str, Any] = {"seconds": limits.seconds, "skipped": job.skipped}
-            run_submission(job.submission.code, left, lambda *event: _tell(outer, *event), **options)
-            _tell(outer, "done", None)
+            run_submission(job.submission.code, left, lambda *event: _tell(outer, job.sign, *event), **options)
+            _tell(outer, job.sign, "done", None)
         finally:
             os._exit(0)  # nothing of the parent's is cleaned up twice
     os.close(outer)
@@ -118,7 +123,7 @@ def _start(job: _Job, questions: Sequence[Question], limits: Limits, watched: se
 
 
 def _alone(folder: str, limits: Limits) -> None:
-    """In a new process: a folder and a group of its own, no input, no output, and bounds on memory and computing.
+    """In a new process: a folder and a group of its own, no input, no output, bounds on memory, files and computing.
 
     The bound on computing ends it where nobody else does, because whoever grades was killed.
     """
@@ -131,25 +136,30 @@ def _alone(folder: str, limits: Limits) -> None:
         os.dup2(null, stream)
     seconds = int(limits.total) + 2
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    with suppress(OSError, ValueError):  # a limit that is lower already stays
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(limits.memory), int(limits.memory)))
     with suppress(OSError, ValueError):  # /proc is Linux's
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         bound = int(pages * resource.getpagesize() + limits.memory)
         resource.setrlimit(resource.RLIMIT_AS, (bound, bound))
 
 
-def _tell(outer: int, kind: str, content: Any) -> None:
-    os.write(outer, (json.dumps([kind, content]) + "\n").encode())
+def _tell(outer: int, sign: bytes, kind: str, content: Any) -> None:
+    """Tell on a line of its own, whatever else was written there."""
+    os.write(outer, b"\n" + sign + json.dumps([kind, content]).encode() + b"\n")
 
 
 def _hear(job: _Job, data: bytes, limits: Limits) -> None:
     """Take down what a process has told; no data: it has ended."""
     *lines, job.heard = (job.heard + data).split(b"\n")
-    for line in lines:
-        try:
-            kind, content = json.loads(line)
-        except (ValueError, TypeError):
-            job.notes.append(f"{job.stage} writes where only the grader does: look at it")
+    if len(job.heard) > LONGEST:
+        lines, job.heard = [*lines, job.heard], b""
+    for line in (line for line in lines if line):
+        if not line.startswith(job.sign):
+            note = f"{job.stage} writes where only the grader does: look at it"
+            job.notes += [note] if note not in job.notes else []
             continue
+        kind, content = json.loads(line.removeprefix(job.sign))
         if kind == "begin":
             job.stage, job.until = content, time.monotonic() + limits.seconds + GRACE
         elif kind == "note":

@@ -9,10 +9,12 @@ where ``given`` are nets trained before. It knows no method.
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
+import typing
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +48,55 @@ class Fitted(NamedTuple):
 
 
 Fit = Callable[..., Fitted]
-"""The face of every recipe: ``fit(config, run, *, folder=None, progress=True, **given)``."""
+"""The face of every recipe: ``fit(config, run, *, folder=None, progress=True, **given)``. Initial weights and dropout
+come from torch's global stream, which ``setup(seed)`` seeds: call it before each ``fit`` that is to be repeated."""
+
+
+P = ParamSpec("P")
+
+
+def a_recipe(fit: Callable[P, Fitted]) -> Callable[P, Fitted]:
+    """A recipe's ``fit`` that refuses what is no configuration of its own, and works in torch's usual settings.
+
+    >>> from ebm_course.recipes.likelihood import plane, potts
+    >>> potts.fit(plane.SMOKE, Run(torch.device("cpu"), 0))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    TypeError: ...potts.fit takes a Config of its own: got one of ebm_course.recipes.likelihood.plane. Pass ...
+    """
+
+    @functools.wraps(fit)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> Fitted:
+        config, run = (args[i] if len(args) > i else kwargs.get(name) for i, name in enumerate(("config", "run")))
+        expected = typing.get_type_hints(fit)["config"]
+        if not isinstance(config, expected):
+            alike = type(config).__name__ == expected.__name__
+            found = f"one of {type(config).__module__}" if alike else f"{config!r:.80}"
+            raise TypeError(
+                f"{fit.__module__}.{fit.__name__} takes a {expected.__name__} of its own: got {found}. "
+                f"Pass {expected.__name__}(...), or a preset of PRESETS of {expected.__module__}."
+            )
+        if not isinstance(run, Run):
+            raise TypeError(f"a recipe works in a Run: got {run!r:.80}. Pass run = ebm_course.runtime.setup(seed=0).")
+        with usual_settings():
+            return fit(*args, **kwargs)
+
+    return checked
+
+
+def check_rows(**parts: Batch) -> None:
+    """Refuse data that are no batch, or have no rows: nothing can be learned from, or validated on, them.
+
+    >>> check_rows(valid=Batch(torch.zeros(0, 2)))
+    Traceback (most recent call last):
+    ValueError: valid: expected a row at least, got none. Give rows to train on and rows to validate on.
+    """
+    for name, part in parts.items():
+        if not isinstance(part, Batch):
+            raise TypeError(f"{name}: expected a Batch, got a {type(part).__name__}. Pass Batch(x) or Batch(x, y).")
+        if not len(part):
+            raise ValueError(
+                f"{name}: expected a row at least, got none. Give rows to train on and rows to validate on."
+            )
 
 
 def _whole(value: Any) -> int:

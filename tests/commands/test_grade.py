@@ -108,7 +108,7 @@ def test_whatever_a_notebook_does_it_gets_a_score_and_a_message(
     for name, (cells, _, _) in CASES.items():
         write(handed_in / name / "work.ipynb", *cells)
     write(handed_in / "wrote.ipynb", *RIGHT, text("### Question 0.3"), text("Because, *in short*."))
-    write(handed_in / "untitled.ipynb", *RIGHT, title="no heading")
+    write(handed_in / "untitled.IPYNB", *RIGHT, title="no heading")
     (handed_in / "broken.ipynb").write_text("x = 1")
     (handed_in / "lost.ipynb").symlink_to(tmp_path / "nowhere.ipynb")
     (handed_in / "folder.ipynb").mkdir()
@@ -125,7 +125,7 @@ def test_whatever_a_notebook_does_it_gets_a_score_and_a_message(
         assert (float(row["points"]), float(row["of"])) == (points, 6), (name, row["messages"])
         assert message in row["messages"] if message else row["messages"] == "", name
     assert found["wrote.ipynb"]["answer q0_3"] == "Because, *in short*."
-    assert found["untitled.ipynb"]["points"] == "6"
+    assert found["untitled.IPYNB"]["points"] == "6"
     assert found["broken.ipynb"]["points"] == "0"
     assert "this file is no notebook" in found["broken.ipynb"]["messages"]
     assert found["old.ipynb"]["points"] == "2"

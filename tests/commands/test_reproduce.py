@@ -248,6 +248,14 @@ def test_what_is_no_record_is_not_overwritten(here: Path, capsys: pytest.Capture
     inside = ["--folder", "fresh", "--out", "fresh/values/result.json"]
     message = refused("reproduce", "fake", "--preset", "smoke", *inside, capsys=capsys)
     assert "fresh/values/result.json lies in the folder of a stage" in message
+    for folder in ("a.json", "a.json/run"):
+        message = refused("reproduce", "fake", "--folder", folder, "--out", "a.json", capsys=capsys)
+        assert f"--out a.json would lie where --folder {folder} is: name another file." in message
+    message = refused("reproduce", "fake", "--stages", "a.json", "--out", "./a.json", capsys=capsys)
+    assert "--out a.json is the archive of --stages, which it would replace: name another file." in message
+    (here / "SHA256SUMS").write_text("no digits")
+    assert program.main(["reproduce", "fake", "--preset", "smoke", "--folder", "next", "--checkpoints", "."]) == 1
+    assert "line 1 of SHA256SUMS is 'no digits'" in capsys.readouterr().err and not (here / "next" / "values").exists()
     (here / "afile").write_text("")
     assert program.main(["reproduce", "fake", "--preset", "smoke", "--folder", "new", "--out", "afile/a.json"]) == 1
     assert "nothing can be written to afile" in capsys.readouterr().err and not (here / "new").exists()

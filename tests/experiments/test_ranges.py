@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from ebm_course.experiments.carry import experiment as carry
 from ebm_course.experiments.experiment import reproduce
+from ebm_course.experiments.images import experiment as images
 from ebm_course.experiments.likelihood import experiment as likelihood
 from ebm_course.experiments.sequences import experiment as sequences
 from ebm_course.experiments.speed import experiment as speed
+from ebm_course.experiments.text import experiment as text
 from ebm_course.recipes import shared
 from ebm_course.runtime import setup
 
@@ -34,6 +38,24 @@ def test_every_count_of_the_speed_experiment_has_a_range(name: str, value: float
 def test_every_sweep_of_the_speed_experiment_rises(name: str, value: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=f"^{name} rises from 1 or more"):
         dataclasses.replace(SMOKE[speed], **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "value"),
+    [
+        *((images, "radii", value) for value in ((), (-0.1, 0.1), (0.0,), (0.3, 0.1), (0.1, 0.1), (0.1, math.inf))),
+        *((images, "grid_radii", value) for value in ((), (-0.1, 0.0, 0.5), (0.0, 0.5, math.nan), (0.0, 0.5, 0.5))),
+        *((images, "grid_contrasts", value) for value in ((1.0, 0.8, 0.0), (1.0, 1.0, 0.8))),
+        (images, "step_size", math.inf),
+        (text, "radii", (0.1, math.inf)),
+        (text, "relative_step", math.inf),
+        *((carry, "n_samples", value) for value in (0, -1)),
+        *((speed, "modes", value) for value in ((), ("float64",), ("float32", "float32"))),
+    ],
+)
+def test_what_would_stop_or_mislead_a_measurement_is_refused(module: ModuleType, name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{name}: expected"):
+        dataclasses.replace(module.EXPERIMENT.presets["smoke"], **{name: value})
 
 
 @pytest.mark.parametrize("module", SMOKE)

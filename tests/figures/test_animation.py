@@ -92,3 +92,15 @@ def test_a_page_over_the_limit_and_paths_outside_the_plane_are_refused():
         animation_html(animate_chains(PATH, n_frames=2), limit_mb=0.001)
     with pytest.raises(ValueError, match=r"got \(21, 3\)"):
         animate_chains(PATH[..., 0])
+
+
+@pytest.mark.parametrize("path", [np.zeros((0, 3, 2)), np.zeros((5, 0, 2)), np.full((5, 3, 2), np.nan)])
+def test_chains_that_are_none_or_have_diverged_are_refused(path):
+    with pytest.raises(ValueError, match="chains that can be drawn are there and finite: got "):
+        animate_chains(path)
+
+
+@pytest.mark.parametrize(("name", "value"), [("n_frames", 0), ("n_frames", 2.5), ("trail", -1), ("interval", 0)])
+def test_numbers_of_an_animation_out_of_their_range_are_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} is a whole number: expected "):
+        animate_chains(np.zeros((5, 3, 2)), **{name: value})

@@ -57,6 +57,11 @@ def test_settings_of_torch_that_a_cell_has_left_cost_no_points():
     assert verdict == Verdict(1)
 
 
+def test_a_variable_with_the_name_of_one_of_pythons_functions_costs_no_points():
+    names = {"x": [1, 2], "sum": 3, "len": None, "range": torch.arange, 5: 6}
+    assert Question("q", 1, ("assert sum(x) == 3 and [k for k in range(len(x))] == [0, 1]",)).grade(names) == Verdict(1)
+
+
 def test_a_test_file_that_the_course_cannot_keep_is_refused():
     suites = [{"cases": [{"code": ">>> 1\n1"}]}]
     with pytest.raises(ValueError, match="not all or nothing"):

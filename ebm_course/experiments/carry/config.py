@@ -23,7 +23,7 @@ from ebm_course.experiments.configs import Settings
 from ebm_course.experiments.variants import Variant
 from ebm_course.recipes.sequences import language_model
 from ebm_course.recipes.sequences.parts import task_for
-from ebm_course.recipes.shared import Fitted
+from ebm_course.recipes.shared import Fitted, check_ranges
 from ebm_course.results.findings import Claim
 from ebm_course.runtime import Run
 
@@ -89,6 +89,10 @@ class Config(Settings):
     n_runs: int = 3
     n_samples: int = 2_000
     claims: tuple[Claim, ...] = claims()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_ranges(self, counts="n_samples")
 
 
 CPU = Config(

@@ -17,6 +17,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import inf
 from typing import Any
 
 from ebm_course.core import Task
@@ -87,7 +88,7 @@ class Config(Settings):
         check_ranges(
             self,
             counts="n_images n_attack_steps n_few n_many n_samples_of_grid",
-            positive="step_size",
+            positive_finite="step_size",
             not_negative="noise_std radius",
             shares="contrast",
         )
@@ -99,6 +100,13 @@ class Config(Settings):
             raise ValueError(f"data: this preset has no nets for {lacking[0]}, expected one of {there}.")
         if self.n_few >= self.n_many:
             raise ValueError(f"n_few: expected fewer steps than n_many, got {self.n_few} and {self.n_many}.")
+        for name in ("radii", "grid_radii", "grid_contrasts"):
+            values, least = getattr(self, name), 0 if name == "grid_radii" else 1e-9
+            if not values or len(set(values)) < len(values) or not all(least <= value < inf for value in values):
+                what = "0 or more" if name == "grid_radii" else "above 0"
+                raise ValueError(f"{name}: expected finite numbers {what}, each once, got {values}.")
+        if list(self.radii) != sorted(self.radii):
+            raise ValueError(f"radii: expected rising numbers, got {self.radii}.")
         for name, needed in (("grid_radii", self.radius), ("grid_contrasts", self.contrast)):
             if needed not in getattr(self, name):
                 raise ValueError(f"{name}: expected the setting itself, {needed}, among {getattr(self, name)}.")

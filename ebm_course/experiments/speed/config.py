@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ebm_course.experiments.configs import Settings
 from ebm_course.recipes.sequences import adversarial, language_model
@@ -11,6 +12,12 @@ from ebm_course.recipes.shared import check_ranges
 from ebm_course.tasks.arithmetic import Format
 
 TRAINING = replace(adversarial.PAPER, n_rows=100, n_noise=100, n_epochs=2, n_attack_steps=5)
+MODES: Mapping[str, Mapping[str, Any]] = {
+    "float32": {"precision": "float32", "compile": False},
+    "bfloat16": {"precision": "bfloat16", "compile": False},
+    "compiled": {"precision": "float32", "compile": True},
+    "bfloat16-compiled": {"precision": "bfloat16", "compile": True},
+}
 SWEEPS = ("length", "batch", "vocabulary-all", "vocabulary-short", "max-rows")
 
 
@@ -45,7 +52,7 @@ class Config(Settings):
     attack_chains: int = 16
     attack_steps: int = 40
     pretraining: language_model.Config = language_model.PAPER_ENERGY
-    modes: tuple[str, ...] = ("float32", "bfloat16", "compiled")  # see training.MODES
+    modes: tuple[str, ...] = ("float32", "bfloat16", "compiled")  # of pretraining
     pretraining_updates: int = 2
     processes: tuple[int, ...] = (1, 2)
     training: adversarial.Config = TRAINING
@@ -63,6 +70,8 @@ class Config(Settings):
             values = getattr(self, name)
             if not values or list(values) != sorted(set(values)) or values[0] < 1:
                 raise ValueError(f"{name} rises from 1 or more, one value at least: got {values}.")
+        if not self.modes or not set(self.modes) <= MODES.keys() or len(set(self.modes)) < len(self.modes):
+            raise ValueError(f"modes: expected some of {', '.join(MODES)}, each once, got {self.modes}.")
 
 
 CPU = Config(words="two CPU cores")

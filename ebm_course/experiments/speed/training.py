@@ -26,19 +26,12 @@ from torch.nn import functional as F
 from ebm_course.core import Batch
 from ebm_course.energies.sequence_energies import LikelihoodEnergy
 from ebm_course.experiments.clock import Act, medians_in_turn
-from ebm_course.experiments.speed.config import Config
+from ebm_course.experiments.speed.config import MODES, Config
 from ebm_course.experiments.speed.workload import random_equations
 from ebm_course.recipes.sequences import language_model
 from ebm_course.runtime import Run
 from ebm_course.training.batches import Batches
 from ebm_course.training.update import adamw
-
-MODES = {
-    "float32": {"precision": "float32", "compile": False},
-    "bfloat16": {"precision": "bfloat16", "compile": False},
-    "compiled": {"precision": "float32", "compile": True},
-    "bfloat16-compiled": {"precision": "bfloat16", "compile": True},
-}
 
 
 def tokens_a_second(config: Config, run: Run) -> dict[str, float]:
@@ -48,7 +41,7 @@ def tokens_a_second(config: Config, run: Run) -> dict[str, float]:
     batches = Batches(Batch(x), pretraining.batch_size, seed=run.seed)
     acts = {"plain": plain_loop(_net(pretraining, run), pretraining, batches, n)}
     for mode in config.modes:
-        changed = replace(pretraining, **MODES[mode])  # type: ignore[arg-type]
+        changed = replace(pretraining, **MODES[mode])
         if changed.compile:
             torch.compiler.reset()  # after eight nets in one process it would compile no more
         acts[mode] = recipe_loop(_net(pretraining, run), changed, batches, n, run)

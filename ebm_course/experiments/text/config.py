@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
 from typing import Any
 
 from ebm_course.energies.text_classifier import TextClassifier
@@ -62,7 +63,7 @@ class Config(Settings):
     >>> replace(CPU, radii=(0.1, 0.02))
     Traceback (most recent call last):
         ...
-    ValueError: radii: expected rising numbers above 0, got (0.1, 0.02).
+    ValueError: radii: expected rising finite numbers above 0, got (0.1, 0.02).
     """
 
     n_runs: int = N_RUNS
@@ -79,11 +80,11 @@ class Config(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_ranges(self, counts="n_attacked n_attack_steps", positive="relative_step")
+        check_ranges(self, counts="n_attacked n_attack_steps", positive_finite="relative_step")
         for name in ("radii", "small_radii", "relative_radii"):
             values = getattr(self, name)
-            if not values or min(values) <= 0 or list(values) != sorted(set(values)):
-                raise ValueError(f"{name}: expected rising numbers above 0, got {values}.")
+            if not values or not 0 < min(values) <= max(values) < inf or list(values) != sorted(set(values)):
+                raise ValueError(f"{name}: expected rising finite numbers above 0, got {values}.")
         if 0.0 not in self.reconstruction_radii:
             raise ValueError(f"reconstruction_radii: expected the control, 0, among {self.reconstruction_radii}.")
         there = dict.fromkeys(variant.name.partition("/")[0] for variant in self.variants)

@@ -22,13 +22,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch, Step, Task
 from ebm_course.energies.convnet import ConvNet
 from ebm_course.energies.wide_resnet import WideResNet
 from ebm_course.recipes.images.parts import Learner, adam, classification, data_of, labels, sgd, train
 from ebm_course.recipes.images.passes import PRECISIONS
-from ebm_course.recipes.shared import Fitted, check_ranges
+from ebm_course.recipes.shared import Fitted, a_recipe, check_ranges
 from ebm_course.runtime import Run
 from ebm_course.tasks.images import cifar10, digits
 
@@ -119,7 +118,7 @@ def make_step(learner: Learner) -> Step:
     return step
 
 
-@usual_settings()
+@a_recipe
 def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
     """Train ``config.net`` as a classifier; rows as in :func:`~ebm_course.recipes.images.parts.train`."""
     data = data_of(config, run)

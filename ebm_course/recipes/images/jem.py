@@ -34,14 +34,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch, Loss, Step
 from ebm_course.objectives.contrastive import contrastive
 from ebm_course.recipes.images import classifier
 from ebm_course.recipes.images.chains import Chains, Sampler, class_gaussians, langevin_steps, pyld_steps
 from ebm_course.recipes.images.gap_watch import GapWatch
 from ebm_course.recipes.images.parts import Data, Learner, classification, data_of, evaluated, labels, train
-from ebm_course.recipes.shared import Fitted, check_ranges
+from ebm_course.recipes.shared import Fitted, a_recipe, check_ranges
 from ebm_course.runtime import Run
 from ebm_course.training.batches import Draw
 
@@ -145,7 +144,7 @@ def make_step(learner: Learner, chains: Chains) -> Step:
     return step
 
 
-@usual_settings()
+@a_recipe
 def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
     """Train ``config.net`` as a joint model.
 

@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from ebm_course.core import Batch, Energy, Loss, Step
 from ebm_course.energies.joint import Joint
 from ebm_course.recipes.images.passes import Passes, together
-from ebm_course.recipes.shared import Fitted, check_memory, origin_of
+from ebm_course.recipes.shared import Fitted, check_memory, check_rows, origin_of
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.tasks.augmentation import augment
 from ebm_course.tasks.image_checks import check_images, check_labels
@@ -90,6 +90,7 @@ def data_of(config: Any, run: Run) -> Data:
         ValueError: its images leave [-1, 1], its labels are no classes, or rows and buffer do not fit the memory.
     """
     task = config.task(seed=run.seed)
+    check_rows(train=task.train, valid=task.valid)
     for part in (task.train, task.valid):
         check_images(part.x)
         check_labels(labels(part), n_classes_of(task))

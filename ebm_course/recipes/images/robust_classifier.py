@@ -23,7 +23,6 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch, Energy, Loss, Step
 from ebm_course.energies.joint import Joint
 from ebm_course.recipes.images import classifier
@@ -37,7 +36,7 @@ from ebm_course.recipes.images.parts import (
     labels,
     train,
 )
-from ebm_course.recipes.shared import Fitted, check_ranges
+from ebm_course.recipes.shared import Fitted, a_recipe, check_ranges
 from ebm_course.runtime import Run
 from ebm_course.samplers.pgd import pgd
 
@@ -173,7 +172,7 @@ def robust_accuracy(learner: Learner, data: Data) -> Callable[[], dict[str, floa
     return measure
 
 
-@usual_settings()
+@a_recipe
 def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
     """Train ``config.net`` against the attack; rows as the classifier's, and ``valid_robust_accuracy``."""
     data = data_of(config, run)

@@ -32,14 +32,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch, Step
 from ebm_course.recipes.images import classifier, jem, robust_classifier
 from ebm_course.recipes.images.chains import Chains
 from ebm_course.recipes.images.jem import joint_loss, train_watched
 from ebm_course.recipes.images.parts import Learner, data_of, labels
 from ebm_course.recipes.images.robust_classifier import adversarial, attacked, robust_accuracy
-from ebm_course.recipes.shared import Fitted
+from ebm_course.recipes.shared import Fitted, a_recipe
 from ebm_course.runtime import Run
 
 SEEN = ("clean", "adversarial")
@@ -85,7 +84,7 @@ def make_step(learner: Learner, chains: Chains) -> Step:
     return step
 
 
-@usual_settings()
+@a_recipe
 def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
     """Train ``config.net`` as a robust joint model; rows and errors as of ``jem`` and of ``robust_classifier``."""
     data = data_of(config, run)

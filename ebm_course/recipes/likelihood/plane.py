@@ -26,12 +26,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ebm_course.ambient import usual_settings
 from ebm_course.energies.mlp import MLP
 from ebm_course.energies.plane import log_z_plane, midpoints
 from ebm_course.recipes.likelihood.noise_contrast import Noise
 from ebm_course.recipes.likelihood.ways import Space, Way, persistent_chains
-from ebm_course.recipes.shared import Fitted, check_memory, check_ranges, origin_of
+from ebm_course.recipes.shared import Fitted, a_recipe, check_memory, check_ranges, origin_of
 from ebm_course.runtime import Run
 from ebm_course.samplers.langevin import langevin
 from ebm_course.tasks.toy2d import toy2d
@@ -86,7 +85,7 @@ SMOKE = Config(n_train=300, width=8, batch_size=32, buffer_size=64, n_sampler_st
 PRESETS = {"paper": PAPER, "notebook": NOTEBOOK, "smoke": SMOKE}
 
 
-@usual_settings()
+@a_recipe
 def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
     """Train an MLP on draws of a density.
 

@@ -22,13 +22,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch
 from ebm_course.energies.potts import Potts
 from ebm_course.metrics.density import density_distance
 from ebm_course.recipes.likelihood.noise_contrast import Noise
 from ebm_course.recipes.likelihood.ways import Space, Way, persistent_chains
-from ebm_course.recipes.shared import Fitted, check_memory, check_ranges, origin_of
+from ebm_course.recipes.shared import Fitted, a_recipe, check_memory, check_ranges, origin_of
 from ebm_course.runtime import Run
 from ebm_course.samplers.gibbs import gibbs
 from ebm_course.training import fit as loop
@@ -104,7 +103,7 @@ SMOKE = Config(length=3, n_train=200, n_valid=50, batch_size=50, n_steps=10, val
 PRESETS = {"paper": PAPER, "notebook": NOTEBOOK, "smoke": SMOKE}
 
 
-@usual_settings()
+@a_recipe
 def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
     """Draw data from the law and train a Potts model that starts at zero, the uniform distribution.
 
@@ -115,8 +114,8 @@ def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool 
     row = 8 * (config.length + 1)  # tokens and the number of the state
     couplings = 16 * (config.length * config.n_values) ** 2
     check_memory(config, run, n_train=row * config.n_train, n_valid=row * config.n_valid, n_values=couplings)
-    law, n = config.law(config, run), config.n_train + config.n_valid
-    model = Potts(config.length, config.n_values).to(run.device)
+    model, n = Potts(config.length, config.n_values).to(run.device), config.n_train + config.n_valid
+    law = check_law(config.law(config, run), len(model.states()))
     codes = torch.multinomial(law, n, replacement=True, generator=run.generator("data"))
     train, valid = (Batch(model.states()[part]) for part in codes.split([config.n_train, config.n_valid]))
     optimizer = torch.optim.Adam(model.parameters(), lr=config.rate)
@@ -160,6 +159,25 @@ def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool 
         log_every=config.validate_every,
     )
     return Fitted(model.eval(), rows, origin=origin)
+
+
+def check_law(law: Tensor, n_states: int) -> Tensor:
+    """The law, refused where it is none of all states: another length, a negative or infinite entry, another sum.
+
+    Raises:
+        ValueError: says which of these it is.
+
+    >>> check_law(torch.tensor([0.5, 0.6]), 2)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: a law gives each of the 2 states a probability, with sum 1: got shape (2,), from 0.5 to 0.6, sum 1.1...
+    """
+    if law.shape == (n_states,) and law.min() >= 0 and (law.sum() - 1).abs() < 1e-4:  # a NaN fails both
+        return law
+    found = f"from {law.min():.4g} to {law.max():.4g}, sum {law.sum():.4g}" if law.numel() else "empty"
+    raise ValueError(
+        f"a law gives each of the {n_states} states a probability, with sum 1: got shape {tuple(law.shape)}, {found}. "
+        "Lower field_std and coupling_std where they are large, or normalise what your function returns."
+    )
 
 
 def uniform_states(config: Config, n: int, generator: torch.Generator) -> Tensor:

@@ -30,7 +30,6 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ebm_course.ambient import usual_settings
 from ebm_course.core import Energy, Loss, Negatives
 from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy
 from ebm_course.metrics.separation import auroc
@@ -42,7 +41,7 @@ from ebm_course.recipes.sequences.attack_budget import budget_of, check_budget
 from ebm_course.recipes.sequences.language_model import shipped_nets
 from ebm_course.recipes.sequences.parts import data_and_noise, sample_sequences, start_energy, task_for
 from ebm_course.recipes.sequences.suppliers import Supplier, by_attack, check_processes
-from ebm_course.recipes.shared import Fitted, check_ranges, energies_of_both, origin_of
+from ebm_course.recipes.shared import Fitted, a_recipe, check_ranges, energies_of_both, origin_of
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.samplers.ancestral import LanguageModel
 from ebm_course.samplers.substitution_proposals import Proposal, by_saliency
@@ -178,7 +177,7 @@ class OneEnergy:
         return {**log, **{name: values[0] for name, values in each.items()}}
 
 
-@usual_settings()
+@a_recipe
 def fit(
     config: Config,
     run: Run,
@@ -203,13 +202,13 @@ def fit(
     if pretrained is not None and start is not None:
         raise ValueError("training starts from one thing: pass pretrained=... or start=..., not both.")
     nets = shipped_nets(config.n_digits, run) if noise is None or (pretrained is None and start is None) else {}
-    noise = noise or nets["noise"]
+    noise = nets["noise"] if noise is None else noise
     train, draw = data_and_noise(config, run, noise)
     if start is None:
-        pretrained = pretrained or nets["pretrained"]
+        pretrained = nets["pretrained"] if pretrained is None else pretrained
         energy = start_energy(pretrained, config.head, bidirectional=config.bidirectional)
     else:
-        energy = copy.deepcopy(start)
+        energy = copy.deepcopy(start).requires_grad_()
         energy.net.causal = energy.net.causal and not config.bidirectional
     energy = energy.to(run.device)
     chains = Chains(draw, config, run)

@@ -21,7 +21,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ebm_course.ambient import usual_settings
 from ebm_course.checks import at_least_single
 from ebm_course.core import Batch, Loss, Step
 from ebm_course.energies.language_model import LSTMLanguageModel
@@ -29,7 +28,7 @@ from ebm_course.energies.sequence_energies import LikelihoodEnergy
 from ebm_course.energies.transformer import Transformer
 from ebm_course.origin import LATER
 from ebm_course.recipes.sequences.pretraining import pretrain, rows_for
-from ebm_course.recipes.shared import Fitted, check_ranges, load_shipped
+from ebm_course.recipes.shared import Fitted, a_recipe, check_ranges, load_shipped
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.tasks.arithmetic import VOCABULARY, Format
 from ebm_course.training.update import update
@@ -152,7 +151,7 @@ def make_step(
     return step
 
 
-@usual_settings()
+@a_recipe
 def fit(
     config: Config,
     run: Run,

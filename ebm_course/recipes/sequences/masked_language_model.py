@@ -21,14 +21,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ebm_course.ambient import usual_settings
 from ebm_course.checks import at_least_single
 from ebm_course.core import Batch, Loss, Step
 from ebm_course.energies.pseudo_likelihood import PseudoLikelihoodEnergy
 from ebm_course.energies.transformer import Transformer
 from ebm_course.recipes.sequences import language_model
 from ebm_course.recipes.sequences.pretraining import Schedule, pretrain, rows_for
-from ebm_course.recipes.shared import Fitted, check_ranges
+from ebm_course.recipes.shared import Fitted, a_recipe, check_ranges
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.tasks.arithmetic import UNKNOWN, VOCABULARY, Format
 from ebm_course.training.update import update
@@ -129,7 +128,7 @@ def nll_per_digit(model: PseudoLikelihoodEnergy, x: Tensor) -> float:
     return float(model(x).mean() / len(model.positions))
 
 
-@usual_settings()
+@a_recipe
 def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
     """Train as ``config`` says; one row of the log an epoch, with ``valid_nll``, nats a digit of the answer."""
     train, valid = rows_for(config, run)

@@ -83,13 +83,25 @@ def start_energy(
 ) -> PooledEnergy:
     """A new energy on a copy of a pretrained transformer; the pretrained net itself is left as it is.
 
+    All of the copy takes gradients, of a net too that was frozen, and the head has the type of its numbers.
+
+    Raises:
+        TypeError: the net holds no transformer, as what wraps it or an LSTM does not.
+
     >>> from ebm_course.energies.transformer import Transformer
     >>> pretrained = LikelihoodEnergy(Transformer(len(VOCABULARY), 8, width=8, n_heads=2))
     >>> energy = start_energy(pretrained, PooledEnergy, bidirectional=True)
     >>> type(energy).__name__, energy.net.causal, pretrained.net.causal
     ('PooledEnergy', False, True)
     """
-    energy = head(copy.deepcopy(net.net))
+    try:
+        inner = net.net  # also of one that torch.compile has wrapped
+    except AttributeError as error:
+        raise TypeError(
+            f"pretrained: expected an energy with a transformer, as language_model.load returns, got a "
+            f"{type(net).__name__}. Pass the net itself, not what wraps it, trained with n_heads of 1 or more."
+        ) from error
+    energy = head(copy.deepcopy(inner)).to(next(inner.parameters()).dtype).requires_grad_()
     energy.net.causal = energy.net.causal and not bidirectional
     return energy
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from ebm_course.core import Batch, Step
 from ebm_course.recipes.sequences.parts import rows_of, sequence_bytes, task_for
-from ebm_course.recipes.shared import Fitted, check_memory, origin_of
+from ebm_course.recipes.shared import Fitted, check_memory, check_rows, origin_of
 from ebm_course.runtime import Run
 from ebm_course.training import fit as loop
 from ebm_course.training.batches import Batches
@@ -29,7 +29,8 @@ def rows_for(config: Any, run: Run, data: tuple[Batch, Batch] | None = None) -> 
     replacement from all that there are, the same on every device.
 
     Raises:
-        ValueError: the task has fewer rows, or rows and net do not fit the memory.
+        TypeError: what was given is no pair of batches.
+        ValueError: the task has fewer rows, rows and net do not fit the memory, or given rows predict nothing.
 
     >>> from ebm_course.recipes.sequences.language_model import SMOKE
     >>> train, valid = rows_for(SMOKE, Run(torch.device("cpu"), 0))  # of one digit
@@ -45,10 +46,18 @@ def rows_for(config: Any, run: Run, data: tuple[Batch, Batch] | None = None) -> 
         n_layers=8_000 * config.n_layers,  # modules, apart from their weights
     )
     task = task_for(config.n_digits)
+    if data is not None and not (isinstance(data, tuple) and len(data) == 2):
+        raise TypeError(f"data: expected a pair of batches, got {data!r:.80}. Pass data=(train, valid).")
     train, valid = data or (rows_of(task, config.n_rows), task.valid)
     if config.draw_rows and data is None:
         generator = Run(torch.device("cpu"), run.seed).generator("rows of pretraining")
         train = task.train[torch.randperm(len(task.train), generator=generator)[: len(train)]]
+    check_rows(train=train, valid=valid)
+    if train.x.ndim != 2 or valid.x.shape[1:] != train.x.shape[1:] or train.x.shape[1] < 2:
+        raise ValueError(
+            f"data: expected sequences (N, L) of one length L, 2 or more, got {tuple(train.x.shape)} and "
+            f"{tuple(valid.x.shape)}. A token is predicted from those before it."
+        )
     return train.to(run.device), valid.to(run.device)
 
 

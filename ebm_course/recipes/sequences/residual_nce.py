@@ -19,13 +19,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch, Step
 from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy, SurpriseEnergy
 from ebm_course.objectives.nce import residual_nce
 from ebm_course.recipes.sequences.language_model import shipped_nets
 from ebm_course.recipes.sequences.parts import data_and_noise, sample_sequences, start_energy, task_for
-from ebm_course.recipes.shared import Fitted, check_ranges, energies_of_both, load_shipped, origin_of
+from ebm_course.recipes.shared import Fitted, a_recipe, check_ranges, energies_of_both, load_shipped, origin_of
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.samplers.ancestral import LanguageModel
 from ebm_course.training import fit as loop
@@ -113,7 +112,7 @@ def make_step(
     return step
 
 
-@usual_settings()
+@a_recipe
 def fit(
     config: Config,
     run: Run,
@@ -130,7 +129,8 @@ def fit(
         noise: the language model.
     """
     nets = shipped_nets(config.n_digits, run) if pretrained is None or noise is None else {}
-    pretrained, noise = pretrained or nets["pretrained"], noise or nets["noise"]
+    pretrained = nets["pretrained"] if pretrained is None else pretrained
+    noise = nets["noise"] if noise is None else noise
     train, draw = data_and_noise(config, run, noise)
     valid = task_for(config.n_digits).valid.to(run.device)
     held_out = sample_sequences(noise, len(valid), n_digits=config.n_digits, generator=run.generator("valid noise"))

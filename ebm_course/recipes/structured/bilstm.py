@@ -23,10 +23,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch, Loss, Step
 from ebm_course.objectives.tagging_terms import local_cross_entropy
-from ebm_course.recipes.shared import Fitted, check_ranges
+from ebm_course.recipes.shared import Fitted, a_recipe, check_ranges
 from ebm_course.recipes.structured.data import data_of, language, no_vectors, posts, tweets
 from ebm_course.recipes.structured.decoding import Decoder, answered
 from ebm_course.recipes.structured.parts import Learner, adam, encoder_of, train, validation
@@ -135,7 +134,7 @@ def fresh_tagger(config: Any, data: Any) -> InferenceNetworks:
     return InferenceNetworks(encoder_of(config, data), data.n_tags, parametrisation="single")
 
 
-@usual_settings()
+@a_recipe
 def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
     """Train a BiLSTM on tags one by one.
 

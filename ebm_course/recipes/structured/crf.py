@@ -23,9 +23,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch, Loss, Step
-from ebm_course.recipes.shared import Fitted
+from ebm_course.recipes.shared import Fitted, a_recipe
 from ebm_course.recipes.structured import bilstm
 from ebm_course.recipes.structured.data import data_of
 from ebm_course.recipes.structured.parts import Learner, chain_energy_of, exact_decoder, train, validation
@@ -88,7 +87,7 @@ def make_step(learner: Learner) -> Step:
     return step
 
 
-@usual_settings()
+@a_recipe
 def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
     """Train a chain by its exact likelihood.
 

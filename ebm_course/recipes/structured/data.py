@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ebm_course.core import Batch
-from ebm_course.recipes.shared import check_memory
+from ebm_course.recipes.shared import check_memory, check_rows
 from ebm_course.runtime import Run, data_folder
 from ebm_course.tasks.agreement import agreement
 from ebm_course.tasks.tagging import Tagging
@@ -162,6 +162,7 @@ def data_of(config: Any, run: Run) -> Data:
     1.0
     """
     made: Tagging = config.task(seed=run.seed)
+    check_rows(train=made.task.train, valid=made.task.valid)
     columns = made.vocabulary.n_values_of_columns
     n, length = made.task.train.x.shape[:2]
     if config.batch_size > n:

@@ -29,11 +29,10 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ebm_course.ambient import usual_settings
 from ebm_course.core import frozen
 from ebm_course.energies.global_energy import GlobalEnergy
 from ebm_course.energies.spen import Spen
-from ebm_course.recipes.shared import Fitted, Rows, check_ranges
+from ebm_course.recipes.shared import Fitted, Rows, a_recipe, check_ranges
 from ebm_course.recipes.structured import bilstm, crf, tag_language_model
 from ebm_course.recipes.structured.data import Data, data_of
 from ebm_course.recipes.structured.decoding import Decoder, answered, cost_augmented
@@ -143,7 +142,7 @@ def fresh_networks(config: Config, data: Data) -> InferenceNetworks:
     )
 
 
-@usual_settings()
+@a_recipe
 def fit(
     config: Config,
     run: Run,
@@ -181,7 +180,7 @@ def fit(
             f"energy: expected one of {data.n_tags} tags, as the task has, got one of {energy.n_values}. "
             f"Train it on this task."
         )
-    playing = energy_of(config, data) if energy is None else copy.deepcopy(energy)
+    playing = energy_of(config, data) if energy is None else copy.deepcopy(energy).requires_grad_()
     if config.trains == "chain" and isinstance(playing, Spen):
         raise ValueError("trains: a chain beside fixed language models is trained where there are some: got a chain.")
     game = Game(playing, started_from(fresh_networks(config, data), pretrained)).to(run.device)

@@ -22,12 +22,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch, Energy, Step, WrapsModule, frozen
 from ebm_course.energies.global_energy import KINDS
 from ebm_course.objectives.compound import compound
 from ebm_course.objectives.tagging_terms import l1_cost
-from ebm_course.recipes.shared import Fitted, check_ranges
+from ebm_course.recipes.shared import Fitted, a_recipe, check_ranges
 from ebm_course.recipes.structured import bilstm, crf, tag_language_model
 from ebm_course.recipes.structured.data import data_of
 from ebm_course.recipes.structured.decoding import Decoder, descended, uniform
@@ -128,7 +127,7 @@ def make_step(learner: Learner, config: Config) -> Step:
     return step
 
 
-@usual_settings()
+@a_recipe
 def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
     """Train an energy against what descent finds.
 

@@ -21,10 +21,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch, Loss, Step
 from ebm_course.energies.tag_language_model import TagLanguageModel
-from ebm_course.recipes.shared import Fitted, check_ranges
+from ebm_course.recipes.shared import Fitted, a_recipe, check_ranges
 from ebm_course.recipes.structured import bilstm
 from ebm_course.recipes.structured.data import data_of
 from ebm_course.recipes.structured.parts import Learner, train
@@ -75,7 +74,7 @@ def make_step(learner: Learner) -> Step:
     return step
 
 
-@usual_settings()
+@a_recipe
 def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
     """Train a language model on the training part's tags.
 

@@ -41,11 +41,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch, Loss, Step
 from ebm_course.objectives.frozen_nce_in_pieces import frozen_nce_in_pieces
 from ebm_course.objectives.info_nce import Normaliser, frozen_nce, info_nce
-from ebm_course.recipes.shared import Fitted, check_ranges
+from ebm_course.recipes.shared import Fitted, a_recipe, check_ranges
 from ebm_course.recipes.text import finetune, freelb
 from ebm_course.recipes.text.freelb import climb
 from ebm_course.recipes.text.parts import Learner, Passed, classifier_for, data_of, labels, train
@@ -232,7 +231,7 @@ def make_step(learner: Learner, contrast: Contrast) -> Step:
     return step
 
 
-@usual_settings()
+@a_recipe
 def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
     """Train ``config.net`` with a contrast.
 

@@ -24,11 +24,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch, Step
 from ebm_course.energies.text_classifier import TextClassifier
 from ebm_course.energies.text_energy import TextEnergy
-from ebm_course.recipes.shared import Fitted, check_ranges
+from ebm_course.recipes.shared import Fitted, a_recipe, check_ranges
 from ebm_course.recipes.text.parts import (
     PRECISIONS,
     Learner,
@@ -147,7 +146,7 @@ def make_step(learner: Learner) -> Step:
     return step
 
 
-@usual_settings()
+@a_recipe
 def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
     """Train ``config.net`` as a classifier; rows as in :func:`~ebm_course.recipes.text.parts.train`."""
     data = data_of(config, run)

@@ -34,9 +34,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch, Loss, Step
-from ebm_course.recipes.shared import Fitted, check_ranges
+from ebm_course.recipes.shared import Fitted, a_recipe, check_ranges
 from ebm_course.recipes.text import finetune
 from ebm_course.recipes.text.parts import Learner, Passed, classification, classifier_for, data_of, labels, train
 from ebm_course.runtime import Run
@@ -187,7 +186,7 @@ def make_step(learner: Learner) -> Step:
     return step
 
 
-@usual_settings()
+@a_recipe
 def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
     """Train ``config.net`` on perturbed embeddings; rows as the classifier's, and ``rise``."""
     data = data_of(config, run)

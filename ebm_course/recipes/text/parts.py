@@ -35,7 +35,7 @@ from ebm_course.checks import at_least_single
 from ebm_course.core import Batch, Conditioned, Loss, Step
 from ebm_course.energies.reconstruction_head import Reconstructing
 from ebm_course.energies.text_energy import TextEnergy
-from ebm_course.recipes.shared import Fitted, check_memory, origin_of
+from ebm_course.recipes.shared import Fitted, check_memory, check_rows, origin_of
 from ebm_course.runtime import SINGLE_PROCESS, Run
 from ebm_course.tasks.text import Text, mask_of
 from ebm_course.training import fit as loop
@@ -106,6 +106,7 @@ def data_of(config: Any, run: Run) -> Data:
         ValueError: there are fewer texts than a minibatch has, or a minibatch does not fit the memory.
     """
     task: Text = config.task(seed=run.seed)
+    check_rows(train=task.train, valid=task.valid)
     n, length = task.train.x.shape
     if config.batch_size > n:
         raise ValueError(f"batch_size: expected {n} at most, which {task.name} has, got {config.batch_size}.")

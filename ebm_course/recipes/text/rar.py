@@ -27,10 +27,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ebm_course.ambient import usual_settings
 from ebm_course.core import Batch, Loss, Step
 from ebm_course.energies.reconstruction_head import Reconstructing
-from ebm_course.recipes.shared import Fitted, check_ranges
+from ebm_course.recipes.shared import Fitted, a_recipe, check_ranges
 from ebm_course.recipes.text import finetune, freelb
 from ebm_course.recipes.text.freelb import climb
 from ebm_course.recipes.text.parts import Data, Learner, Passed, classifier_for, data_of, train
@@ -91,7 +90,7 @@ def make_step(learner: Learner) -> Step:
     return step
 
 
-@usual_settings()
+@a_recipe
 def fit(config: Config, run: Run, *, folder: Path | None = None, progress: bool = True) -> Fitted:
     """Train ``config.net`` and a head.
 

@@ -299,3 +299,15 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(tmp_path, monkeypatch)
 
 def test_the_papers_setting_is_small_enough_to_be_exact():
     assert potts.PAPER.n_values**potts.PAPER.length <= 2**20
+
+
+@pytest.mark.parametrize("law", [[0.5, 0.6, 0.0], [1.0], [1.5, -0.5, 0.0], [math.nan, 0.5, 0.5], []])
+def test_what_is_no_law_of_all_states_is_refused(law):
+    with pytest.raises(ValueError, match="a law gives each of the 3 states a probability, with sum 1: got shape"):
+        potts.check_law(torch.tensor(law), 3)
+
+
+def test_parameters_so_large_that_their_law_is_none_are_refused_before_training():
+    config = replace(potts.SMOKE, field_std=1e308)
+    with pytest.raises(ValueError, match=r"a law gives .* Lower field_std"):
+        potts.fit(config, setup(0, device="cpu", quiet=True), progress=False)
