@@ -166,6 +166,26 @@ def test_without_the_current_token_chains_toggle_and_with_it_they_freeze() -> No
     assert bool(current.info["frozen"].all()) and not bool(current.info["toggling"].any())
 
 
+def test_a_chain_on_a_two_cycle_that_left_the_batch_still_moves_and_has_the_energy_of_where_it_is() -> None:
+    energy = energies()[0]
+    for n_steps in (40, 41):  # at one end of the cycle and at the other
+        left, stayed = (
+            substitution(energy, start(), n_steps=n_steps, synonyms=synonyms(), drop_fixed=drop)
+            for drop in (True, False)
+        )
+        assert bool(left.info["toggling"].any()) and torch.equal(left.x, stayed.x)
+        assert torch.equal(left.info["n_moves"], stayed.info["n_moves"]) and int(left.info["n_moves"].max()) == n_steps
+        torch.testing.assert_close(left.info["energy"], energy(left.x).detach())
+
+
+def test_what_leaves_the_energy_as_it_was_is_no_improvement() -> None:
+    def level(x: Tensor) -> Tensor:
+        return 0.0 * x.flatten(1).sum(dim=1)
+
+    flat = substitution(level, start(), n_steps=3, synonyms=synonyms(), only_improve=True)
+    assert torch.equal(flat.x, start()) and not bool(flat.info["n_moves"].any()) and bool(flat.info["frozen"].all())
+
+
 def test_only_free_positions_and_only_synonyms_change() -> None:
     x0, table = start(), synonyms()
     free = torch.tensor([True, False, True, False, True, True])
