@@ -17,7 +17,15 @@ from ebm_course.energies.pseudo_likelihood import PseudoLikelihoodEnergy
 from ebm_course.energies.sequence_energies import CorrectedEnergy, LikelihoodEnergy, PooledEnergy
 from ebm_course.energies.transformer import Transformer
 from ebm_course.objectives.nce import residual_nce as residual_loss
-from ebm_course.recipes.sequences import adversarial, language_model, masked_language_model, parts, residual_nce
+from ebm_course.recipes.sequences import (
+    adversarial,
+    language_model,
+    masked_language_model,
+    parts,
+    pretraining_side_by_side,
+    residual_nce,
+    side_by_side,
+)
 from ebm_course.recipes.sequences.parts import data_and_noise, sample_sequences, start_energy, task_for
 from ebm_course.recipes.shared import energies_of_both
 from ebm_course.runtime import Run
@@ -59,9 +67,10 @@ class Asked:
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     found = Asked()
 
-    def fit(step: Any, batches: Any, *, last: dict[str, Any], **rest: Any) -> list[Any]:
+    def fit(step: Any, batches: Any, *, last: dict[str, Any] | None = None, **rest: Any) -> list[Any]:
         found.step, found.batches, found.rest = step, batches, rest
-        last.update({"model": {}, "energy": {}})
+        if last is not None:
+            last.update({"model": {}, "energy": {}})
         return []
 
     monkeypatch.setattr("ebm_course.training.fit.fit", fit)
@@ -151,6 +160,32 @@ def test_what_a_validation_left_in_eval_mode_learns_in_train_mode(name: str) -> 
     step = STEPS[name](model.eval(), torch.optim.SGD(model.parameters(), lr=0.1))
     step(Batch(task_for(1).train.x[:10]), torch.Generator())
     assert modes[-1] and not any(modes[:-1])  # an attack sees the energy without dropout
+
+
+@pytest.mark.parametrize("name", ["next token", "hidden digits", "Algorithm 1"])
+def test_runs_side_by_side_are_the_configurations_learn_with_dropout_and_are_validated_without(
+    name: str, asked: Asked
+) -> None:
+    runs = [RUN, Run(CPU, 4)]
+    if name == "Algorithm 1":
+        nets, config = given(), replace(adversarial.SMOKE, **FINE, n_attack_steps=1, keep_best=True)  # type: ignore[arg-type]
+        for block in nets["pretrained"].net.blocks:  # type: ignore[union-attr]
+            block.dropout = 0.5  # type: ignore[assignment]
+        side_by_side.fit_side_by_side(config, runs, progress=False, **nets)  # type: ignore[arg-type]
+    else:
+        of_name = {"next token": TRANSFORMER, "hidden digits": MASKED}[name]
+        pretraining_side_by_side.fit_side_by_side(replace(of_name, n_layers=1), runs, progress=False)
+    keep = asked.rest["keep"]
+    assert of_optimiser(keep["optimizer"]) == OPTIMISER and asked.rest["n_steps"] == 4 * 4
+    assert asked.rest["validate_every"] == asked.rest["log_every"] == 4
+    for before in (True, False):  # whatever mode it was left in
+        keep["ensemble"].train(before)
+        values = [asked.rest["validate"]() for _ in range(2)]
+        assert not keep["ensemble"].training and values[0] == values[1]
+    batch = asked.batches(0)
+    assert len(batch) == 2 * 5
+    log = asked.step(batch, asked.rest["generator"])
+    assert keep["ensemble"].training and {"loss/0", "loss/1"} <= set(log)
 
 
 def test_the_clip_and_the_penalty_of_a_configuration_reach_the_update(monkeypatch: pytest.MonkeyPatch) -> None:
