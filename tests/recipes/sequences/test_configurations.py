@@ -220,8 +220,8 @@ def test_the_clip_and_the_penalty_of_a_configuration_reach_the_update(monkeypatc
 @pytest.mark.parametrize("recipe", [residual_nce, adversarial])
 def test_fine_tuning_is_the_configurations(recipe: Any, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     config = replace(recipe.SMOKE, **FINE, head=CorrectedEnergy, keep_best=True)
-    monkeypatch.setattr(recipe, "data_and_noise", lambda *_: (task_for(1).train[:20], None))
-    monkeypatch.setattr(adversarial, "Chains", lambda *_: adversarial_chains())
+    rows = task_for(1).train[:20]
+    monkeypatch.setattr(recipe, "data_and_noise", lambda *_: (rows, lambda n, generator: rows.x[:n]))
     energy = recipe.fit(config, RUN, progress=False, **given()).module
     assert type(energy) is CorrectedEnergy and of_optimiser(asked.rest["keep"]["optimizer"]) == OPTIMISER
     assert asked.rest["n_steps"] == 4 * 4 and asked.rest["validate_every"] == asked.rest["log_every"] == 4
@@ -232,14 +232,6 @@ def test_fine_tuning_is_the_configurations(recipe: Any, asked: Asked, monkeypatc
         for patience in (7, None):
             recipe.fit(replace(config, patience=patience), RUN, progress=False, **given())
             assert asked.rest["patience"] == patience
-
-
-def adversarial_chains() -> Any:
-    config = replace(adversarial.SMOKE, n_digits=1)
-    return parts_chains(lambda n, generator: task_for(1).train.x[:n], config, RUN)
-
-
-parts_chains = adversarial.Chains  # as it is where a test puts another in its place
 
 
 @pytest.mark.parametrize("recipe", [residual_nce, adversarial])
