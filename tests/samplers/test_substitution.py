@@ -166,18 +166,6 @@ def test_without_the_current_token_chains_toggle_and_with_it_they_freeze() -> No
     assert bool(current.info["frozen"].all()) and not bool(current.info["toggling"].any())
 
 
-def test_a_chain_on_a_two_cycle_that_left_the_batch_still_moves_and_has_the_energy_of_where_it_is() -> None:
-    energy = energies()[0]
-    for n_steps in (40, 41):  # at one end of the cycle and at the other
-        left, stayed = (
-            substitution(energy, start(), n_steps=n_steps, synonyms=synonyms(), drop_fixed=drop)
-            for drop in (True, False)
-        )
-        assert bool(left.info["toggling"].any()) and torch.equal(left.x, stayed.x)
-        assert torch.equal(left.info["n_moves"], stayed.info["n_moves"]) and int(left.info["n_moves"].max()) == n_steps
-        torch.testing.assert_close(left.info["energy"], energy(left.x).detach())
-
-
 def test_what_leaves_the_energy_as_it_was_is_no_improvement() -> None:
     def level(x: Tensor) -> Tensor:
         return 0.0 * x.flatten(1).sum(dim=1)
