@@ -166,6 +166,14 @@ def test_without_the_current_token_chains_toggle_and_with_it_they_freeze() -> No
     assert bool(current.info["frozen"].all()) and not bool(current.info["toggling"].any())
 
 
+def test_what_leaves_the_energy_as_it_was_is_no_improvement() -> None:
+    def level(x: Tensor) -> Tensor:
+        return 0.0 * x.flatten(1).sum(dim=1)
+
+    flat = substitution(level, start(), n_steps=3, synonyms=synonyms(), only_improve=True)
+    assert torch.equal(flat.x, start()) and not bool(flat.info["n_moves"].any()) and bool(flat.info["frozen"].all())
+
+
 def test_only_free_positions_and_only_synonyms_change() -> None:
     x0, table = start(), synonyms()
     free = torch.tensor([True, False, True, False, True, True])

@@ -39,6 +39,12 @@ def test_an_epoch_holds_every_row_once_and_epochs_differ() -> None:
     assert first != second
 
 
+def test_no_epoch_of_a_seed_has_the_order_of_an_epoch_of_another() -> None:
+    many = Batch(torch.arange(60))
+    orders = {tuple(epoch(Batches(many, 60, seed=seed), e)) for seed in range(5) for e in range(5)}
+    assert len(orders) == 25
+
+
 def test_drop_last_leaves_out_other_rows_each_epoch() -> None:
     batches = Batches(DATA, 4, seed=0)
     assert batches.steps_per_epoch == 2

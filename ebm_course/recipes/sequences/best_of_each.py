@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import nn
 
 from ebm_course.energies.ensemble import Ensemble
 
 
 class BestOfEach:
     """What every member of an ensemble was when its validation was lowest; the first of equal ones counts.
+
+    Args:
+        average: a module like the ensemble's whose weights are those averaged over updates; kept beside them.
 
     >>> from torch import nn
     >>> ensemble = Ensemble([nn.Linear(1, 1), nn.Linear(1, 1)])
@@ -25,29 +28,37 @@ class BestOfEach:
     [2.0, 1.0]
     """
 
-    def __init__(self, ensemble: Ensemble):
-        self.ensemble = ensemble
+    def __init__(self, ensemble: Ensemble, *, average: nn.Module | None = None):
+        self.modules = {"weights": ensemble.module} | ({} if average is None else {"average": average})
         self.lowest: list[float | None] = [None] * ensemble.size
-        self.weights = {name: t.detach().clone() for name, t in ensemble.module.state_dict().items()}
+        self.kept = {
+            part: {name: t.detach().clone() for name, t in module.state_dict().items()}
+            for part, module in self.modules.items()
+        }
 
     def observe(self, losses: Sequence[float]) -> None:
         """Note one validation of every member."""
-        now = self.ensemble.module.state_dict()
-        for r, (loss, lowest) in enumerate(zip(losses, self.lowest, strict=True)):
-            if lowest is None or loss < lowest:
-                self.lowest[r] = loss
-                for name, t in self.weights.items():
-                    t[r] = now[name][r]
+        better = [lowest is None or loss < lowest for loss, lowest in zip(losses, self.lowest, strict=True)]
+        self.lowest = [loss if new else old for loss, old, new in zip(losses, self.lowest, better, strict=True)]
+        for part, module in self.modules.items():
+            now = module.state_dict()
+            for name, t in self.kept[part].items():
+                for r, new in enumerate(better):
+                    if new:
+                        t[r] = now[name][r]
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Give every member those weights."""
-        self.ensemble.module.load_state_dict(self.weights)
+        """Give every member those weights, and their average where there is one."""
+        for part, module in self.modules.items():
+            module.load_state_dict(self.kept[part])
 
     def state_dict(self) -> dict[str, Any]:
-        return {"lowest": list(self.lowest), "weights": self.weights}
+        return {"lowest": list(self.lowest), **self.kept}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.lowest = list(state["lowest"])
-        weights: Mapping[str, Tensor] = state["weights"]
-        self.weights = {name: weights[name].to(t.device).clone() for name, t in self.weights.items()}
+        self.kept = {
+            part: {name: state[part][name].to(t.device).clone() for name, t in own.items()}
+            for part, own in self.kept.items()
+        }

@@ -178,7 +178,7 @@ def fit_side_by_side(
     average = AveragedModel(ensemble.module, multi_avg_fn=get_ema_multi_avg_fn(config.ema)) if config.ema else None
     optimizer = adamw(ensemble.module, rate=config.rate, weight_decay=config.weight_decay, betas=config.betas)
     budgets = [budget_of(config) for _ in runs]
-    best = BestOfEach(ensemble) if config.keep_best else None
+    best = BestOfEach(ensemble, average=None if average is None else average.module) if config.keep_best else None
     kept: dict[str, Any] = {"ensemble": ensemble.module, "optimizer": optimizer, "average": average, "best": best}
     for k, (own, budget) in enumerate(zip(chains, budgets, strict=True)):
         kept |= {f"budget-{k}": budget, f"buffer-{k}": own.buffer, f"generator-{k}": own.generator}

@@ -50,6 +50,7 @@ CONFIGS: dict[str, Config] = {
     "memory": replace(BASE, position_memory=True, answer_only=True, include_current=True, n_attack_steps=3),
     "local": replace(BASE, head=LocalEnergy),
     "best validation": replace(BASE, keep_best=True, rate=0.03),
+    "best validation, averaged": replace(BASE, keep_best=True, ema=0.8, rate=0.03),
     "growing by distance": replace(BASE, n_attack_steps=3, grow_every=1, grow_beyond=0.002),
     "Gibbs": replace(BASE, supply=by_gibbs),
     "Gibbs, growing": replace(GROWING, supply=by_gibbs),

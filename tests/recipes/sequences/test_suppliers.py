@@ -162,6 +162,11 @@ def test_a_flat_energy_that_ranks_all_rightly_has_the_accuracy_to_grow_but_not_t
     assert (by_accuracy.steps, by_distance.steps) == (1, 0)
 
 
+def test_a_tie_is_not_ranked_rightly() -> None:
+    seen = algorithm_1._seen(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 3.0]]))  # a negative that is a row of data
+    assert seen["accuracy"].tolist() == [0.5]
+
+
 @pytest.mark.parametrize("changes", [{"grow_every": 0}, {"grow_every": 3, "grow_above": 0.7}])
 def test_a_budget_that_looks_at_both_or_never_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="grow_beyond: a budget that grows by distance looks every grow_every"):
