@@ -56,6 +56,14 @@ def check_checkpoints(folder: Path | None) -> None:
     Raises:
         OSError: nothing can be written there.
         ValueError: its ``SHA256SUMS`` is no such file.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     check_checkpoints(Path(folder))
+    ...     _ = (Path(folder) / "SHA256SUMS").write_text("nothing")
+    ...     check_checkpoints(Path(folder))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ValueError: ...SHA256SUMS...
     """
     if folder:
         check_writable(folder / "SHA256SUMS")

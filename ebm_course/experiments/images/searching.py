@@ -22,6 +22,10 @@ chosen alike for either kind on validation images, and the best of each is score
 >>> rows = search(joint, Reference(judge, held_out, -held_out), begin, config, draw)
 >>> len(rows) == 2 * len(settings(config)), best(rows, attacked=True)["radius"]
 (True, 0.5)
+>>> new = Starts(torch.full((8, 1, 2, 2), 0.2), held_out, torch.arange(8) % 2)
+>>> reference = Reference(judge, held_out, -held_out)
+>>> list(score_best(joint, best(rows, attacked=True), reference, new, config, draw, chosen_on=begin))
+['distance', 'score', 'precision', 'recall', 'nearest']
 """
 
 from __future__ import annotations
@@ -61,7 +65,13 @@ def gradients(setting: Setting, config: Any) -> int:
 
 
 def moving(config: Any, step_size: float, noise_std: float) -> Any:
-    """The configuration with other Langevin steps."""
+    """The configuration with other Langevin steps.
+
+    >>> from ebm_course.experiments.images.config import SMOKE
+    >>> found = moving(SMOKE, 0.3, 0.1)
+    >>> found.step_size, found.noise_std, found.n_many == SMOKE.n_many
+    (0.3, 0.1, True)
+    """
     return replace(config, step_size=step_size, noise_std=noise_std)
 
 
