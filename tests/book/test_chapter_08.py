@@ -348,8 +348,8 @@ def test_no_grid_has_as_many_steps_as_a_small_attack_and_ten_steps_have_gradient
 
 def test_nets_have_the_sizes_that_the_chapter_tells(chapter: Callable[[str], Any]):
     text = " ".join(" ".join(cell.source.split()) for cell in chapter(NAME).text)
-    assert "with 900 thousand weights; the paper's WRN-28-10, with 36 million, was not run" in text
-    assert "a net of 36 million weights, ours have one million at most" in text
+    assert "with 900 thousand weights; JEM++'s WRN-28-10, with 36 million, was not run" in text
+    assert "has 36 million weights); ours have one million at most" in text
     robust, of_paper = (p.variant("cifar10/robust-jem").config for p in (GPU, PAPER))
     with torch.device("meta"):
         ours, theirs = (sum(p.numel() for p in c.net((3, 32, 32), 10).parameters()) for c in (robust, of_paper))
