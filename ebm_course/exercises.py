@@ -199,7 +199,7 @@ def _reason(x: Tensor, right: Tensor, tolerance: float) -> str:
     if _close(-x, right, tolerance):
         return "the sign is the other way round"
     for factor, why in FACTORS.items():
-        if right.abs().max() > tolerance and _close(x / factor, right, tolerance / max(1.0, factor)):
+        if right.abs().max() > tolerance and _close(x / factor, right, tolerance):
             return why
     if right.ndim == 2 and _close(x, right.T, tolerance):
         return "rows and columns are exchanged"

@@ -62,6 +62,7 @@ def test_a_function_that_ends_the_program_is_wrong():
 WRONG = {
     "sign": (-0.25, 0.25, "the sign is the other way round"),
     "percent": (25.0, 0.25, "not a percentage"),
+    "rounded percent": (9.9, 8 / 81, "not a percentage"),
     "bits": (1.0, np.log(2), "not bits"),
     "twice": (0.5, 0.25, "twice"),
     "not finite": (float("nan"), 0.25, "not finite"),

@@ -106,14 +106,15 @@ def test_the_answer_on_the_first_screen_is_that_of_the_cells(chapter: Callable[[
     rows = [line for line in cells["02-head"].source.splitlines() if line.startswith("| ")]
     assert len(rows) == 8
     outputs = {
-        name: "".join(output.get("text", "") for output in cells[name].outputs)
+        name: "".join(o.get("text", "") + o.get("data", {}).get("text/markdown", "") for o in cells[name].outputs)
         for name in ("02-rest", "02-bias-run", "02-recorded-table", "02-break-run")
     }
     assert "0.741; the exact gradient 0.791, the data 0.800" in rows[2] and "near A 0.791" in outputs["02-rest"]
     assert "near A 0.741" in outputs["02-rest"] and "near A is 0.800" in outputs["02-bias-run"]
-    verdicts = [line.split()[0] for line in outputs["02-recorded-table"].splitlines() if " CD-1 ends further " in line]
+    lines = outputs["02-recorded-table"].splitlines()
+    verdicts = [line.split("|")[-2].strip() for line in lines if " CD-1 ends further " in line]
     assert verdicts == ["holds"] * 3 and "holds on all 3" in rows[3]
-    verdicts = [line.split()[0] for line in outputs["02-recorded-table"].splitlines() if " PCD-1 ends nearer " in line]
+    verdicts = [line.split("|")[-2].strip() for line in lines if " PCD-1 ends nearer " in line]
     assert sorted(verdicts) == ["reverses", "reverses", "undecided"]
     assert "undecided on 1 (nearer, by a little less than matters), reverses on 2" in rows[4]
     kept = [line for line in outputs["02-break-run"].splitlines() if "kept" in line]
