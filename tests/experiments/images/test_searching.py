@@ -26,29 +26,14 @@ from ebm_course.runtime import Run, setup
 CONFIG = replace(SMOKE, moves=((0.1, 0.0), (0.5, 0.0)), grid_contrasts=(1.0, 0.8))
 
 
-class Slope(nn.Module):
-    """Logits (s, -s) of the sum s of the pixels, so that E(x, y) has the constant gradient -1 or 1 in every pixel."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(()))
-
-    def features(self, x: Tensor) -> Tensor:
-        return x.flatten(1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        s = self.scale * x.flatten(1).sum(dim=1)
-        return torch.stack([s, -s], dim=1)
-
-
 def begin(value: float = 0.1, n: int = 8) -> Starts:
     x = torch.full((n, 1, 2, 2), value)
     return Starts(x, x, torch.zeros(n, dtype=torch.int64))
 
 
-def reference(n: int = 8) -> Reference:
+def reference(slope: nn.Module, n: int = 8) -> Reference:
     held_out = 2 * torch.rand(n, 1, 2, 2, generator=torch.Generator().manual_seed(1)) - 1
-    return Reference(Slope(), held_out, -held_out)
+    return Reference(slope, held_out, -held_out)
 
 
 def keeping(seen: list[Tensor]) -> Any:
@@ -71,10 +56,10 @@ def test_no_setting_costs_more_gradients_and_both_kinds_may_spend_them_all() -> 
     assert shapes[True] < shapes[False]  # contrast, energy and steps: what an attack may have, its absence may
 
 
-def test_every_move_makes_steps_of_its_own_length(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_move_makes_steps_of_its_own_length(slope: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Tensor] = []
     monkeypatch.setattr(Reference, "quality", keeping(seen))
-    rows = search(Joint(Slope()), reference(), begin(), CONFIG, torch.Generator().manual_seed(0))
+    rows = search(Joint(slope), reference(slope), begin(), CONFIG, torch.Generator().manual_seed(0))
     ends = {
         (row["step_size"], *(row[f] for f in searching.Setting._fields)): x for row, x in zip(rows, seen, strict=True)
     }
@@ -86,15 +71,17 @@ def test_every_move_makes_steps_of_its_own_length(monkeypatch: pytest.MonkeyPatc
         assert torch.allclose(x, torch.full_like(x, 0.1 + 0.5 + 2 * step))
 
 
-def test_what_is_scored_has_the_steps_of_the_row_that_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_scored_has_the_steps_of_the_row_that_was_chosen(
+    slope: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[Tensor] = []
     monkeypatch.setattr(Reference, "quality", keeping(seen))
     row = searching.Setting("gaussians", 0.0, 1.0, "class", 3)._asdict() | {"step_size": 0.5, "noise_std": 0.0}
     options: dict[str, Any] = {"config": CONFIG, "generator": torch.Generator(), "chosen_on": begin(0.3)}
-    score_best(Joint(Slope()), row, reference(), begin(0.1), **options)
+    score_best(Joint(slope), row, reference(slope), begin(0.1), **options)
     assert torch.allclose(seen[0], torch.full_like(seen[0], 0.1 + 3 * 0.5))
     with pytest.raises(ValueError, match="chosen on other samples than those scored"):
-        score_best(Joint(Slope()), row, reference(), begin(0.3), **options)
+        score_best(Joint(slope), row, reference(slope), begin(0.3), **options)
 
 
 def test_the_best_of_a_kind_is_not_taken_from_the_other() -> None:
