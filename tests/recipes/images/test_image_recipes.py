@@ -237,6 +237,20 @@ def test_the_reported_robust_accuracy_is_that_under_attack() -> None:
     assert rows[-1]["valid_robust_accuracy"] < rows[-1]["valid_accuracy"] - 0.1
 
 
+def test_every_validation_attacks_from_the_same_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Tensor] = []
+
+    def attacked(config: Any, energy: Any, x: Tensor, generator: torch.Generator) -> Tensor:
+        drawn.append(torch.rand(x.shape, generator=generator))
+        return x
+
+    monkeypatch.setattr(robust_classifier, "attacked", attacked)
+    task, config = digits(), robust_classifier.SMOKE
+    data = Data(task.train, task.valid[:20], (1, 8, 8), 10, score)
+    measure = robust_classifier.robust_accuracy(parts.Learner(config.net(data.shape, 10), config, run=RUN), data)
+    assert measure() == measure() and torch.equal(*drawn)
+
+
 def test_the_papers_rate_rises_and_falls_as_published() -> None:
     epoch = 703
     rates = [0.1 * rate_factor(i, classifier.PAPER) for i in (0, 499, 999, 50 * epoch - 1, 50 * epoch, 125 * epoch)]
