@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ebm_course.core import Energy, Negatives
 from ebm_course.energies.joint import Joint
 from ebm_course.experiments.images import combining
 from ebm_course.experiments.images.combining import Setting, chosen, grid, samples, scored, settings
@@ -17,6 +18,7 @@ from ebm_course.experiments.images.config import SMOKE
 from ebm_course.experiments.images.quality import Reference
 from ebm_course.experiments.images.sampling import Starts, starts, ways
 from ebm_course.samplers.class_gaussians import ClassGaussians
+from ebm_course.samplers.pgd import pgd
 
 CONFIG = replace(SMOKE, noise_std=0.0, step_size=0.1)
 
@@ -96,6 +98,37 @@ def test_ways_are_steps_from_class_gaussians_or_noise_and_attacks(slope: nn.Modu
     torch.testing.assert_close(found["short"], stepped(start.gaussians, CONFIG.n_few))
     torch.testing.assert_close(found["long"], stepped(start.gaussians, CONFIG.n_many))
     torch.testing.assert_close(found["noise"], stepped(start.noise, CONFIG.n_many))
+
+
+def test_steps_have_the_noise_of_the_configuration(slope: nn.Module) -> None:
+    config, start, joint = replace(CONFIG, noise_std=0.3), begin(200), Joint(slope)
+    [(_, x)] = samples(joint, start, config, generator(), [Setting("gaussians", 0.0, 1.0, "class", 1)])
+    found, once = dict(ways(joint, start, config, generator())), config.step_size * sign(start)
+    attacked = config.contrast * (start.gaussians + config.radius * sign(start))
+    for moved, where, n in (
+        (x, start.gaussians + once, 1),
+        (found["short"], stepped(start.gaussians, 1), config.n_few),
+        (found["combined"], attacked + config.n_many * once, config.n_many),
+    ):
+        std = 0.3 * n**0.5
+        assert (moved - where).std().item() == pytest.approx(std, abs=5 * std / (2 * moved.numel()) ** 0.5)
+
+
+def test_attacks_have_as_many_steps_as_the_configuration_says(
+    slope: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+
+    def noted(energy: Energy, x0: Tensor, **options: Any) -> Negatives:
+        taken.append(options["n_steps"])
+        return pgd(energy, x0, **options)
+
+    for module in ("experiments.images.sampling", "samplers.combined"):
+        monkeypatch.setattr(f"ebm_course.{module}.pgd", noted)
+    config, start, joint = replace(CONFIG, n_attack_steps=7), begin(), Joint(slope)
+    dict(ways(joint, start, config, generator()))  # towards a class, and combined inference
+    dict(samples(joint, start, config, generator(), [Setting("gaussians", 0.5, 0.8, "class", 2)]))
+    assert taken == [7, 7, 7]
 
 
 def test_the_grid_says_how_far_samples_went_and_how_low_they_lie(slope: nn.Module) -> None:

@@ -17,11 +17,13 @@ from ebm_course.experiments.experiment import reproduce
 from ebm_course.experiments.images import searching
 from ebm_course.experiments.images.config import CPU, SMOKE
 from ebm_course.experiments.images.experiment import EXPERIMENT, stages
+from ebm_course.experiments.images.measurements import Bench
 from ebm_course.experiments.images.quality import Reference
 from ebm_course.experiments.images.sampling import Starts
 from ebm_course.experiments.images.search_presets import SEARCH, SEARCH_SMOKE
 from ebm_course.experiments.images.searching import best, gradients, score_best, search, settings
 from ebm_course.runtime import Run, setup
+from ebm_course.tasks.images import digits
 
 CONFIG = replace(SMOKE, moves=((0.1, 0.0), (0.5, 0.0)), grid_contrasts=(1.0, 0.8))
 
@@ -71,6 +73,48 @@ def test_every_move_makes_steps_of_its_own_length(slope: nn.Module, monkeypatch:
         assert torch.allclose(x, torch.full_like(x, 0.1 + 0.5 + 2 * step))
 
 
+def test_every_move_makes_steps_of_its_own_noise(slope: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[float, float]] = []
+
+    def noted(joint: Joint, start: Starts, config: Any, *_: Any) -> list[Any]:
+        seen.append((config.step_size, config.noise_std))
+        return []
+
+    monkeypatch.setattr(searching, "samples", noted)
+    config = replace(CONFIG, moves=((0.1, 0.0), (0.1, 0.2)))
+    search(Joint(slope), reference(slope), begin(), config, torch.Generator())
+    assert seen == [(0.1, 0.0), (0.1, 0.2)]
+
+
+def test_a_search_sees_validation_images_and_its_best_is_scored_on_held_out_ones_from_other_starts(
+    slope: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, arm = Bench(SEARCH_SMOKE, Run(torch.device("cpu"), 0)), SEARCH_SMOKE.variants[0]
+    seen = list[tuple[Tensor, Starts, int]]()
+
+    def searched(joint: Joint, shown: Reference, start: Starts, config: Any, generator: torch.Generator) -> Any:
+        seen.append((shown.held_out, start, generator.initial_seed()))
+        return [{"radius": radius, "distance": 1.0} for radius in (0.0, 0.5)]
+
+    def scored(
+        joint: Joint, row: Any, shown: Reference, start: Starts, config: Any, generator: torch.Generator, **_: Any
+    ) -> None:
+        seen.append((shown.held_out, start, generator.initial_seed()))
+
+    monkeypatch.setattr(bench, "judge", lambda *_: slope)
+    monkeypatch.setattr(bench, "joint", lambda *_: Joint(slope))
+    monkeypatch.setattr(searching, "search", searched)
+    monkeypatch.setattr(searching, "score_best", scored)
+    bench.search(arm, 0)(Path(), {arm.stage(0): {}})  # type: ignore[arg-type]
+    (chosen_on, start, _), *scores = seen
+    task = digits(seed=0)
+    assert torch.equal(chosen_on, task.valid.x[: SEARCH_SMOKE.n_samples_of_grid]) and len(scores) == 2
+    for held_out, other, _ in scores:
+        assert torch.equal(held_out, task.test.x[: SEARCH_SMOKE.n_images])
+        assert not torch.equal(other.gaussians[:5], start.gaussians[:5])
+    assert len({seed for _, _, seed in seen}) == 3, "each has a stream of its own"
+
+
 def test_what_is_scored_has_the_steps_of_the_row_that_was_chosen(
     slope: nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +146,20 @@ def test_the_search_has_the_arms_of_the_record_and_leaves_its_stages_as_they_wer
     assert tied == [(0.01, 0.1414), (0.001, 0.0447)]  # Langevin steps of p itself: the others are of colder densities
     names = {stage.name for stage in stages(SEARCH, Run(torch.device("cpu"), 0))}
     assert "run-4/digits/robust-jem-searched" in names and not any("measured" in n or "combined" in n for n in names)
+
+
+def test_another_arm_makes_another_search() -> None:
+    arm = SEARCH_SMOKE.variant("digits/robust-jem")
+    other = replace(arm, config=replace(arm.config, rate=2e-3))
+    found = [
+        next(
+            stage.of
+            for stage in stages(config, Run(torch.device("cpu"), 0))
+            if stage.name == f"{arm.stage(0)}-searched"
+        )
+        for config in (SEARCH_SMOKE, replace(SEARCH_SMOKE, variants=(other,)))
+    ]
+    assert found[0] != found[1]
 
 
 @pytest.mark.slow
