@@ -289,6 +289,13 @@ def test_each_player_has_its_own_optimiser_and_rate() -> None:
     assert RATES == [("networks", 0.02), ("energy", 0.003)]
 
 
+@pytest.mark.parametrize("recipe", [bilstm, crf, tag_language_model, spen_gradient])
+def test_a_recipe_without_a_game_has_the_optimiser_and_the_rate_of_its_configuration(recipe: ModuleType) -> None:
+    RATES.clear()
+    fitted(recipe, replace(recipe.SMOKE, n_epochs=0, optimizer=of_networks, rate=0.02))
+    assert RATES == [("networks", 0.02)]
+
+
 @pytest.mark.parametrize("sees", crf.SEEN)
 def test_the_numbers_of_a_configuration_reach_its_nets(sees: str) -> None:
     numbers: dict[str, Any] = {"global_terms": "c", "gamma": 0.25, "global_weight": 0.5, "dropout": 0.4}
