@@ -73,19 +73,6 @@ def test_every_move_makes_steps_of_its_own_length(slope: nn.Module, monkeypatch:
         assert torch.allclose(x, torch.full_like(x, 0.1 + 0.5 + 2 * step))
 
 
-def test_every_move_makes_steps_of_its_own_noise(slope: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[tuple[float, float]] = []
-
-    def noted(joint: Joint, start: Starts, config: Any, *_: Any) -> list[Any]:
-        seen.append((config.step_size, config.noise_std))
-        return []
-
-    monkeypatch.setattr(searching, "samples", noted)
-    config = replace(CONFIG, moves=((0.1, 0.0), (0.1, 0.2)))
-    search(Joint(slope), reference(slope), begin(), config, torch.Generator())
-    assert seen == [(0.1, 0.0), (0.1, 0.2)]
-
-
 def test_a_search_sees_validation_images_and_its_best_is_scored_on_held_out_ones_from_other_starts(
     slope: nn.Module, monkeypatch: pytest.MonkeyPatch
 ) -> None:
