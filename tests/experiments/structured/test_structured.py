@@ -456,8 +456,8 @@ def test_speeds_are_of_the_same_minibatches_and_of_games_alone() -> None:
 
 
 def test_a_speed_is_that_of_the_sentences_that_were_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    n = SMOKE.n_speed_batches
-    monkeypatch.setattr(speed, "LengthBatches", lambda rows, size, seed: [rows[: 1 + i] for i in range(n)])
+    n = 3
+    monkeypatch.setattr(speed, "LengthBatches", lambda rows, size, seed: [rows[: 1 + i] for i in range(n + 2)])
     repeats: list[int] = []
 
     def timed(acts: Any, device: torch.device, n_repeats: int) -> dict[str, float]:
@@ -465,7 +465,7 @@ def test_a_speed_is_that_of_the_sentences_that_were_there(monkeypatch: pytest.Mo
         return dict.fromkeys(acts, 2.0)
 
     monkeypatch.setattr(speed, "medians_in_turn", timed)
-    found = sentences_a_second(SMOKE.timed(TOY), 0, RUN, replace(SMOKE, n_speed_repeats=7))
+    found = sentences_a_second(SMOKE.timed(TOY), 0, RUN, replace(SMOKE, n_speed_batches=n, n_speed_repeats=7))
     assert set(found.values()) == {n * (n + 1) / 2 / 2.0} and repeats == [7]
 
 

@@ -218,18 +218,23 @@ def test_the_reported_energy_gap_is_that_of_validation_images_minus_the_buffers_
     assert rows[-1]["valid_energy_gap"] == pytest.approx(e_data - e_chains, rel=1e-4) != 0
 
 
-def test_net_optimiser_and_buffer_go_back_together_where_a_run_diverges(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept: list[dict[str, Any]] = []
+def test_net_optimiser_and_buffer_go_back_together_watched_as_the_configuration_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept, asked = list[dict[str, Any]](), list[dict[str, Any]]()
 
     class Noted(jem.GapWatch):
         def __init__(self, step: Any, states: Any, **options: Any):
             kept.append(dict(states))
+            asked.append(options)
             super().__init__(step, states, **options)
 
     monkeypatch.setattr(jem, "GapWatch", Noted)
-    net = fitted(jem, jem.SMOKE).module
+    net = fitted(jem, replace(jem.SMOKE, gap_limit=50.0, watch_every=4, restarts=2)).module
     assert set(kept[0]) == {"net", "optimizer", "buffer"} and kept[0]["net"] is net
     assert len(kept[0]["buffer"].states) == jem.SMOKE.buffer_size
+    how = {"limit": 50.0, "every": 4, "restarts": 2, "last": jem.SMOKE.n_steps}
+    assert how.items() <= asked[0].items() and asked[0]["run"] is RUN
 
 
 def test_the_reported_robust_accuracy_is_that_under_attack() -> None:

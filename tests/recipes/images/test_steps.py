@@ -157,6 +157,21 @@ def test_clean_and_attacked_images_are_augmented_ones(recipe: Any, monkeypatch: 
     assert seen["start"] is other and seen["clean"] is other and torch.equal(seen["attacked"], other + 0.01)
 
 
+@pytest.mark.parametrize("recipe", [classifier, jem])
+def test_without_attacks_too_the_net_learns_from_augmented_images(recipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Tensor] = {}
+    other, original = X.flip(0), Learner.logits
+
+    def noted(self: Learner, **images: Tensor) -> dict[str, Tensor]:
+        seen.update(images)
+        return original(self, **images)
+
+    monkeypatch.setattr(Learner, "augmented", lambda self, batch, generator: other)
+    monkeypatch.setattr(Learner, "logits", noted)
+    updated(recipe, CONFIG)
+    assert seen["clean"] is other
+
+
 class Spied(ConvNet):
     """Notes of every call how many rows it had, the mode, and whether parameters took gradients."""
 
