@@ -65,3 +65,8 @@ def test_what_is_no_threshold_and_what_are_no_energies_is_refused():
     for bad, got in (([0.0, 1.0], "a list"), (e.numpy(), "a ndarray"), (e.to(torch.complex64), "torch.complex64")):
         with pytest.raises(TypeError, match=rf"e_negative: expected a tensor of real numbers, got .*{got}"):
             separation(e, bad)
+
+
+def test_the_threshold_parts_negatives_as_it_parts_data() -> None:
+    found = separation(torch.tensor([-1.0, 1.0, 3.0, 5.0]), torch.tensor([1.0, 3.0]), threshold=2.0)
+    assert found["accuracy"] == (2 / 4 + 1 / 2) / 2 and found["auroc"] == (3 + 2 * 0.5) / 8

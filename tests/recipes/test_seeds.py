@@ -15,10 +15,10 @@ from torch import Tensor
 from ebm_course.core import Task
 from ebm_course.recipes.images import classifier, jem
 from ebm_course.recipes.structured import bilstm, crf
-from ebm_course.recipes.text import finetune, freelb
+from ebm_course.recipes.text import carl, finetune, freelb, rar
 from ebm_course.runtime import SINGLE_PROCESS
 
-PAIRS = [(classifier, jem), (bilstm, crf), (finetune, freelb)]
+PAIRS = [(classifier, jem), (bilstm, crf), (finetune, freelb), (carl, rar)]
 
 
 def of_seed_0(task: Callable[..., Task], *, seed: int) -> Task:
@@ -26,7 +26,7 @@ def of_seed_0(task: Callable[..., Task], *, seed: int) -> Task:
     return task(seed=0)
 
 
-@pytest.mark.parametrize("recipe, another", PAIRS, ids=["images", "structured", "text"])
+@pytest.mark.parametrize("recipe, another", PAIRS, ids=["images", "structured", "text", "text with banks"])
 def test_batches_and_draws_are_those_of_the_run_s_seed_and_of_the_recipe(
     monkeypatch: pytest.MonkeyPatch, recipe: ModuleType, another: ModuleType
 ) -> None:

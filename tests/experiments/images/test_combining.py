@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ebm_course.core import Energy, Negatives
 from ebm_course.energies.joint import Joint
 from ebm_course.experiments.images import combining
 from ebm_course.experiments.images.combining import Setting, chosen, grid, samples, scored, settings
@@ -17,23 +18,9 @@ from ebm_course.experiments.images.config import SMOKE
 from ebm_course.experiments.images.quality import Reference
 from ebm_course.experiments.images.sampling import Starts, starts, ways
 from ebm_course.samplers.class_gaussians import ClassGaussians
+from ebm_course.samplers.pgd import pgd
 
 CONFIG = replace(SMOKE, noise_std=0.0, step_size=0.1)
-
-
-class Slope(nn.Module):
-    """Logits (s, -s) of the sum s of the pixels: an attack and a step move every pixel towards its class's sign."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(()))
-
-    def features(self, x: Tensor) -> Tensor:
-        return x.flatten(1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        s = self.scale * x.flatten(1).sum(dim=1)
-        return torch.stack([s, -s], dim=1)
 
 
 def begin(n: int = 30, seed: int = 0) -> Starts:
@@ -57,8 +44,8 @@ def stepped(x: Tensor, n: int) -> Tensor:
     return x
 
 
-def test_every_setting_is_attack_then_contrast_then_steps() -> None:
-    start, joint = begin(), Joint(Slope())
+def test_every_setting_is_attack_then_contrast_then_steps(slope: nn.Module) -> None:
+    start, joint = begin(), Joint(slope)
     found = dict(samples(joint, start, CONFIG, generator(), settings(CONFIG)))
     assert len(found) == 2 * (
         2 * 3 + 2 * 2 + 3
@@ -74,15 +61,17 @@ def test_every_setting_is_attack_then_contrast_then_steps() -> None:
         torch.testing.assert_close(x, expected)
 
 
-def test_settings_that_differ_in_what_follows_the_attack_share_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_that_differ_in_what_follows_the_attack_share_one(
+    slope: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made, original = [], combining.attacked
     monkeypatch.setattr(combining, "attacked", lambda *given: made.append(given[3]) or original(*given))
-    list(samples(Joint(Slope()), begin(), CONFIG, generator(), settings(CONFIG)))
+    list(samples(Joint(slope), begin(), CONFIG, generator(), settings(CONFIG)))
     assert made == [*CONFIG.grid_radii] * 2  # from class Gaussians, from noise
 
 
-def test_the_paper_s_setting_of_the_grid_is_its_combined_inference() -> None:
-    start, joint = begin(), Joint(Slope())
+def test_the_paper_s_setting_of_the_grid_is_its_combined_inference(slope: nn.Module) -> None:
+    start, joint = begin(), Joint(slope)
     whole = dict(ways(joint, start, CONFIG, generator()))["combined"]
     setting = Setting("gaussians", CONFIG.radius, CONFIG.contrast, "class", CONFIG.n_many)
     torch.testing.assert_close(dict(samples(joint, start, CONFIG, generator(), settings(CONFIG)))[setting], whole)
@@ -101,8 +90,8 @@ def test_a_chain_begins_at_the_gaussian_of_its_own_class_and_noise_lies_in_the_r
     assert -1 <= float(start.noise.min()) < -0.8 and 0.8 < float(start.noise.max()) <= 1
 
 
-def test_ways_are_steps_from_class_gaussians_or_noise_and_attacks() -> None:
-    start, joint = begin(), Joint(Slope())
+def test_ways_are_steps_from_class_gaussians_or_noise_and_attacks(slope: nn.Module) -> None:
+    start, joint = begin(), Joint(slope)
     found = dict(ways(joint, start, CONFIG, generator()))
     assert list(found) == ["short", "long", "noise", "towards", "combined"]
     torch.testing.assert_close(found["towards"], start.gaussians + CONFIG.radius * sign(start))
@@ -111,9 +100,40 @@ def test_ways_are_steps_from_class_gaussians_or_noise_and_attacks() -> None:
     torch.testing.assert_close(found["noise"], stepped(start.noise, CONFIG.n_many))
 
 
-def test_the_grid_says_how_far_samples_went_and_how_low_they_lie() -> None:
-    start, joint = begin(), Joint(Slope())
-    reference = Reference(Slope(), begin(seed=5).gaussians, begin(seed=6).gaussians)
+def test_steps_have_the_noise_of_the_configuration(slope: nn.Module) -> None:
+    config, start, joint = replace(CONFIG, noise_std=0.3), begin(200), Joint(slope)
+    [(_, x)] = samples(joint, start, config, generator(), [Setting("gaussians", 0.0, 1.0, "class", 1)])
+    found, once = dict(ways(joint, start, config, generator())), config.step_size * sign(start)
+    attacked = config.contrast * (start.gaussians + config.radius * sign(start))
+    for moved, where, n in (
+        (x, start.gaussians + once, 1),
+        (found["short"], stepped(start.gaussians, 1), config.n_few),
+        (found["combined"], attacked + config.n_many * once, config.n_many),
+    ):
+        std = 0.3 * n**0.5
+        assert (moved - where).std().item() == pytest.approx(std, abs=5 * std / (2 * moved.numel()) ** 0.5)
+
+
+def test_attacks_have_as_many_steps_as_the_configuration_says(
+    slope: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+
+    def noted(energy: Energy, x0: Tensor, **options: Any) -> Negatives:
+        taken.append(options["n_steps"])
+        return pgd(energy, x0, **options)
+
+    for module in ("experiments.images.sampling", "samplers.combined"):
+        monkeypatch.setattr(f"ebm_course.{module}.pgd", noted)
+    config, start, joint = replace(CONFIG, n_attack_steps=7), begin(), Joint(slope)
+    dict(ways(joint, start, config, generator()))  # towards a class, and combined inference
+    dict(samples(joint, start, config, generator(), [Setting("gaussians", 0.5, 0.8, "class", 2)]))
+    assert taken == [7, 7, 7]
+
+
+def test_the_grid_says_how_far_samples_went_and_how_low_they_lie(slope: nn.Module) -> None:
+    start, joint = begin(), Joint(slope)
+    reference = Reference(slope, begin(seed=5).gaussians, begin(seed=6).gaussians)
     rows = grid(joint, reference, start, CONFIG, generator())
     still, far = rows[0], rows[-1]
     assert (still["radius"], still["contrast"], still["n_steps"], still["moved"]) == (0.0, 1.0, 0, 0.0)
@@ -148,9 +168,9 @@ def test_the_best_of_either_kind_is_chosen_and_neither_the_start_itself_nor_an_a
     assert chosen(rows, "combined") == best and chosen(rows, "alone") == alone
 
 
-def test_a_setting_chosen_on_what_is_scored_is_refused_and_other_starts_are_not() -> None:
-    reference = Reference(Slope(), begin(seed=5).gaussians, begin(seed=6).gaussians)
-    setting, joint, start = Setting("gaussians", 0.5, 0.8, "class", 2), Joint(Slope()), begin()
+def test_a_setting_chosen_on_what_is_scored_is_refused_and_other_starts_are_not(slope: nn.Module) -> None:
+    reference = Reference(slope, begin(seed=5).gaussians, begin(seed=6).gaussians)
+    setting, joint, start = Setting("gaussians", 0.5, 0.8, "class", 2), Joint(slope), begin()
     options: dict[str, Any] = {"config": CONFIG, "generator": generator()}
     assert scored(joint, setting, reference, start, **options, chosen_on=begin(seed=1))["distance"] > 0
     one_again = begin(seed=1)

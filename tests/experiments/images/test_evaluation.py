@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -42,17 +43,20 @@ def test_attacks_beat_exactly_the_images_within_their_radius() -> None:
     assert found["calibration"] == pytest.approx(float(1 - certain.mean()), abs=1e-5)
 
 
-def test_attacks_of_every_radius_draw_from_a_stream_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    seeds: list[int] = []
+def test_attacks_of_every_radius_have_a_stream_of_their_own_and_the_steps_of_the_configuration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seeds, asked = list[int](), list[tuple[float, int]]()
 
-    def attacked(energy: object, x: Tensor, *, generator: torch.Generator, **options: object) -> Negatives:
+    def attacked(energy: object, x: Tensor, *, generator: torch.Generator, **options: Any) -> Negatives:
         seeds.append(generator.initial_seed())
+        asked.append((options["radius"], options["n_steps"]))
         return Negatives(x)
 
     monkeypatch.setattr(evaluation, "pgd", attacked)
     test = Batch(torch.full((3, 1, 2, 2), 0.5), torch.zeros(3).long())
-    classified(Joint(Mean()), test, replace(SMOKE, radii=(0.1, 0.2, 0.3)), RUN)
-    assert len(set(seeds)) == len(seeds) == 3
+    classified(Joint(Mean()), test, replace(SMOKE, radii=(0.1, 0.2, 0.3), n_attack_steps=7), RUN)
+    assert len(set(seeds)) == 3 and asked == [(0.1, 7), (0.2, 7), (0.3, 7)]
 
 
 def test_foreign_images_are_what_they_are_called() -> None:

@@ -107,6 +107,15 @@ def test_a_run_that_reaches_the_last_update_is_said_to_be_censored(on_digits: Fi
     assert entry(on_digits, "claims/digits/stability").values == pytest.approx(expected, abs=1e-5)
 
 
+def test_the_gap_to_the_buffer_stands_beside_that_to_new_samples() -> None:
+    results: Any = made("digits")
+    for k in range(CPU.n_runs):
+        results[f"run-{k}/digits/jem-measured"]["buffer_gap"] = 0.7 + k
+    found = findings(Config(**{**vars(CPU), "data": ("digits",)}), results)
+    assert entry(found, "digits/jem/gap").values == (-0.2,) * 5
+    assert entry(found, "digits/jem/buffer_gap").values == pytest.approx([0.7, 1.7, 2.7, 3.7, 4.7])
+
+
 def test_a_mean_over_foreign_images_leaves_out_the_real_ones_that_not_every_reader_has() -> None:
     results = made("mnist")
     for name in results:

@@ -182,6 +182,27 @@ def test_the_stages_of_digits_are_known_by_what_they_were_when_they_were_recorde
     }
 
 
+@pytest.mark.parametrize(
+    "name, made_anew",
+    [
+        ("digits/robust-jem", ("robust-jem", "robust-jem-measured", "robust-jem-combined")),
+        ("digits/step-10/jem", ("step-10/jem",)),
+    ],
+)
+def test_another_arm_makes_other_stages_of_all_that_is_found_of_it(name: str, made_anew: tuple[str, ...]) -> None:
+    def of(config: Config) -> dict[str, Any]:
+        return {stage.name: stage.of for stage in stages(config, RUN)}
+
+    config = replace(SMOKE, n_runs=1)
+    arm = config.variant(name)
+    other = replace(arm, config=replace(arm.config, rate=2e-3))
+    before, after = (
+        of(config),
+        of(replace(config, variants=tuple(other if variant is arm else variant for variant in config.variants))),
+    )
+    assert {stage for stage in before if before[stage] != after[stage]} == {f"run-0/digits/{one}" for one in made_anew}
+
+
 def test_the_paper_trains_its_own_net_with_its_own_settings() -> None:
     arm = PAPER.variant("cifar10/robust-jem").config
     assert arm.net.keywords == {"depth": 28, "widen": 10, "norm": "batch"}
@@ -306,6 +327,13 @@ def test_the_rows_that_are_compared_with_are_the_held_out_ones_of_every_run() ->
         assert torch.equal(rows.test.x, task.test.x[:40])
         assert not (rows.test.x[:, None] == rows.train.x[None]).flatten(2).all(dim=2).any()
     assert not torch.equal(bench.rows("digits", 0).train.x, bench.rows("digits", 1).train.x)
+
+
+def test_class_gaussians_are_fitted_to_the_images_to_train_on() -> None:
+    rows = Bench(SMOKE, RUN).rows("digits", 0)
+    threes = rows.train.x[rows.train.y == 3]
+    torch.testing.assert_close(rows.gaussians.means[3], threes.mean(dim=0))
+    assert int(rows.gaussians.counts[3]) == len(threes)
 
 
 def test_no_two_runs_and_purposes_begin_their_chains_with_one_stream() -> None:
@@ -502,6 +530,15 @@ def test_an_arm_that_diverges_does_not_stop_the_others(tmp_path: Path) -> None:
     died = read_json(tmp_path / "run-0/digits/robust-jem/result.json")["result"]
     assert died["died"] and died["why"].startswith(f"update {died['updates']}: the largest energy gap")
     assert values_of(run_smoke(tmp_path, part)) == values
+
+
+def test_each_run_of_an_arm_that_is_watched_until_it_dies_has_a_seed_of_its_own() -> None:
+    seeds: list[int] = []
+    arm = replace(SMOKE.variant("digits/step-10/jem"), fit=lambda config, run, **_: seeds.append(run.seed))
+    results: Any = type("R", (), {"progress": False})()
+    for k in range(2):
+        Bench(SMOKE, RUN).live(arm, k)(Path(), results)
+    assert seeds == [0, 1]
 
 
 def test_an_arm_that_diverges_is_counted_dead_at_the_update_where_it_did() -> None:

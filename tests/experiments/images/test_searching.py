@@ -17,28 +17,15 @@ from ebm_course.experiments.experiment import reproduce
 from ebm_course.experiments.images import searching
 from ebm_course.experiments.images.config import CPU, SMOKE
 from ebm_course.experiments.images.experiment import EXPERIMENT, stages
+from ebm_course.experiments.images.measurements import Bench
 from ebm_course.experiments.images.quality import Reference
 from ebm_course.experiments.images.sampling import Starts
 from ebm_course.experiments.images.search_presets import SEARCH, SEARCH_SMOKE
 from ebm_course.experiments.images.searching import best, gradients, score_best, search, settings
 from ebm_course.runtime import Run, setup
+from ebm_course.tasks.images import digits
 
 CONFIG = replace(SMOKE, moves=((0.1, 0.0), (0.5, 0.0)), grid_contrasts=(1.0, 0.8))
-
-
-class Slope(nn.Module):
-    """Logits (s, -s) of the sum s of the pixels, so that E(x, y) has the constant gradient -1 or 1 in every pixel."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(()))
-
-    def features(self, x: Tensor) -> Tensor:
-        return x.flatten(1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        s = self.scale * x.flatten(1).sum(dim=1)
-        return torch.stack([s, -s], dim=1)
 
 
 def begin(value: float = 0.1, n: int = 8) -> Starts:
@@ -46,9 +33,9 @@ def begin(value: float = 0.1, n: int = 8) -> Starts:
     return Starts(x, x, torch.zeros(n, dtype=torch.int64))
 
 
-def reference(n: int = 8) -> Reference:
+def reference(slope: nn.Module, n: int = 8) -> Reference:
     held_out = 2 * torch.rand(n, 1, 2, 2, generator=torch.Generator().manual_seed(1)) - 1
-    return Reference(Slope(), held_out, -held_out)
+    return Reference(slope, held_out, -held_out)
 
 
 def keeping(seen: list[Tensor]) -> Any:
@@ -71,10 +58,10 @@ def test_no_setting_costs_more_gradients_and_both_kinds_may_spend_them_all() -> 
     assert shapes[True] < shapes[False]  # contrast, energy and steps: what an attack may have, its absence may
 
 
-def test_every_move_makes_steps_of_its_own_length(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_move_makes_steps_of_its_own_length(slope: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Tensor] = []
     monkeypatch.setattr(Reference, "quality", keeping(seen))
-    rows = search(Joint(Slope()), reference(), begin(), CONFIG, torch.Generator().manual_seed(0))
+    rows = search(Joint(slope), reference(slope), begin(), CONFIG, torch.Generator().manual_seed(0))
     ends = {
         (row["step_size"], *(row[f] for f in searching.Setting._fields)): x for row, x in zip(rows, seen, strict=True)
     }
@@ -86,15 +73,46 @@ def test_every_move_makes_steps_of_its_own_length(monkeypatch: pytest.MonkeyPatc
         assert torch.allclose(x, torch.full_like(x, 0.1 + 0.5 + 2 * step))
 
 
-def test_what_is_scored_has_the_steps_of_the_row_that_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_sees_validation_images_and_its_best_is_scored_on_held_out_ones_from_other_starts(
+    slope: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, arm = Bench(SEARCH_SMOKE, Run(torch.device("cpu"), 0)), SEARCH_SMOKE.variants[0]
+    seen = list[tuple[Tensor, Starts, int]]()
+
+    def searched(joint: Joint, shown: Reference, start: Starts, config: Any, generator: torch.Generator) -> Any:
+        seen.append((shown.held_out, start, generator.initial_seed()))
+        return [{"radius": radius, "distance": 1.0} for radius in (0.0, 0.5)]
+
+    def scored(
+        joint: Joint, row: Any, shown: Reference, start: Starts, config: Any, generator: torch.Generator, **_: Any
+    ) -> None:
+        seen.append((shown.held_out, start, generator.initial_seed()))
+
+    monkeypatch.setattr(bench, "judge", lambda *_: slope)
+    monkeypatch.setattr(bench, "joint", lambda *_: Joint(slope))
+    monkeypatch.setattr(searching, "search", searched)
+    monkeypatch.setattr(searching, "score_best", scored)
+    bench.search(arm, 0)(Path(), {arm.stage(0): {}})  # type: ignore[arg-type]
+    (chosen_on, start, _), *scores = seen
+    task = digits(seed=0)
+    assert torch.equal(chosen_on, task.valid.x[: SEARCH_SMOKE.n_samples_of_grid]) and len(scores) == 2
+    for held_out, other, _ in scores:
+        assert torch.equal(held_out, task.test.x[: SEARCH_SMOKE.n_images])
+        assert not torch.equal(other.gaussians[:5], start.gaussians[:5])
+    assert len({seed for _, _, seed in seen}) == 3, "each has a stream of its own"
+
+
+def test_what_is_scored_has_the_steps_of_the_row_that_was_chosen(
+    slope: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[Tensor] = []
     monkeypatch.setattr(Reference, "quality", keeping(seen))
     row = searching.Setting("gaussians", 0.0, 1.0, "class", 3)._asdict() | {"step_size": 0.5, "noise_std": 0.0}
     options: dict[str, Any] = {"config": CONFIG, "generator": torch.Generator(), "chosen_on": begin(0.3)}
-    score_best(Joint(Slope()), row, reference(), begin(0.1), **options)
+    score_best(Joint(slope), row, reference(slope), begin(0.1), **options)
     assert torch.allclose(seen[0], torch.full_like(seen[0], 0.1 + 3 * 0.5))
     with pytest.raises(ValueError, match="chosen on other samples than those scored"):
-        score_best(Joint(Slope()), row, reference(), begin(0.3), **options)
+        score_best(Joint(slope), row, reference(slope), begin(0.3), **options)
 
 
 def test_the_best_of_a_kind_is_not_taken_from_the_other() -> None:
@@ -115,6 +133,20 @@ def test_the_search_has_the_arms_of_the_record_and_leaves_its_stages_as_they_wer
     assert tied == [(0.01, 0.1414), (0.001, 0.0447)]  # Langevin steps of p itself: the others are of colder densities
     names = {stage.name for stage in stages(SEARCH, Run(torch.device("cpu"), 0))}
     assert "run-4/digits/robust-jem-searched" in names and not any("measured" in n or "combined" in n for n in names)
+
+
+def test_another_arm_makes_another_search() -> None:
+    arm = SEARCH_SMOKE.variant("digits/robust-jem")
+    other = replace(arm, config=replace(arm.config, rate=2e-3))
+    found = [
+        next(
+            stage.of
+            for stage in stages(config, Run(torch.device("cpu"), 0))
+            if stage.name == f"{arm.stage(0)}-searched"
+        )
+        for config in (SEARCH_SMOKE, replace(SEARCH_SMOKE, variants=(other,)))
+    ]
+    assert found[0] != found[1]
 
 
 @pytest.mark.slow

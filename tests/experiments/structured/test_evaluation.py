@@ -60,6 +60,19 @@ def test_a_chain_is_decoded_exactly_on_all_sentences_and_descent_beside_it() -> 
     assert found.keys() == {"exact", "descent"} and "closers" in found["exact"]
 
 
+def test_a_chain_is_descended_as_the_experiment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, original = list[dict[str, Any]](), evaluation.descended
+
+    def noted(energy: Any, **how: Any) -> Any:
+        asked.append(how)
+        return original(energy, **how)
+
+    monkeypatch.setattr(evaluation, "descended", noted)
+    how = SimpleNamespace(n_descent_steps=3, descent_step_size=0.25)
+    answers(Spen(encoder(), n_tags=7), rows(), how, n_searched=3)
+    assert asked == [{"n_steps": 3, "step_size": 0.25, "method": "exponentiated"}]
+
+
 def test_a_network_that_is_both_has_no_second_one_to_measure() -> None:
     single = Game(Spen(encoder(), n_tags=7), InferenceNetworks(encoder(), 7, parametrisation="single"))
     assert answers(single, rows(), HOW, n_searched=3).keys() == {"network", "exact", "gap", "descent"}
@@ -143,11 +156,28 @@ def test_the_last_weights_are_measured_beside_the_best(tmp_path: Path, monkeypat
         Game(Spen(one, n_tags=7), InferenceNetworks(other, n_tags=7, parametrisation="stacked"))
         for one, other in (encoders[:2], encoders[2:])
     )
-    bench = measurements.Bench(SMOKE, Run(torch.device("cpu"), 0))
+    config, arm = replace(SMOKE, n_searched=11), SMOKE.variant("toy/stacked")
+    arm = replace(arm, config=replace(arm.config, beam_width=3))
+    bench = measurements.Bench(config, RUN)
     monkeypatch.setattr(bench, "net", lambda results, variant, k, name=NET: {NET: best, LAST: last}[name])
-    monkeypatch.setattr(measurements, "answers", lambda module, rows, config, **search: {"of": module})
+    monkeypatch.setattr(measurements, "answers", lambda module, rows, config, **search: {"of": module, **search})
     for name in ("difference", "confusions"):
         monkeypatch.setattr(measurements, name, lambda module, rows: module)
-    found = bench.measure(SMOKE.variant("toy/stacked"), 0)(tmp_path, None)  # type: ignore[arg-type]
-    assert found["test"]["of"] is found["a_minus_f"] is found["confusions"] is best
-    assert found["last"]["of"] is last
+    found = bench.measure(arm, 0)(tmp_path, None)  # type: ignore[arg-type]
+    assert found["test"] == {"of": best, "n_searched": 11, "beam_width": 3}
+    assert found["a_minus_f"] is found["confusions"] is best
+    assert found["last"] == {"of": last, "n_searched": 0}
+
+
+def test_a_net_is_that_of_its_arm_its_run_and_the_name_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Path, int, str]] = []
+
+    def loaded(folder: Path, module: Any, origin: Any, run: Run, *, name: str = NET) -> Any:
+        asked.append((folder, origin.seed, name))
+        return module
+
+    monkeypatch.setattr(measurements, "load_net", loaded)
+    bench, results = measurements.Bench(SMOKE, RUN), SimpleNamespace(folder=Path)
+    for k, name in ((0, NET), (1, LAST)):
+        bench.net(results, SMOKE.variant("toy/bilstm"), k, name=name)  # type: ignore[arg-type]
+    assert asked == [(Path("run-0/toy/bilstm"), 0, NET), (Path("run-1/toy/bilstm"), 1, LAST)]

@@ -75,6 +75,12 @@ def on_tweets() -> Findings:
     return of(POS)
 
 
+def test_numbers_of_the_last_weights_are_theirs(on_tweets: Findings) -> None:
+    for way in ("network", "exact"):
+        best, last = (entry(on_tweets, f"{POS}/stacked/{kind}{way}/accuracy") for kind in ("", "last/"))
+        assert last.values == pytest.approx([value - 0.3 + (way == "exact") * 0.1 for value in best.values])
+
+
 @pytest.fixture(scope="module")
 def on_language() -> Findings:
     return of(TOY)

@@ -348,6 +348,31 @@ def test_every_arm_comes_after_those_it_is_given_and_is_measured_next(
             assert names.count(f"run-{k}/{data}/speed-{'+'.join(JOINT)}") == 1
 
 
+def changed(variants: tuple[Variant, ...], name: str) -> tuple[Variant, ...]:
+    """With another rate in the arm of this name."""
+    return tuple(replace(arm, config=replace(arm.config, rate=0.5)) if arm.name == name else arm for arm in variants)
+
+
+@pytest.mark.parametrize(
+    "name, made_anew",
+    [
+        ("toy/crf", {"crf", "network-of-chain", "network-of-global"}),
+        ("toy/tag-lm", {"tag-lm", "network-of-global"}),
+        ("toy/stacked", {"stacked", f"speed-{'+'.join(JOINT)}"}),
+    ],
+)
+def test_another_arm_makes_other_stages_of_all_that_rests_on_it(
+    name: str, made_anew: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Bench, "held_out", lambda self, data, k: data)
+    config = replace(SMOKE, n_runs=1)
+    other = replace(config, variants=changed(config.variants, name), sources=changed(config.sources, name))
+    before, after = ({stage.name: stage.of for stage in stages(one, RUN)} for one in (config, other))
+    differ = {stage for stage in before if before[stage] != after[stage]}
+    assert {stage.removeprefix("run-0/toy/").removesuffix("-measured") for stage in differ} == made_anew
+    assert all(f"{stage}-measured" in differ for stage in differ if f"{stage}-measured" in before)
+
+
 def test_at_smoke_size_everything_is_measured_and_every_claim_of_the_language_judged(found) -> None:
     values = values_of(found[1])
     for variant in SMOKE.measured(TOY):
@@ -431,11 +456,17 @@ def test_speeds_are_of_the_same_minibatches_and_of_games_alone() -> None:
 
 
 def test_a_speed_is_that_of_the_sentences_that_were_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    n = SMOKE.n_speed_batches
-    monkeypatch.setattr(speed, "LengthBatches", lambda rows, size, seed: [rows[: 1 + i] for i in range(n)])
-    monkeypatch.setattr(speed, "medians_in_turn", lambda acts, device, n_repeats: dict.fromkeys(acts, 2.0))
-    found = sentences_a_second(SMOKE.timed(TOY), 0, RUN, SMOKE)
-    assert set(found.values()) == {n * (n + 1) / 2 / 2.0}
+    n = 3
+    monkeypatch.setattr(speed, "LengthBatches", lambda rows, size, seed: [rows[: 1 + i] for i in range(n + 2)])
+    repeats: list[int] = []
+
+    def timed(acts: Any, device: torch.device, n_repeats: int) -> dict[str, float]:
+        repeats.append(n_repeats)
+        return dict.fromkeys(acts, 2.0)
+
+    monkeypatch.setattr(speed, "medians_in_turn", timed)
+    found = sentences_a_second(SMOKE.timed(TOY), 0, RUN, replace(SMOKE, n_speed_batches=n, n_speed_repeats=7))
+    assert set(found.values()) == {n * (n + 1) / 2 / 2.0} and repeats == [7]
 
 
 def test_each_run_is_timed_as_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -177,6 +177,11 @@ def test_measures_are_taken_without_dropout_and_leave_the_net_as_it_was() -> Non
     assert model.training and all(p.requires_grad and p.grad is None for p in model.parameters())
 
 
+def test_steps_and_step_size_of_the_attack_are_the_experiments() -> None:
+    config = replace(SMOKE, n_attack_steps=7, relative_step=0.25)
+    assert Bench(config, Run(torch.device("cpu"), 0)).attack == Attack(7, 0.25)
+
+
 def test_rows_are_ordered_by_length_and_keep_their_labels() -> None:
     found = ordered(ROWS)
     assert found.lengths.tolist() == [1, 2, 3, 4, 6, 6]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +13,12 @@ from torch import Tensor, nn
 from ebm_course.core import Batch
 from ebm_course.energies.reconstruction_head import Reconstructing
 from ebm_course.energies.text_classifier import TextClassifier
-from ebm_course.experiments.text import evaluation, reconstruction
+from ebm_course.experiments.text import evaluation, measurements, reconstruction
+from ebm_course.experiments.text.config import SMOKE
 from ebm_course.experiments.text.evaluation import Attack, attacked_embeddings
+from ebm_course.experiments.text.measurements import Bench
 from ebm_course.experiments.text.reconstruction import judged, reconstructed
+from ebm_course.runtime import Run
 
 ATTACK = Attack(n_steps=2, relative_step=0.5)
 X = torch.tensor([[2, 5, 6, 3, 0], [2, 7, 3, 0, 0], [2, 8, 1, 5, 3]])
@@ -145,3 +150,23 @@ def test_parts_change_no_figure_of_words(monkeypatch: pytest.MonkeyPatch) -> Non
     whole = found()
     monkeypatch.setattr(evaluation.parts, "__defaults__", (2,))
     assert found() == pytest.approx(whole, abs=1e-5)
+
+
+def test_words_are_to_fool_plain_training_of_their_run_and_its_judge_says_what_they_mean(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = replace(SMOKE, reconstruction_radii=(0.0, 0.5))
+    bench, seen = Bench(config, Run(torch.device("cpu"), 0)), list[tuple[Any, ...]]()
+
+    def judged(module: Any, fooled: Any, meaning: Any, rows: Batch, radius: float, *rest: Any, **_: Any) -> None:
+        seen.append((module, fooled, meaning(rows), radius, rest[1].initial_seed()))
+
+    for name in ("module", "net"):
+        monkeypatch.setattr(bench, name, lambda results, variant, k: (variant.name, k))
+    monkeypatch.setattr(bench, "judge", lambda results, data, k: (f"judge of {data}", k))
+    monkeypatch.setattr(measurements, "represented", lambda net, rows: (net, None))
+    monkeypatch.setattr(reconstruction, "judged", judged)
+    bench.reconstruct(config.variant("toy/rar"), config.variant("toy/plain"), 1)(Path(), None)  # type: ignore[arg-type]
+    nets = (("toy/rar", 1), ("toy/plain", 1), ("judge of toy", 1))
+    assert [one[:-1] for one in seen] == [(*nets, 0.0), (*nets, 0.5)]
+    assert seen[0][-1] != seen[1][-1], "each radius has a stream of its own"

@@ -443,6 +443,31 @@ def test_every_arm_is_measured_after_it_is_trained_and_a_stage_names_all_that_it
     assert len(found) == len(stages(config, RUN))
 
 
+@pytest.mark.parametrize(
+    "name, made_anew",
+    [
+        ("rar", {"rar", "rar-measured", "rar-reconstructed"}),
+        ("plain", {"plain", "plain-measured", "rar-reconstructed"}),
+        ("judge", {"judge", "rar-reconstructed"}),
+        ("search/step-0.1-noise-0.6", {"search/step-0.1-noise-0.6"}),
+    ],
+)
+def test_another_arm_or_judge_makes_other_stages_of_all_that_rests_on_it(
+    name: str, made_anew: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changed(arms: tuple[Variant, ...]) -> tuple[Variant, ...]:
+        return tuple(
+            replace(arm, config=replace(arm.config, rate=0.5)) if arm.name == f"{TOY}/{name}" else arm for arm in arms
+        )
+
+    monkeypatch.setattr(Bench, "held_out", lambda self, data, k: data)
+    config = replace(SMOKE, n_runs=1)
+    other = replace(config, variants=changed(config.variants), judges=changed(config.judges))
+    before, after = ({stage.name: stage.of for stage in stages(one, RUN)} for one in (config, other))
+    differ = {stage.removeprefix("run-0/").removeprefix(f"{TOY}/") for stage in before if before[stage] != after[stage]}
+    assert differ == made_anew
+
+
 def test_accuracy_is_of_the_best_weights_and_what_is_called_last_of_the_last(
     found: tuple[Path, Findings], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -218,23 +218,42 @@ def test_the_reported_energy_gap_is_that_of_validation_images_minus_the_buffers_
     assert rows[-1]["valid_energy_gap"] == pytest.approx(e_data - e_chains, rel=1e-4) != 0
 
 
-def test_net_optimiser_and_buffer_go_back_together_where_a_run_diverges(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept: list[dict[str, Any]] = []
+def test_net_optimiser_and_buffer_go_back_together_watched_as_the_configuration_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept, asked = list[dict[str, Any]](), list[dict[str, Any]]()
 
     class Noted(jem.GapWatch):
         def __init__(self, step: Any, states: Any, **options: Any):
             kept.append(dict(states))
+            asked.append(options)
             super().__init__(step, states, **options)
 
     monkeypatch.setattr(jem, "GapWatch", Noted)
-    net = fitted(jem, jem.SMOKE).module
+    net = fitted(jem, replace(jem.SMOKE, gap_limit=50.0, watch_every=4, restarts=2)).module
     assert set(kept[0]) == {"net", "optimizer", "buffer"} and kept[0]["net"] is net
     assert len(kept[0]["buffer"].states) == jem.SMOKE.buffer_size
+    how = {"limit": 50.0, "every": 4, "restarts": 2, "last": jem.SMOKE.n_steps}
+    assert how.items() <= asked[0].items() and asked[0]["run"] is RUN
 
 
 def test_the_reported_robust_accuracy_is_that_under_attack() -> None:
     rows = fitted(robust_classifier, replace(robust_classifier.NOTEBOOK, n_steps=40, n_attack_steps=3)).rows
     assert rows[-1]["valid_robust_accuracy"] < rows[-1]["valid_accuracy"] - 0.1
+
+
+def test_every_validation_attacks_from_the_same_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Tensor] = []
+
+    def attacked(config: Any, energy: Any, x: Tensor, generator: torch.Generator) -> Tensor:
+        drawn.append(torch.rand(x.shape, generator=generator))
+        return x
+
+    monkeypatch.setattr(robust_classifier, "attacked", attacked)
+    task, config = digits(), robust_classifier.SMOKE
+    data = Data(task.train, task.valid[:20], (1, 8, 8), 10, score)
+    measure = robust_classifier.robust_accuracy(parts.Learner(config.net(data.shape, 10), config, run=RUN), data)
+    assert measure() == measure() and torch.equal(*drawn)
 
 
 def test_the_papers_rate_rises_and_falls_as_published() -> None:

@@ -157,6 +157,21 @@ def test_clean_and_attacked_images_are_augmented_ones(recipe: Any, monkeypatch: 
     assert seen["start"] is other and seen["clean"] is other and torch.equal(seen["attacked"], other + 0.01)
 
 
+@pytest.mark.parametrize("recipe", [classifier, jem])
+def test_without_attacks_too_the_net_learns_from_augmented_images(recipe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Tensor] = {}
+    other, original = X.flip(0), Learner.logits
+
+    def noted(self: Learner, **images: Tensor) -> dict[str, Tensor]:
+        seen.update(images)
+        return original(self, **images)
+
+    monkeypatch.setattr(Learner, "augmented", lambda self, batch, generator: other)
+    monkeypatch.setattr(Learner, "logits", noted)
+    updated(recipe, CONFIG)
+    assert seen["clean"] is other
+
+
 class Spied(ConvNet):
     """Notes of every call how many rows it had, the mode, and whether parameters took gradients."""
 
@@ -189,13 +204,29 @@ def test_with_batch_norm_each_kind_of_image_passes_alone() -> None:
     assert spied(jem, CONFIG, norm="group")[-1] == (32, True, True)
 
 
-def test_the_buffer_holds_where_the_chains_ended() -> None:
+@pytest.mark.parametrize("recipe", [jem, robust_jem])
+def test_the_buffer_holds_where_the_chains_ended(recipe: Any) -> None:
     learner, own = Learner(net(), CONFIG), chains(CONFIG)
     assert own.buffer is not None
     before = own.buffer.states.clone()
-    jem.make_step(learner, own)(BATCH, torch.Generator().manual_seed(2))
+    recipe.make_step(learner, own)(BATCH, torch.Generator().manual_seed(2))
     moved = (own.buffer.states != before).flatten(1).any(dim=1)
     assert int(moved.sum()) == 16
+
+
+def test_the_rate_follows_its_schedule_from_update_to_update() -> None:
+    learner, rates = Learner(net(), changed(warm_up=4, milestones=(0.5,), decay=0.2, n_steps=10)), list[float]()
+    for _ in range(6):
+        rates.append(learner.optimizer.param_groups[0]["lr"])
+        classifier.make_step(learner)(BATCH, torch.Generator())
+    assert rates == pytest.approx([0.025, 0.05, 0.075, 0.1, 0.1, 0.02])
+
+
+def test_weights_decay_as_the_configuration_says() -> None:
+    start = net()
+    decayed, plain = (updated(classifier, changed(weight_decay=decay), start)[0] for decay in (0.5, 0.0))
+    for p, q, p0 in zip(decayed.parameters(), plain.parameters(), start.parameters(), strict=True):
+        torch.testing.assert_close(p, q - 0.1 * 0.5 * p0, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("recipe", [classifier, jem, robust_classifier, robust_jem])

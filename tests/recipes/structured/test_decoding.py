@@ -64,6 +64,12 @@ def test_the_search_finds_the_best_tags_of_all(kind: str | None, rows_at_once: i
     assert torch.equal(found, best(model, data))
 
 
+def test_what_is_decoded_at_pads_is_tag_0() -> None:
+    data = batch()
+    found = decoded(lambda some: torch.full(some.x.shape[:2], 2), data)
+    assert data.mask is not None and torch.equal(found, 2 * data.mask)
+
+
 def test_a_chains_best_tags_end_where_its_sentence_does() -> None:
     chain, data = energy(seed=5), batch()  # whose best tags are others where the pads are tokens
     assert data.mask is not None

@@ -22,7 +22,8 @@ from ebm_course.energies.token_encoder import TokenEncoder
 from ebm_course.recipes.shared import Fitted
 from ebm_course.recipes.structured import bilstm, crf, inference_network, parts, spen_gradient, tag_language_model
 from ebm_course.recipes.structured.data import data_of, language, newswire
-from ebm_course.recipes.structured.decoding import Decoder, answered, cost_augmented, measured
+from ebm_course.recipes.structured.decoding import Decoder, answered, cost_augmented, descended, measured
+from ebm_course.recipes.structured.evaluation import evaluation
 from ebm_course.recipes.structured.game import Game
 from ebm_course.recipes.structured.parts import sgd, with_language_model
 from ebm_course.runtime import Run
@@ -288,6 +289,13 @@ def test_each_player_has_its_own_optimiser_and_rate() -> None:
     assert RATES == [("networks", 0.02), ("energy", 0.003)]
 
 
+@pytest.mark.parametrize("recipe", [bilstm, crf, tag_language_model, spen_gradient])
+def test_a_recipe_without_a_game_has_the_optimiser_and_the_rate_of_its_configuration(recipe: ModuleType) -> None:
+    RATES.clear()
+    fitted(recipe, replace(recipe.SMOKE, n_epochs=0, optimizer=of_networks, rate=0.02))
+    assert RATES == [("networks", 0.02)]
+
+
 @pytest.mark.parametrize("sees", crf.SEEN)
 def test_the_numbers_of_a_configuration_reach_its_nets(sees: str) -> None:
     numbers: dict[str, Any] = {"global_terms": "c", "gamma": 0.25, "global_weight": 0.5, "dropout": 0.4}
@@ -302,6 +310,38 @@ def test_the_numbers_of_a_configuration_reach_its_nets(sees: str) -> None:
     for encoder in (energy.spen.encoder, nets.encoder):
         assert {m.p for m in encoder.modules() if isinstance(m, torch.nn.Dropout)} == {0.4}
     assert with_language_model(energy.spen, model, weight=0.75).weight_of("tags") == 0.75
+
+
+@pytest.mark.parametrize("sees", crf.SEEN)
+def test_widths_and_fixed_vectors_of_a_configuration_reach_its_encoders(sees: str) -> None:
+    config = replace(crf.SMOKE, energy_sees=sees, width=3, hidden=5)
+    learned = parts.chain_energy_of(config, data_of(config, RUN)).encoder
+    assert isinstance(learned.table, torch.nn.EmbeddingBag) and learned.vectors is None
+    assert (learned.table.weight.shape, learned.n_features) == ((20, 3), 10 if sees == "sentence" else 3)
+    config = replace(config, vectors=lambda vocabulary: torch.ones(len(vocabulary.values[0]) + 1, 4))
+    fixed = parts.chain_energy_of(config, data_of(config, RUN)).encoder
+    assert fixed.table is None and torch.equal(fixed.vectors, torch.ones(20, 4))  # words alone, none of them learned
+
+
+@pytest.mark.parametrize("recipe", [crf, spen_gradient, inference_network])
+def test_a_validation_measures_validation_sentences(recipe: ModuleType) -> None:
+    config = replace(recipe.SMOKE, n_epochs=1, keep_best=False)
+    module, rows, *_ = fitted(recipe, config)
+    data = data_of(config, RUN)
+    found, of_training = (evaluation(module, some, data.score) for some in (data.valid, data.train))
+    if recipe is spen_gradient:
+        how: dict[str, Any] = {"n_steps": config.n_descent_steps, "step_size": config.descent_step_size}
+        decode = descended(module, **how, method=config.descent_method)  # type: ignore[arg-type]
+        for values, some in ((found, data.valid), (of_training, data.train)):
+            values["descent_accuracy"] = measured({"": Decoder(decode, some)}, data.score)[""]["accuracy"]
+    for name, value in found.items():
+        if name.endswith("accuracy"):
+            assert rows[-1][f"valid_{name}"] == value != of_training[name], name
+
+
+def test_a_validation_comes_after_as_many_epochs_as_the_configuration_says() -> None:
+    rows = fitted(bilstm, replace(bilstm.SMOKE, n_epochs=4, validate_every=2)).rows
+    assert [row["step"] for row in rows] == [10, 20]  # five updates an epoch
 
 
 @pytest.mark.parametrize(

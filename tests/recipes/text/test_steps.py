@@ -156,6 +156,12 @@ def test_each_perturbation_climbs_the_classifiers_loss_alone(how: dict[str, Any]
         torch.testing.assert_close(other, first, rtol=1e-5, atol=1e-6)
 
 
+def test_no_perturbation_is_longer_than_the_radius_of_the_configuration(seen: list[Tensor]) -> None:
+    updated(freelb, replace(CONFIGS[freelb], **NOISY, radius=0.05))
+    for delta in seen:
+        torch.testing.assert_close(delta.flatten(1).norm(dim=1), torch.full((N,), 0.05))  # both would be longer
+
+
 def test_one_step_of_the_classifier_is_written_out() -> None:
     config = replace(finetune.SMOKE, **{k: v for k, v in COMMON.items() if k != "step_size"})
     learner, log = updated(finetune, config)
@@ -193,6 +199,17 @@ def test_the_rate_follows_its_schedule_from_update_to_update() -> None:
         rates.append(learner.optimizer.param_groups[0]["lr"])
         step_of(finetune, learner)(BATCH, torch.Generator())
     assert rates == pytest.approx([0.025, 0.05, 0.075])
+
+
+def test_the_optimiser_has_the_rate_and_the_decay_of_the_configuration() -> None:
+    seen: list[tuple[float, float]] = []
+
+    def noted(net: nn.Module, *, rate: float, weight_decay: float) -> torch.optim.Optimizer:
+        seen.append((rate, weight_decay))
+        return plain(net, rate=rate, weight_decay=weight_decay)
+
+    learner_of(finetune, replace(finetune.SMOKE, optimizer=noted, rate=0.02, weight_decay=0.3))
+    assert seen == [(0.02, 0.3)]
 
 
 def test_no_update_is_longer_than_the_clip_of_the_configuration_allows() -> None:
@@ -427,6 +444,7 @@ def test_one_process_of_two_contrasts_its_rows_and_stores_those_of_all(monkeypat
     carl.make_step(learner, contrast)(BATCH, torch.Generator().manual_seed(2))
     ((y, n),), ((rows, *sentences),) = asked, stored
     assert torch.equal(y, Y[N // 2 :]) and n == N  # an update stores all rows of the minibatch
+    assert contrast.of_clean.gather == contrast.of_perturbed.gather == learner.run.gather  # one log Z of all rows
     assert torch.equal(rows, torch.arange(N))
     for of_all in sentences:
         assert of_all.shape == (N, WIDTH) and not of_all.requires_grad

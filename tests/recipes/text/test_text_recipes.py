@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from ebm_course.core import Loss
+from ebm_course.core import Batch, Loss
 from ebm_course.energies.reconstruction_head import Reconstructing
 from ebm_course.energies.text_classifier import TextClassifier
 from ebm_course.recipes.shared import Fitted
@@ -85,6 +85,17 @@ def test_rars_head_keeps_a_word_of_the_test_part_alone() -> None:
         assert words is not None and (rare in words.tolist()) == kept
 
 
+@pytest.mark.parametrize("part", ["train", "valid", "test"])
+def test_a_net_has_positions_for_the_longest_text_of_any_part(part: str) -> None:
+    config = replace(finetune.SMOKE, task=few)
+    data = data_of(config, RUN)
+    longer = nn.functional.pad(getattr(data.task, part).x, (0, 5))
+    changed = data._replace(task=replace(data.task, **{part: Batch(longer, getattr(data.task, part).y)}))
+    assert changed.longest == longer.shape[1] > data.longest
+    net: Any = parts.classifier_for(config, changed, RUN)
+    assert len(net.position) == longer.shape[1]
+
+
 def test_pretrained_encoders_are_those_named_and_are_asked_for_no_words_they_lack(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -117,6 +128,24 @@ def test_the_banks_are_filled_in_the_epoch_before_the_contrast_is_used(monkeypat
     fitted(carl, replace(carl.SMOKE, task=few, batch_size=12, n_steps=12, contrast_after=10))
     assert stored == [5, 6, 7, 8, 9, 10, 11]  # 60 texts are five updates
     assert written == [True, True]
+
+
+def of_five(*, seed: int) -> Text:
+    """The same texts as if there were three more labels."""
+    return replace(few(seed=seed), n_values=5)
+
+
+def test_as_many_rows_are_drawn_as_the_number_of_classes_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Contrast] = []
+
+    class Noted(Contrast):
+        def __init__(self, *args: Any, **options: Any):
+            super().__init__(*args, **options)
+            made.append(self)
+
+    monkeypatch.setattr(carl, "Contrast", Noted)
+    fitted(carl, replace(carl.SMOKE, task=of_five, n_steps=0, n_negatives=8))
+    assert [contrast.n_drawn for contrast in made] == [10]  # four fifths of them have another label
 
 
 def test_the_best_net_is_returned_where_asked_for_and_the_last_beside_it() -> None:
