@@ -141,10 +141,43 @@ def test_what_the_first_screen_says_of_trained_again_is_what_both_records_hold(c
     wanted = [
         "of the eight masked nets three came out otherwise, five hardly differ",
         "Nine verdicts are the same",
-        "in every run of two records; by the declared test in one of the two",
         "all eight differences are positive again",
     ]
     assert says(text, wanted)
+
+
+FRESH = "ablation-fresh-data=masked"
+
+
+def test_the_first_screen_has_the_claims_on_new_rows_and_says_where_none_was_run(chapter: Callable[[str], Any]):
+    first, fresh = ledger.read("ablation-gpu").claims, {one.claim: one for one in ledger.read(FRESH).claims}
+    assert set(fresh) < {one.claim for one in first} and {one.n_runs for one in fresh.values()} == {8}
+    text = chapter(NAME).notebook.cells[0].source
+    shown = [line.split("|")[5].strip() for line in text.splitlines() if line.startswith("|")][2:]
+    wanted = [row_of(fresh[one.claim])[0] if one.claim in fresh else "not run" for one in first]
+    assert shown == wanted and wanted.count("not run") == 6
+
+
+def test_the_gain_over_noise_contrast_in_three_records_is_what_the_first_screen_says(chapter: Callable[[str], Any]):
+    records = [ledger.read(key) for key in ("ablation-gpu", AGAIN, FRESH)]
+    means = [np.mean(one.entry(f"claims/masked/grown/{head}/contrast").values) for one in records for head in HEADS]
+    over = [np.mean(one.entry(f"claims/masked/grown/{head}/untrained").values) for one in records for head in HEADS]
+    passed = [one.verdict for found in records for one in found.claims if one.claim.name == "masked/pooled/contrast"]
+    assert passed == ["holds", "undecided", "undecided"] and max(over) < 0
+    wanted = [
+        f"by {min(means):.2f} to {max(means):.2f} in three records and with two heads",
+        "passed in one of the three, with the pooled head",
+        "worse on average in every record",
+        "in eight of eight runs with the local head, with the pooled one in seven, in one nothing",
+    ]
+    assert says(chapter(NAME).notebook.cells[0].source, wanted)
+    assert min(records[2].entry("claims/masked/grown/pooled/contrast").values) == 0
+
+
+def test_rows_seeds_and_nets_of_the_new_sample_are_other_ones():
+    first, fresh = ledger.read("ablation-gpu"), ledger.read(FRESH)
+    assert not {*first.seeds} & {*fresh.seeds}
+    assert not {*first.entry("masked/nll").values} & {*fresh.entry("masked/nll").values}
 
 
 def answer_of_the_records() -> list[str]:

@@ -130,6 +130,25 @@ def test_another_outcome_would_be_noticed(
         chapter(CHAPTERS[number]).run("recorded", **NAMES)
 
 
+ON_NEW_ROWS = [
+    ("claims/masked/grown/pooled/contrast", -0.01),
+    ("claims/masked/grown/local/contrast", 0.0),
+    ("claims/masked/grown/pooled/untrained", 0.1),
+    ("claims/masked/grown/local/untrained", -0.5),
+    ("masked/nll", 0.5),
+]
+"""Of the record on new rows alone, which chapter 6 reads beside two others with the same entries."""
+
+
+@pytest.mark.parametrize("name, value", ON_NEW_ROWS)
+def test_another_outcome_on_new_rows_would_be_noticed(
+    chapter: Callable[[str], Any], plant: Callable[..., None], name: str, value: float
+):
+    plant(name, value, "ablation-fresh-data=masked")
+    with pytest.raises(AssertionError):
+        chapter(CHAPTERS[6]).run("recorded", **NAMES)
+
+
 def planted(record: Record, name: str, value: float) -> Record:
     """The record with ``value`` in every run of the entries and curves of this name."""
     entries = (

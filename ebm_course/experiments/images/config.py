@@ -236,6 +236,6 @@ PAPER = together(
     lives=step_10_arms("digits", NOTEBOOK_BASE, LIVES),
     n_images=10_000,
     n_samples_of_grid=2_000,
-    words="CIFAR-10 with WRN-28-10 as in the paper, for GPUs",
+    words="CIFAR-10 with WRN-28-10 as in JEM++, for GPUs",
 )
 PRESETS = {"paper": PAPER, "gpu": GPU, "cpu": CPU, "notebook": NOTEBOOK, "smoke": SMOKE}
