@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ebm_course.core import frozen
+from ebm_course.energies import lstm as module
 from ebm_course.energies.completions import ModelCompletions, Sentence
 from ebm_course.energies.language_model import LSTMLanguageModel
 from ebm_course.energies.lstm import LSTM
@@ -35,15 +36,43 @@ def test_under_float16_autocast_it_computes_in_its_own_type_whatever_it_is_given
     assert torch.equal(found, expected) and torch.equal(after, again)
 
 
-def test_it_learns_under_float16_autocast() -> None:
+def test_without_a_kernel_for_bfloat16_it_computes_in_its_own_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ebm_course.energies.lstm.has_bfloat16_kernel", lambda: False)
     lstm, x = LSTM(3, 5, batch_first=True), torch.randn(2, 4, 3)
-    with torch.autocast("cpu", torch.float16):
+    with torch.autocast("cpu", torch.bfloat16):
+        found, _ = lstm(x)
+    assert torch.equal(found, lstm(x)[0])
+
+
+def test_with_a_kernel_for_bfloat16_it_is_torchs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ebm_course.energies.lstm.has_bfloat16_kernel", lambda: True)
+    seen = []
+    monkeypatch.setattr(nn.LSTM, "forward", lambda self, x, hx: seen.append(torch.is_autocast_enabled("cpu")))
+    with torch.autocast("cpu", torch.bfloat16):
+        LSTM(3, 5, batch_first=True)(torch.randn(2, 4, 3))
+    assert seen == [True]
+
+
+def test_asking_for_a_kernel_draws_nothing() -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    module._tried.cache_clear()
+    module.has_bfloat16_kernel()
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_it_learns_under_autocast(dtype: torch.dtype) -> None:
+    lstm, x = LSTM(3, 5, batch_first=True), torch.randn(2, 4, 3)
+    with torch.autocast("cpu", dtype):
         lstm(x)[0].sum().backward()
     found = [p.grad.clone() for p in lstm.parameters() if p.grad is not None]
     lstm.zero_grad()
     lstm(x)[0].sum().backward()
+    bound = 0.1 if dtype == torch.bfloat16 else 1e-6  # where there is a kernel it rounds
     for grad, p in zip(found, lstm.parameters(), strict=True):
-        torch.testing.assert_close(grad, p.grad)
+        torch.testing.assert_close(grad, p.grad, atol=bound, rtol=bound)
 
 
 READERS = {
@@ -56,9 +85,10 @@ READERS = {
 }
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("name", READERS)
-def test_all_that_reads_by_an_lstm_works_under_float16_autocast(name: str) -> None:
-    with torch.no_grad(), torch.autocast("cpu", torch.float16):
+def test_all_that_reads_by_an_lstm_works_under_autocast(name: str, dtype: torch.dtype) -> None:
+    with torch.no_grad(), torch.autocast("cpu", dtype):
         assert READERS[name]().isfinite().all()
 
 
