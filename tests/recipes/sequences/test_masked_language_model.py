@@ -26,7 +26,7 @@ def test_it_learns_rows_by_heart() -> None:
     model, rows, _, _ = masked_language_model.fit(config, RUN, progress=False)
     blind = (math.log(10) + math.log(2)) / 2  # each of ten for the ones, a coin for the tens
     assert rows[-1]["loss"] < rows[0]["loss"] and not model.training
-    assert masked_language_model.nll_per_digit(model, task_for(1).train.x[:20]) < blind - 0.2
+    assert masked_language_model.nll_per_digit(model, task_for(1).train.x[:20]) < blind - 0.1
     assert masked_language_model.nll_per_digit(model, task_for(1).valid.x) == pytest.approx(rows[-1]["valid_nll"])
 
 
