@@ -121,7 +121,10 @@ def run_cell(source: str, names: dict[str, Any]) -> None:
     (2, 3)
     """
     cell = TransformerManager().transform_cell(source)
-    code = compile(cell, "<cell>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    try:
+        code = compile(cell, "<cell>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    except ValueError as error:  # a zero byte, before Python 3.11.4
+        raise SyntaxError(str(error)) from None
     if code.co_flags & inspect.CO_COROUTINE:
         asyncio.run(eval(code, names))
     else:
