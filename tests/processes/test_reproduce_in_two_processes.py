@@ -49,13 +49,13 @@ def test_two_processes_record_what_one_records(
     two = recorded(tmp_path / "two", "-m", "accelerate.commands.launch", *PLAIN, *options)
     assert "2 processes" in two.hardware and "2 processes" not in one.hardware
     assert len(one.entries) == len(two.entries) > 100
-    entries = [(entry.values, other.values) for entry, other in zip(one.entries, two.entries, strict=True)]
-    assert [entry.name for entry in one.entries] == [entry.name for entry in two.entries]
-    curves = zip(one.curves, two.curves, strict=True)
-    lines = [pair for a, b in curves for pair in zip(a.runs, b.runs, strict=True)]
-    for pairs in (entries, lines):
-        other = [
-            pair for pair in pairs if pair[1] != pytest.approx(pair[0], rel=1e-4, abs=1e-4)
-        ]  # float32, few updates
-        assert len(other) <= len(pairs) // 50  # where rounding decides between two tokens,
-        assert all(b == pytest.approx(a, abs=0.03) for a, b in other)  # a sample of 80 may end elsewhere
+    elsewhere = 0
+    for entry, other in zip(one.entries, two.entries, strict=True):
+        assert entry.name == other.name
+        same = other.values == pytest.approx(entry.values, rel=1e-4, abs=1e-4)  # float32, a few updates
+        elsewhere += not same  # where rounding decides between two tokens, one sample of 80 ends elsewhere
+        assert same or other.values == pytest.approx(entry.values, abs=1 / 80 + 1e-4), entry.name
+    assert elsewhere <= len(one.entries) // 50
+    for curve, other_curve in zip(one.curves, two.curves, strict=True):
+        for line, other_line in zip(curve.runs, other_curve.runs, strict=True):
+            assert other_line == pytest.approx(line, rel=1e-4, abs=1e-4), curve.name

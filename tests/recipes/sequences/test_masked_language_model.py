@@ -22,11 +22,11 @@ CONFIG = replace(masked_language_model.SMOKE, n_rows=40, width=32, rate=5e-3, n_
 
 def test_it_learns_rows_by_heart() -> None:
     torch.manual_seed(0)
-    config = replace(CONFIG, n_rows=20, n_epochs=150, keep_best=False)
+    config = replace(CONFIG, n_rows=20, n_epochs=250, keep_best=False)
     model, rows, _, _ = masked_language_model.fit(config, RUN, progress=False)
     blind = (math.log(10) + math.log(2)) / 2  # each of ten for the ones, a coin for the tens
     assert rows[-1]["loss"] < rows[0]["loss"] and not model.training
-    assert masked_language_model.nll_per_digit(model, task_for(1).train.x[:20]) < blind - 0.1
+    assert masked_language_model.nll_per_digit(model, task_for(1).train.x[:20]) < blind - 0.2
     assert masked_language_model.nll_per_digit(model, task_for(1).valid.x) == pytest.approx(rows[-1]["valid_nll"])
 
 
