@@ -136,6 +136,12 @@ ON_NEW_ROWS = [
     ("claims/masked/grown/pooled/untrained", 0.1),
     ("claims/masked/grown/local/untrained", -0.5),
     ("masked/nll", 0.5),
+    ("claims/next-token/printed/pooled/lifts", 0.1),
+    ("claims/next-token/printed/pooled/no-attack", -0.1),
+    ("claims/next-token/contrast/pooled/resampling", 0.3),
+    ("claims/next-token/grown/local/contrast", 0.3),
+    ("claims/next-token/grown/local/untrained", 0.1),
+    ("claims/next-token/grown/surprise/untrained", 0.1),
 ]
 """Of the record on new rows alone, which chapter 6 reads beside two others with the same entries."""
 
@@ -144,7 +150,7 @@ ON_NEW_ROWS = [
 def test_another_outcome_on_new_rows_would_be_noticed(
     chapter: Callable[[str], Any], plant: Callable[..., None], name: str, value: float
 ):
-    plant(name, value, "ablation-fresh-data=masked")
+    plant(name, value, "ablation-fresh")
     with pytest.raises(AssertionError):
         chapter(CHAPTERS[6]).run("recorded", **NAMES)
 
