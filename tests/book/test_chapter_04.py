@@ -115,6 +115,8 @@ def test_the_row_of_eight_runs_says_what_the_ablation_holds(chapter: Callable[[s
     assert f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]" in row and f"| {found.verdict}" in row
     assert f"{masked.value:+.2f}, SD {masked.spread:.2f}" in row and found.n_runs == 8
     assert f"one kept out of {record.config['group_size']}" in row
+    new = next(one for one in ledger.read("ablation-fresh").claims if one.claim == found.claim)
+    assert f"On new rows and seeds {new.mean:+.2f} [{new.low:+.2f}, {new.high:+.2f}], {new.verdict} |" in row
 
 
 def doubled(entry: Entry) -> Entry:
