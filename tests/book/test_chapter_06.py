@@ -183,19 +183,15 @@ def test_both_samples_together_say_what_the_first_screen_says(chapter: Callable[
 
 def test_what_the_first_screen_says_of_samples_on_new_rows_is_what_the_record_holds(chapter: Callable[[str], Any]):
     fresh = ledger.read(FRESH)
-    start, lifted, none, printed = (
-        np.array(fresh.entry(name).values)
-        for name in ("lm/correctness", *(f"next-token/{arm}/free" for arm in ("likelihood", *SAMPLES)))
-    )
+    arms = ("likelihood", "no-attack/pooled", "printed/pooled")
+    start = np.array(fresh.entry("lm/correctness").values)
+    lifted, none, printed = (np.array(fresh.entry(f"next-token/{arm}/free").values) for arm in arms)
     assert (lifted > start).all() and 0.4 < (printed - none).mean() / (start - none).mean() < 0.6
     wanted = [
         f"(on new rows by {(lifted - start).mean():.2f}, in eight)",
         f"makes samples worse by 0.11 ({(start - none).mean():.2f}); Algorithm 1 takes back half of that",
     ]
     assert says(chapter(NAME).notebook.cells[0].source, wanted)
-
-
-SAMPLES = ("no-attack/pooled", "printed/pooled")
 
 
 def test_the_gain_over_noise_contrast_in_three_records_is_what_the_first_screen_says(chapter: Callable[[str], Any]):
@@ -213,6 +209,12 @@ def test_the_gain_over_noise_contrast_in_three_records_is_what_the_first_screen_
     ]
     assert says(chapter(NAME).notebook.cells[0].source, wanted)
     assert min(records[2].entry("claims/masked/grown/pooled/contrast").values) == 0
+    found = [
+        np.mean(one.entry(f"next-token/{arm}/local/exact").values) for one in records for arm in ("contrast", "grown")
+    ]
+    assert max(found) < 0.05 and "both below 5 % exact in each record" in chapter(NAME).notebook.cells[0].source
+    signs = [[np.sign(found.mean) for found in one.claims] for one in records]
+    assert signs[0] == signs[1] == signs[2]  # "All ten means keep their sign"
 
 
 def test_rows_seeds_and_nets_of_the_new_sample_are_other_ones():
